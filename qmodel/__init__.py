@@ -1,0 +1,1 @@
+"""The trained side: ECG data, ALQ quantisation, training, and the frozen integers."""
