@@ -1,0 +1,46 @@
+"""The one rounding and the input stage."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from qmodel.fixed_point import Format, requantise, shift_half_even, standardise
+
+
+@given(st.integers(-(2**50), 2**50), st.integers(-4, 45))
+def test_rounding_is_half_to_even(accumulator, shift):
+    assert shift_half_even(np.array([accumulator]), shift)[0] == round(Fraction(accumulator) * Fraction(2) ** -shift)
+
+
+def test_requantise_saturates_at_both_ends():
+    assert requantise(np.array([-5, 0, 8, 24, 40, 10_000]), 4, Format(2, 0, False)).tolist() == [0, 0, 0, 2, 2, 3]
+
+
+@given(arrays(np.int16, st.integers(2, 40), elements=st.integers(-2048, 2047)).filter(lambda w: np.ptp(w) > 0))
+def test_standardise_is_the_exact_quotient_rounded(window):
+    """Against integer arithmetic: |X - exact| <= 1/2 of a step plus float64's own rounding."""
+    x, n = [int(v) for v in window], len(window)
+    spread = n * sum(v * v for v in x) - sum(x) ** 2
+    for ours, value in zip(standardise(window), x, strict=True):
+        scaled = (n * value - sum(x)) * 16
+        magnitude = Fraction(isqrt(scaled * scaled * 10**24 // spread), 10**12)
+        exact = magnitude if scaled >= 0 else -magnitude
+        assert abs(max(min(exact, 127), -128) - int(ours)) <= Fraction(1, 2) + Fraction(1, 10**9)
+
+
+def test_standardise_refuses_what_it_cannot_do():
+    with pytest.raises(TypeError, match="ADC units"):
+        standardise(np.zeros(10))
+    with pytest.raises(ValueError, match="flat"):
+        standardise(np.ones((2, 10), int))
+    with pytest.raises(ValueError, match="16-bit"):
+        standardise(np.array([0, 40_000]))
+    with pytest.raises(ValueError, match="samples"):
+        standardise(np.zeros(0, int))
