@@ -10,7 +10,8 @@ import wfdb
 from tqdm import tqdm
 
 from qmodel.data import mitdb
-from qmodel.data.fragments import WINDOW_SAMPLES, Fragments
+from qmodel.data.fragments import Fragments
+from qmodel.fixed_point import WINDOW_SAMPLES
 
 # MIT-BIH's annotation codes: https://archive.physionet.org/physiobank/annotations.shtml
 BEATS = {
@@ -139,9 +140,9 @@ def allowed_for_training(
 ) -> np.ndarray:
     """Mark the windows that may be trained on when some fragments are held out for test (or validation).
 
-    Args: held_out: indices into fragments; margin_s: a window is allowed if more seconds than these lie between its
-        edge and the edge of any held-out fragment of the same record; whole_person: allow no window at all of a held-out fragment's person
-        (protocol `patient`).
+    Args: held_out: indices into fragments; margin_s: a window is allowed if its edges are more than this many seconds
+        from those of every held-out fragment of the same record; whole_person: allow no window at all of a held-out
+        fragment's person (protocol `patient`).
     Returns: bool, shape (window,).
     """
     allowed = np.ones(len(all_windows), bool)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from qmodel.data import mitdb
+from qmodel.fixed_point import WINDOW_SAMPLES
 
-WINDOW_SAMPLES = 3600
 CLASSES = (
     "NSR",
     "APB",

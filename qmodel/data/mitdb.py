@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,8 @@ import numpy as np
 import wfdb
 from tqdm import tqdm
 from wfdb.io.download import dl_full_file
+
+from qmodel.files import written_beside
 
 SAMPLING_RATE_HZ = 360
 RECORD_SAMPLES = 650_000
@@ -33,7 +34,7 @@ def published_sums() -> dict[str, str]:
 RECORDS = tuple(sorted({Path(name).stem for name in published_sums()}))
 
 
-class DataError(Exception):
+class DataError(ValueError):
     """ECG data is missing, broken or not what was asked for."""
 
 
@@ -130,10 +131,9 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [name for name, digest in sums.items() if not _matches(folder / name, digest)]
     progress = tqdm(wanted, desc="MIT-BIH records", unit="file", initial=len(sums) - len(wanted), total=len(sums))
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as part:
-        for name in progress:
-            _download_file(name, Path(part) / name, sums[name], fetch)
-            os.replace(Path(part) / name, folder / name)
+    for name in progress:
+        with written_beside(folder / name) as part:
+            _download_file(name, part, sums[name], fetch)
     return folder
 
 
@@ -145,7 +145,7 @@ def _download_file(name: str, part: Path, digest: str, fetch: Callable[[str, Pat
             reason = str(error) or type(error).__name__
             cause: OSError | None = error
         else:
-            if _matches(part, digest):
+            if hashlib.sha256(part.read_bytes()).hexdigest() == digest:
                 return
             reason, cause = "its SHA-256 sum is wrong", None
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Split the fragments into folds: stratified, blocked, by person, or from a file; nothing of a group is on two sides."""
+"""Split the fragments into folds: stratified, blocked, by person, or from a file, with whole groups on one side."""
 
 import csv
 import os

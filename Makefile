@@ -1,0 +1,43 @@
+# Everything runs in .venv, made here from requirements.lock: nothing is needed but Python 3.10 to 3.12, make and g++.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help install flow test lint format clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
+
+install: $(STAMP) ## Make .venv with the locked versions and this project in it
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'ecg-alq needs Python 3.10, 3.11 or 3.12: install one, or name it: make PYTHON=/path/to/python3.11'; exit 1; }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	touch $@
+
+flow: $(STAMP) ## Records -> trained -> quantised -> frozen -> HLS project -> C simulation -> report in build/flow
+	$(BIN)/ecg-alq flow
+
+test: $(STAMP) ## All tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Style, types, formatting of the kernels
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
+	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/kernels/*.h))
+
+format: $(STAMP) ## Format Python and kernels
+	$(BIN)/ruff format
+	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format -i $(wildcard hls/kernels/*.h))
+
+clean: ## Remove .venv and everything built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
