@@ -80,6 +80,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self.signals)
 
+    @property
+    def index(self) -> Fragments:
+        """Where each window lies: what qmodel.data.splits splits."""
+        return Fragments(np.arange(len(self), dtype=np.int64), self.record, self.first_sample, self.lead, self.labels)
+
 
 def load_index(path: str | os.PathLike | None = None) -> Fragments:
     """Load the index of the fragments.
