@@ -96,7 +96,7 @@ def window_targets(folder: str | os.PathLike, sums: Mapping[str, str] | None = N
         counts[i], rhythms[i] = _annotations(Path(folder), name, sums)
     total = shape[0] * shape[1]
     lead, second_lead = np.repeat(np.array(leads), WINDOWS_PER_RECORD, axis=0).T
-    counts = counts.reshape(total, -1)
+    beat_counts = counts.reshape(total, -1)
     return AllWindows(
         signals.reshape(total, -1),
         second.reshape(total, -1),
@@ -104,8 +104,8 @@ def window_targets(folder: str | os.PathLike, sums: Mapping[str, str] | None = N
         np.tile(np.arange(WINDOWS_PER_RECORD, dtype=np.int64) * WINDOW_SAMPLES, shape[0]),
         lead,
         second_lead,
-        np.concatenate([counts > 0, rhythms.reshape(total, -1)], axis=1),
-        counts,
+        np.concatenate([beat_counts > 0, rhythms.reshape(total, -1)], axis=1),
+        beat_counts,
         source=mitdb.SOURCE,
     )
 

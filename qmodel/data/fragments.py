@@ -95,7 +95,7 @@ def load_index(path: str | os.PathLike | None = None) -> Fragments:
     """
     path = Path(path) if path is not None else Path(__file__).parent / "fragments17.csv"
     with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, restval="")
         if missing := set(INDEX_COLUMNS) - set(reader.fieldnames or ()):
             raise mitdb.DataError(f"An index of fragments needs the columns {INDEX_COLUMNS}: {path} lacks {missing}.")
         rows = list(reader)
@@ -143,7 +143,7 @@ def cut(record: mitdb.Record, first_sample: int, lead: str) -> np.ndarray:
     """Cut one window of 3600 samples from a record's lead; DataError if the record does not have it."""
     if lead not in record.leads:
         raise mitdb.DataError(
-            f"Record {record.name} has the leads {', '.join(record.leads)}: lead {lead!r} is missing."
+            f"Record {record.name} has no lead {lead!r}: its leads are {', '.join(record.leads)}. Ask for one of them."
         )
     if not 0 <= first_sample <= len(record.signals) - WINDOW_SAMPLES:
         raise mitdb.DataError(

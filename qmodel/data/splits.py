@@ -70,7 +70,7 @@ def from_file(path: str | os.PathLike, fragments: Fragments) -> list[Fold]:
         copies of one window are on two sides.
     """
     with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, restval="")
         if missing := {"fragment", "fold", "part"} - set(reader.fieldnames or ()):
             raise mitdb.DataError(
                 f"A split needs the columns fragment, fold, part: {path} lacks {', '.join(sorted(missing))}."

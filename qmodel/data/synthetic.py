@@ -25,7 +25,7 @@ ADC_UNITS_PER_MV = 200
 ADC_ZERO = 1024
 
 # Waves of each kind of beat: (mV, seconds after the R peak, width in seconds), and its annotation symbol.
-_BEATS = {
+_BEATS: dict[str, tuple[str, list[tuple[float, float, float]]]] = {
     "none": ("", []),
     "normal": (
         "N",
@@ -266,8 +266,8 @@ def write_record(
         baseline=[ADC_ZERO] * 2,
         write_dir=str(folder),
     )
-    samples, symbols, notes = zip(*sorted(marks, key=lambda mark: mark[0]))
-    wfdb.wrann(name, "atr", np.array(samples), list(symbols), aux_note=list(notes), write_dir=str(folder))
+    places, symbols, notes = zip(*sorted(marks, key=lambda mark: mark[0]))
+    wfdb.wrann(name, "atr", np.array(places), list(symbols), aux_note=list(notes), write_dir=str(folder))
     return folder / f"{name}.hea"
 
 

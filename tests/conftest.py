@@ -1,0 +1,48 @@
+"""Fixtures for all tests: the real records where they are found, synthetic ECG where not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qmodel.data import fragments, mitdb, synthetic
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for the real records."""
+    for item in items:
+        if "mitdb_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_data)
+
+
+def _find_records() -> Path | None:
+    try:
+        return mitdb.find()
+    except mitdb.DataError:
+        if os.environ.get("MITDB_DIR"):  # set but wrong: say so instead of skipping
+            raise
+        return None
+
+
+@pytest.fixture(scope="session")
+def mitdb_folder() -> Path:
+    """The folder of the real records; the test is skipped where they are not found."""
+    folder = _find_records()
+    if folder is None:
+        pytest.skip("the MIT-BIH records were not found")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ecg_windows() -> fragments.Windows:
+    """Windows of all 17 classes: the 1000 real fragments where the records are found, synthetic ECG where not."""
+    folder = _find_records()
+    return synthetic.synthetic_windows(per_class=20) if folder is None else fragments.load_windows(folder)
+
+
+@pytest.fixture(scope="session")
+def synthetic_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with one whole synthetic record, named 100; copy it before you break it."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthetic.write_record(folder, "100", [("NSR", 5 * 3600), ("Bigeminy", 3 * 3600), ("AFIB", 650_000 - 8 * 3600)])
+    return folder
