@@ -1,0 +1,254 @@
+"""Folding: how many engines and lanes every plane layer gets, so that all layers of the pipeline take the same time.
+
+A layer has `engines` parallel plane engines. Its filters are dealt out to them (`deal`); an engine walks through its
+filters' planes one after the other and takes `lanes` weights of one plane per clock cycle, so a plane costs
+`chunks` = ceil(group size / lanes) cycles and one output time step costs (`step_cycles`)
+
+    max over engines of sum over its filters of max(1, planes of the filter) * chunks
+
+cycles: a filter without planes takes the time of one plane, in which its bias leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from hls.area import PARTS, Area, layer_area
+from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
+
+LATENCY_SHARE = 5 / 3  # of the cycles between frames: 6,000 cycles for a frame of 3,600 samples
+
+
+class FoldingError(ValueError):
+    """A folding that the network or the part does not allow; the message lists what is allowed."""
+
+
+class LayerFolding(NamedTuple):
+    """Parallelism of one plane layer: engines side by side, and weights that each takes per clock cycle."""
+
+    engines: int
+    lanes: int
+
+
+class Folding(NamedTuple):
+    """One entry per plane layer of the network (`network.plane_stages`)."""
+
+    layers: tuple[LayerFolding, ...]
+
+
+def filter_visits(layer: PlaneLayer) -> np.ndarray:
+    """Planes that an engine walks through for every filter, at least one; int64, shape (filter,)."""
+    return np.maximum(layer.plane_counts.sum(1), 1)
+
+
+def deal(layer: PlaneLayer, engines: int) -> tuple[tuple[int, ...], ...]:
+    """Filters of every engine, ascending: the filter with the most planes goes to the engine with the fewest so far.
+
+    Ties go to the lower filter and the lower engine, so the result depends on the plane counts alone.
+    Source: longest processing time first; Graham, SIAM J. Appl. Math. 17(2), 1969.
+    """
+    _check_engines(layer, engines, "layer")
+    visits = filter_visits(layer)
+    load = np.zeros(engines, np.int64)
+    hands: list[list[int]] = [[] for _ in range(engines)]
+    for index in np.argsort(-visits, kind="stable"):
+        engine = int(load.argmin())
+        hands[engine].append(int(index))
+        load[engine] += visits[index]
+    return tuple(tuple(sorted(hand)) for hand in hands)
+
+
+def chunks(layer: PlaneLayer, lanes: int) -> int:
+    """Cycles that one plane takes: ceil(group size / lanes)."""
+    return -(-layer.group_size // lanes)
+
+
+def step_cycles(layer: PlaneLayer, folding: LayerFolding) -> int:
+    """Cycles of one output time step (module docstring)."""
+    visits = filter_visits(layer)
+    return max(int(visits[list(hand)].sum()) for hand in deal(layer, folding.engines)) * chunks(layer, folding.lanes)
+
+
+def legal_lanes(layer: PlaneLayer) -> list[int]:
+    """Lane numbers that waste nothing: for every number of chunks the smallest that reaches it, ascending."""
+    return sorted({-(-layer.group_size // count) for count in range(1, layer.group_size + 1)})
+
+
+def legal_engines(layer: PlaneLayer, last: bool = False) -> list[int]:
+    """Engine numbers: up to one per filter; the last layer has one, which gives its logits out in order."""
+    return [1] if last else list(range(1, layer.filters + 1))
+
+
+def check(network: FrozenNetwork, folding: Folding) -> None:
+    """Raise FoldingError, with the legal values, where `folding` does not fit the network."""
+    stages = network.plane_stages
+    if len(folding.layers) != len(stages):
+        raise FoldingError(
+            f"a folding has one entry per plane layer ({', '.join(stage.name for stage in stages)}), "
+            f"received {len(folding.layers)}"
+        )
+    for position, (stage, entry) in enumerate(zip(stages, folding.layers)):
+        _check_engines(stage.layer, entry.engines, stage.name, position == len(stages) - 1)
+        legal = legal_lanes(stage.layer)
+        if entry.lanes not in legal:
+            raise FoldingError(f"{stage.name}: lanes must be one of {legal}, received {entry.lanes}")
+
+
+def _check_engines(layer: PlaneLayer, engines: int, name: str, last: bool = False) -> None:
+    legal = legal_engines(layer, last)
+    if engines not in legal:
+        reason = " (the last layer gives its logits out in order)" if last else ""
+        raise FoldingError(f"{name}: engines must be {legal[0]} to {legal[-1]}{reason}, received {engines}")
+
+
+class Schedule(NamedTuple):
+    """Cycle counts of a folded network, the registers of the arithmetic pipeline not counted.
+
+    frame: first sample taken to last logit given; between_frames: from one frame's first sample to the next one's;
+    layers: busy cycles per frame of every plane layer.
+    """
+
+    frame: int
+    between_frames: int
+    layers: tuple[int, ...]
+
+
+def schedule(network: FrozenNetwork, folding: Folding) -> Schedule:
+    """Cycles of a frame that arrives at one sample per cycle.
+
+    Output step n of a layer with c cycles per step starts when its last input has arrived and step n - 1 is done:
+    end[n] = max(arrival[n], end[n - 1]) + c.
+    """
+    folded = iter(folding.layers)
+    arrival = np.arange(1, network.input_length + 1)
+    busy = []
+    for stage in network.stages:
+        layer, steps = stage.layer, np.arange(stage.output_length)
+        if isinstance(layer, PlaneLayer):
+            cost = step_cycles(layer, next(folded))
+            newest = np.minimum(steps * layer.stride + layer.taps - 1 - layer.padding[0], stage.input_length - 1)
+            start = arrival[np.maximum(newest, 0)]
+            arrival = np.maximum.accumulate(start - steps * cost) + (steps + 1) * cost
+            busy.append(cost * stage.output_length)
+        elif isinstance(layer, MaxPool):
+            arrival = arrival[steps * layer.stride + layer.size - 1]
+        else:
+            arrival = arrival[-1:]
+    return Schedule(int(arrival[-1]), max(network.input_length, *busy), tuple(busy))
+
+
+class _Option(NamedTuple):
+    folding: LayerFolding
+    area: Area
+    cycles: int  # per output step
+
+
+def _options(stage, last: bool) -> list[_Option]:
+    """Foldings of a layer that no other one beats in cycles, LUTs and engines alike."""
+    layer, best = stage.layer, []
+    visits = filter_visits(layer)
+    for engines in legal_engines(layer, last):
+        load = max(int(visits[list(hand)].sum()) for hand in deal(layer, engines))
+        for lanes in legal_lanes(layer):
+            entry = LayerFolding(engines, lanes)
+            best.append(_Option(entry, layer_area(stage, engines, lanes), load * chunks(layer, lanes)))
+    best.sort(key=lambda option: (option.folding.engines, option.cycles, option.area.luts))
+    kept: list[_Option] = []
+    for option in best:
+        if not any(
+            k.cycles <= option.cycles and k.area.luts <= option.area.luts and k.area.dsps <= option.area.dsps
+            for k in kept
+        ):
+            kept.append(option)
+    return kept
+
+
+def _cheapest(table, limits: list[int], dsp_budget: int, price: float) -> Folding | None:
+    """Least LUTs + price * cycles per step, every layer inside its limit, all multipliers inside theirs; or None."""
+    best: dict[int, tuple[float, tuple[LayerFolding, ...]]] = {0: (0.0, ())}
+    for options, limit in zip(table, limits):
+        following: dict[int, tuple[float, tuple[LayerFolding, ...]]] = {}
+        for used, (cost, chosen) in best.items():
+            for option in options:
+                total = used + option.area.dsps
+                if option.cycles > limit or total > dsp_budget:
+                    continue
+                value = cost + option.area.luts + price * option.cycles
+                if total not in following or value < following[total][0]:
+                    following[total] = (value, (*chosen, option.folding))
+        best = following
+    return Folding(min(best.values())[1]) if best else None
+
+
+def _bisect(low: float, high: float, good: Callable[[float], bool], ratio: float) -> float:
+    """Least value between `low` (not good) and `high` (good) within a factor `ratio`."""
+    while high > low * ratio:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if good(middle) else (middle, high)
+    return high
+
+
+def fold(
+    network: FrozenNetwork,
+    target_cycles: int | None = None,
+    lut_budget: int | None = None,
+    part: str = "xc7z020",
+    dsp_budget: int = 16,
+) -> Folding:
+    """The cheapest balanced folding that takes a new frame every `target_cycles`, or the fastest within `lut_budget`.
+
+    Every layer gets the fewest LUTs (estimated, `hls.area`) that do its output steps in `target_cycles`; the layers
+    after the last samples are then made faster until the first sample to the last logit takes at most 5/3 of that.
+    Args: target_cycles: cycles between frames, default one per input sample; lut_budget: if the folding for
+        `target_cycles` needs more, the target is relaxed until it fits; dsp_budget: multipliers, one per engine.
+    Raises: FoldingError: unknown part, a target below one cycle per sample, a budget too small for one lane per layer.
+    """
+    if part not in PARTS:
+        raise FoldingError(f"part must be one of {sorted(PARTS)}, received {part!r}")
+    target = network.input_length if target_cycles is None else target_cycles
+    if target < network.input_length:
+        raise FoldingError(
+            f"target_cycles must be at least {network.input_length}, one cycle per input sample, received {target}"
+        )
+    stages = network.plane_stages
+    dsp_budget = min(dsp_budget, PARTS[part].dsps)
+    table = [_options(stage, stage is stages[-1]) for stage in stages]
+
+    def luts(folding: Folding) -> float:
+        return sum(layer_area(stage, *entry).luts for stage, entry in zip(stages, folding.layers))
+
+    def for_target(cycles: float) -> Folding | None:
+        limits = [int(cycles // stage.output_length) for stage in stages]
+
+        def quick(folding: Folding | None) -> bool:
+            return folding is not None and schedule(network, folding).frame <= LATENCY_SHARE * cycles
+
+        free = _cheapest(table, limits, dsp_budget, 0)
+        if free is None or quick(free):
+            return free
+        if not quick(_cheapest(table, limits, dsp_budget, 1e6)):
+            return None
+        price = _bisect(1e-3, 1e6, lambda price: quick(_cheapest(table, limits, dsp_budget, price)), 1.02)
+        return _cheapest(table, limits, dsp_budget, price)
+
+    def good(cycles: float) -> bool:
+        folding = for_target(cycles)
+        return folding is not None and (lut_budget is None or luts(folding) <= lut_budget)
+
+    if good(target):
+        return for_target(target)
+    if lut_budget is None:
+        fastest = schedule(network, Folding(tuple(min(options, key=lambda o: o.cycles).folding for options in table)))
+        raise FoldingError(
+            f"a frame every {target} cycles is out of reach with {dsp_budget} multipliers; "
+            f"the fastest folding of all needs {fastest.between_frames} between frames and {fastest.frame} per frame"
+        )
+    slowest = 2.0 * sum(stage.output_length * max(o.cycles for o in options) for stage, options in zip(stages, table))
+    slowest = max(slowest, 2.0 * target)
+    if not good(slowest):
+        smallest = sum(min(option.area.luts for option in options) for options in table)
+        raise FoldingError(f"the smallest folding needs about {smallest:.0f} LUTs (estimated), budget {lut_budget}")
+    return for_target(_bisect(target, slowest, good, 1.005))

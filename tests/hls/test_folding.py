@@ -1,0 +1,155 @@
+"""Folding: dealing, cycles, legal values and the choice of the cheapest balanced folding."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hls.area import layer_area
+from hls.folding import (
+    Folding,
+    FoldingError,
+    LayerFolding,
+    check,
+    chunks,
+    deal,
+    filter_visits,
+    fold,
+    legal_engines,
+    legal_lanes,
+    schedule,
+    step_cycles,
+)
+from qmodel.fixed_point import Format
+from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
+from tests.strategies import frozen_networks, random_plane_layer
+
+
+@pytest.fixture
+def small_network():
+    rng = np.random.default_rng(7)
+    output = Format(4, 1, False)
+    return FrozenNetwork(
+        64,
+        Format(8, 4, True),
+        (
+            random_plane_layer(rng, 1, 4, 8, padding=(3, 4), output=output),
+            MaxPool(2, 2),
+            random_plane_layer(rng, 4, 6, 5, padding=(2, 2), output=output),
+            MaxPool(4, 2),
+            TimeSum(),
+            random_plane_layer(rng, 6, 3, 1, output=None),
+        ),
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.data())
+def test_deal_is_a_balanced_partition(seed, filters, data):
+    layer = random_plane_layer(np.random.default_rng(seed), 3, filters, 4)
+    engines = data.draw(st.integers(1, filters))
+    hands = deal(layer, engines)
+    assert sorted(f for hand in hands for f in hand) == list(range(filters))
+    assert all(hand == tuple(sorted(hand)) and hand for hand in hands)
+    visits = filter_visits(layer)
+    loads = [int(visits[list(hand)].sum()) for hand in hands]
+    # Graham's bound for longest processing time first: 4/3 - 1/(3m) of the optimum, itself at least these two.
+    least = max(-(-int(visits.sum()) // engines), int(visits.max()))
+    assert max(loads) <= (4 / 3) * max(least, int(np.sort(visits)[::-1][engines - 1 : engines + 1].sum()))
+    assert hands == deal(layer, engines)
+
+
+def test_step_cycles_counts_planes_times_chunks_and_one_for_an_empty_filter():
+    rng = np.random.default_rng(1)
+    layer = random_plane_layer(rng, 4, 6, 5, max_planes=2)
+    visits = np.maximum(np.bincount(layer.plane_filter, minlength=6), 1)
+    assert step_cycles(layer, LayerFolding(1, 20)) == visits.sum()
+    assert step_cycles(layer, LayerFolding(1, 7)) == 3 * visits.sum()
+    assert step_cycles(layer, LayerFolding(6, 20)) == visits.max()
+
+
+@settings(deadline=None, max_examples=30)
+@given(frozen_networks(), st.integers(0, 2**32 - 1))
+def test_schedule_equals_a_plain_simulation(network, seed):
+    rng = np.random.default_rng(seed)
+    stages = network.plane_stages
+    engines = [int(rng.choice(legal_engines(s.layer, s is stages[-1]))) for s in stages]
+    lanes = [int(rng.choice(legal_lanes(s.layer))) for s in stages]
+    folding = Folding(tuple(map(LayerFolding, engines, lanes)))
+    check(network, folding)
+    arrival, entries = list(range(1, network.input_length + 1)), iter(folding.layers)
+    for stage in network.stages:
+        layer, leaving, free = stage.layer, [], 0
+        for step in range(stage.output_length):
+            if hasattr(layer, "filters"):
+                if step == 0:
+                    cost = step_cycles(layer, next(entries))
+                inputs = [step * layer.stride + tap - layer.padding[0] for tap in range(layer.taps)]
+                inputs = [i for i in inputs if 0 <= i < stage.input_length] or [0 if inputs[-1] < 0 else -1]
+                free = max(free, arrival[inputs[-1]]) + cost
+                leaving.append(free)
+            elif hasattr(layer, "size"):
+                leaving.append(arrival[step * layer.stride + layer.size - 1])
+            else:
+                leaving.append(arrival[-1])
+        arrival = leaving
+    assert schedule(network, folding).frame == arrival[-1]
+
+
+def test_illegal_values_are_answered_with_the_legal_ones(small_network):
+    stages = small_network.plane_stages
+    good = [LayerFolding(1, legal_lanes(s.layer)[0]) for s in stages]
+    check(small_network, Folding(tuple(good)))
+    with pytest.raises(FoldingError, match=r"conv1: lanes must be one of \[1, 2, 3, 4, 8\], received 5"):
+        check(small_network, Folding((LayerFolding(1, 5), *good[1:])))
+    with pytest.raises(FoldingError, match="conv1: engines must be 1 to 4, received 9"):
+        check(small_network, Folding((LayerFolding(9, 8), *good[1:])))
+    with pytest.raises(FoldingError, match=r"engines must be 1 to 1 \(the last layer gives its logits out in order\)"):
+        check(small_network, Folding((*good[:-1], LayerFolding(2, 1))))
+    with pytest.raises(FoldingError, match="one entry per plane layer"):
+        check(small_network, Folding(()))
+
+
+def test_fold_meets_its_target_and_gets_cheaper_with_time(small_network):
+    engines = []
+    for target in (192, 256, 512, 2048):
+        folding = fold(small_network, target)
+        check(small_network, folding)
+        plan = schedule(small_network, folding)
+        assert plan.between_frames <= target
+        assert plan.frame <= target * 5 / 3
+        engines.append(sum(e.engines * e.lanes for e in folding.layers))
+    assert engines == sorted(engines, reverse=True)
+    assert engines[0] > engines[-1]
+
+
+def test_fold_relaxes_the_target_for_a_budget(small_network):
+    fast = fold(small_network, 192)
+    cost = [
+        sum(layer_area(s, *e).luts for s, e in zip(small_network.plane_stages, f.layers))
+        for f in (fast, fold(small_network, 8192))
+    ]
+    budget = int(sum(cost) / 2)
+    folding = fold(small_network, 192, lut_budget=budget)
+    assert sum(layer_area(s, *e).luts for s, e in zip(small_network.plane_stages, folding.layers)) <= budget
+    assert fast == fold(small_network, 192, lut_budget=10**6)
+    with pytest.raises(FoldingError, match="the smallest folding needs about"):
+        fold(small_network, lut_budget=10)
+
+
+def test_fold_refuses_what_cannot_be(small_network):
+    with pytest.raises(FoldingError, match="target_cycles must be at least 64, one cycle per input sample, received 3"):
+        fold(small_network, 3)
+    with pytest.raises(FoldingError, match="part must be one of"):
+        fold(small_network, part="xc7z010")
+    with pytest.raises(FoldingError, match="out of reach with 1 multipliers"):
+        fold(small_network, dsp_budget=1)
+
+
+@pytest.mark.parametrize("count", [1, 7, 16, 96, 224])
+def test_legal_lanes_are_the_smallest_for_their_chunks(count):
+    layer = random_plane_layer(np.random.default_rng(0), 1, 2, count)
+    legal = legal_lanes(layer)
+    assert legal[0] == 1
+    assert legal[-1] == count
+    assert all(chunks(layer, lanes - 1) > chunks(layer, lanes) for lanes in legal[1:])
