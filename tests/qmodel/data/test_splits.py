@@ -67,10 +67,15 @@ class TestBenchmark:
         assert flat(seed) == flat(seed)
         assert flat(seed) != flat(seed + 100)
 
-    def test_folds_are_of_like_size(self, protocol, seed):
-        sizes = [len(fold.test) for fold in splits.make(protocol, INDEX, seed=seed)]
-        spread = {"stratified": 0, "blocked": 10, "patient": 40}[protocol]  # as far as whole groups allow
-        assert max(sizes) - min(sizes) <= spread
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("protocol", "folds", "spread"),  # as even as whole groups allow
+    [("stratified", 10, 0), ("stratified", 5, 0), ("blocked", 10, 6), ("patient", 5, 5), ("patient", 10, 32)],
+)
+def test_folds_are_of_like_size(protocol, folds, spread, seed):
+    sizes = [len(fold.test) for fold in splits.make(protocol, INDEX, folds, seed)]
+    assert max(sizes) - min(sizes) <= spread
 
 
 @pytest.mark.parametrize("seed", SEEDS)
