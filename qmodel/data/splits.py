@@ -66,6 +66,7 @@ def patient(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
 def from_file(path: str | os.PathLike, fragments: Fragments) -> list[Fold]:
     """Read a split from a CSV file with the columns fragment, fold and part (train, validation or test).
 
+    Returns: one Fold per fold, in the order of the file; the validation part may be empty.
     Raises: DataError: a column, a part or a test part is missing, a fragment is unknown or twice in a fold, or
         copies of one window are on two sides.
     """
