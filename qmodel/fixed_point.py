@@ -13,7 +13,7 @@ MAX_ADC_MAGNITUDE = 1 << 15  # 16-bit samples; keeps every sum of `standardise` 
 class Format(NamedTuple):
     """A fixed-point number format: an integer X of `bits` bits stands for X * 2**-fraction.
 
-    Args: bits: width, sign bit included; fraction: binary places (may be negative); signed: two's complement or unsigned.
+    Args: bits: width, sign included; fraction: binary places (may be negative); signed: two's complement or unsigned.
     """
 
     bits: int
@@ -81,7 +81,8 @@ def standardise(windows: np.ndarray, output: Format = INPUT_FORMAT) -> np.ndarra
     windows = np.asarray(windows)
     if not np.issubdtype(windows.dtype, np.integer):
         raise TypeError(
-            f"windows must hold integers (ADC units), received {windows.dtype}: convert physical units by the record's gain"
+            f"windows must hold integers (ADC units), received {windows.dtype}: "
+            "convert physical units by the record's gain"
         )
     samples = windows.shape[-1] if windows.ndim else 0
     if not 0 < samples <= MAX_ADC_MAGNITUDE:

@@ -168,8 +168,9 @@ class PlaneLayer:
 
         The products run in float64, which is exact: every partial sum is an integer below 2**53, and that is checked.
         """
-        if self.accumulator_bits(source) > MAX_EXACT_BITS:
-            raise ValueError(f"accumulators need {self.accumulator_bits(source)} bits, at most {MAX_EXACT_BITS} are exact")
+        bits = self.accumulator_bits(source)
+        if bits > MAX_EXACT_BITS:
+            raise ValueError(f"accumulators need {bits} bits, at most {MAX_EXACT_BITS} are exact")
         steps = self.output_length(x.shape[1])
         kernel = self.weights.reshape(-1, self.filters).astype(np.float64)
         out = np.empty((len(x), steps, self.filters), np.int64)
@@ -181,7 +182,7 @@ class PlaneLayer:
         return out + self.bias
 
     def run(self, x: np.ndarray, source: Format) -> np.ndarray:
-        """Layer output as int64 (batch, time, filter): accumulators, or ReLU and requantisation when `output` is set."""
+        """Output as int64 (batch, time, filter): requantised if `output` is set, which is the ReLU, else accumulators."""
         accumulators = self.accumulate(x, source)
         if self.output is None:
             return accumulators
@@ -299,19 +300,24 @@ class FrozenNetwork:
         return [stage for stage in self.stages if isinstance(stage.layer, PlaneLayer)]
 
     @property
+    def plane_layers(self) -> list[PlaneLayer]:
+        """The layers that hold weights."""
+        return [layer for layer in self.layers if isinstance(layer, PlaneLayer)]
+
+    @property
     def parameter_count(self) -> int:
         """Weights and biases of the same network in floating point."""
-        return sum(s.layer.weight_count + s.layer.filters for s in self.plane_stages)
+        return sum(layer.weight_count + layer.filters for layer in self.plane_layers)
 
     @property
     def plane_bits(self) -> int:
         """Sign bits: sum over planes of their group size."""
-        return sum(s.layer.signs.size for s in self.plane_stages)
+        return sum(layer.signs.size for layer in self.plane_layers)
 
     @property
     def average_bits(self) -> float:
         """Sign bits per weight."""
-        return self.plane_bits / sum(s.layer.weight_count for s in self.plane_stages)
+        return self.plane_bits / sum(layer.weight_count for layer in self.plane_layers)
 
     @cached_property
     def file_bytes(self) -> bytes:
@@ -389,6 +395,16 @@ class FrozenNetwork:
             return _decode(_Reader(data[5:-4]))
         except (ValueError, IndexError) as error:
             raise FrozenFileError(f"the content breaks the format: {error}") from None
+
+
+def stored_bits(plane_counts: np.ndarray, group_size: int, coordinate_bits: int, bias_bits: int) -> int:
+    """Bits of one layer's stream in the file: plane counts, coordinates, biases, signs (module docstring).
+
+    Args: plane_counts: (filter, group).
+    """
+    planes = int(plane_counts.sum())
+    count_bits = int(plane_counts.max()).bit_length()
+    return plane_counts.size * count_bits + planes * (coordinate_bits + group_size) + len(plane_counts) * bias_bits
 
 
 def _varint(value: int) -> bytes:
@@ -483,11 +499,12 @@ def _decode(reader: _Reader) -> FrozenNetwork:
     channels, source, steps = 1, form, length
     for _ in range(reader.varint()):
         kind = reader.byte()
+        layer: Layer
         if kind == 0:
-            layer, stored_bits = _decode_planes(reader, channels)
+            layer, stored = _decode_planes(reader, channels)
             derived = layer.accumulator_bits(source)
-            if stored_bits != derived:
-                raise ValueError(f"stored accumulator width {stored_bits} differs from the derived one {derived}")
+            if stored != derived:
+                raise ValueError(f"stored accumulator width {stored} differs from the derived one {derived}")
             channels = layer.filters
         elif kind == 1:
             layer = MaxPool(reader.varint(), reader.varint())

@@ -1,0 +1,171 @@
+"""The algebra of multi-bit binary bases, w = sum_i alpha_i b_i with b_i in {-1, +1}, for all groups at once.
+
+Shapes, with any leading axes "..." (filters, groups):
+    weights     (..., weight)           real weights of a group
+    coordinates (..., plane)            alpha >= 0; a pruned plane has coordinate 0
+    signs       (..., plane, weight)    b as -1.0 or +1.0
+
+Every function takes NumPy arrays or tensors (keras.ops), computes in their precision and has no loop over groups.
+Source: Qu, Zhou, Cheng, Thiele, Adaptive Loss-aware Quantization for Multi-bit Networks, CVPR 2020 (arXiv 1912.08883).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+GROUPINGS = ("channelwise", "pixelwise", "kernelwise", "subchannels")
+SKETCH_TOLERANCE = 1e-6  # of the weights' squared norm: where the greedy fit stops (paper, Algorithm 1)
+RIDGE = 1e-6  # on the diagonal of the normal equations: keeps nearly equal bases solvable
+
+
+def groups_per_filter(kernel_shape: tuple[int, ...], grouping: str, subchannels: int = 1) -> int:
+    """Groups of one filter of a kernel (tap, channel, filter) or (input, filter).
+
+    Raises: ValueError: unknown grouping, or subchannels that do not divide the filter's weights.
+    """
+    taps, channels = (kernel_shape[0], kernel_shape[1]) if len(kernel_shape) == 3 else (1, kernel_shape[0])
+    if grouping not in GROUPINGS:
+        raise ValueError(f"grouping must be one of {', '.join(GROUPINGS)}, received {grouping!r}")
+    groups = {"channelwise": 1, "pixelwise": taps, "kernelwise": channels, "subchannels": subchannels}[grouping]
+    if groups < 1 or taps * channels % groups:
+        divisors = [d for d in range(1, taps * channels + 1) if taps * channels % d == 0]
+        raise ValueError(f"subchannels must divide {taps * channels} weights ({divisors}), received {subchannels}")
+    return groups
+
+
+def to_groups(kernel, grouping: str, subchannels: int = 1):
+    """Reorder a Keras kernel (tap, channel, filter) or (input, filter) into groups (filter, group, weight).
+
+    kernelwise: the taps of one (channel, filter); pixelwise: the channels of one (tap, filter); channelwise: all
+    weights of a filter; subchannels: equal runs of a filter's weights, channels fastest.
+    """
+    groups = groups_per_filter(tuple(kernel.shape), grouping, subchannels)
+    order = (2, 1, 0) if grouping == "kernelwise" and len(kernel.shape) == 3 else (2, 0, 1)
+    filter_first = ops.transpose(kernel, order if len(kernel.shape) == 3 else (1, 0))
+    return ops.reshape(filter_first, (kernel.shape[-1], groups, -1))
+
+
+def from_groups(weights, kernel_shape: tuple[int, ...], grouping: str):
+    """Inverse of `to_groups`."""
+    if len(kernel_shape) == 2:
+        return ops.transpose(ops.reshape(weights, (kernel_shape[1], kernel_shape[0])), (1, 0))
+    taps, channels, filters = kernel_shape
+    if grouping == "kernelwise":
+        return ops.transpose(ops.reshape(weights, (filters, channels, taps)), (2, 1, 0))
+    return ops.transpose(ops.reshape(weights, (filters, taps, channels)), (1, 2, 0))
+
+
+def reconstruct(signs, coordinates):
+    """Weights B alpha, shape (..., weight); a group whose coordinates are all zero gives zeros."""
+    return ops.sum(signs * coordinates[..., None], axis=-2)
+
+
+def sketch(weights, max_bits: int, tolerance: float = SKETCH_TOLERANCE):
+    """Fit binary bases greedily: next basis = sign of the residual, then least squares over all bases so far.
+
+    A group stops early when its residual's squared norm falls below `tolerance` of its weights'; what is left are
+    planes with coordinate 0. Negative coordinates flip their basis; coordinates are sorted ascending.
+
+    Args: weights: (..., weight); max_bits: planes per group at most.
+    Returns: signs (..., plane, weight), coordinates (..., plane).
+    Source: CVPR 2020 paper, Algorithm 1 ("Sketch").
+    """
+    weights = ops.convert_to_tensor(weights)
+    energy = ops.sum(weights * weights, -1, keepdims=True)
+    residual, planes = weights, []
+    coordinates = None
+    for _ in range(max_bits):
+        active = ops.cast(ops.sum(residual * residual, -1, keepdims=True) > tolerance * energy, weights.dtype)
+        planes.append((ops.cast(residual >= 0, weights.dtype) * 2 - 1) * active)  # a finished group gets empty planes
+        signs = ops.stack(planes, axis=-2)
+        coordinates = _solve(signs, ops.ones_like(weights), weights, RIDGE * RIDGE)
+        residual = weights - reconstruct(signs, coordinates)
+    order = ops.argsort(ops.abs(coordinates), axis=-1)
+    signs = ops.take_along_axis(signs, order[..., None], axis=-2)
+    coordinates = ops.take_along_axis(coordinates, order, axis=-1)
+    return flip_negative(ops.where(signs == 0, ops.ones_like(signs), signs), coordinates)
+
+
+def flip_negative(signs, coordinates):
+    """Make all coordinates non-negative by flipping the bases of negative ones; B alpha does not change."""
+    signs, negative = ops.convert_to_tensor(signs), ops.convert_to_tensor(coordinates) < 0
+    return ops.where(negative[..., None], -signs, signs), ops.abs(coordinates)
+
+
+def coordinate_gradient(signs, gradient):
+    """Gradient with respect to the coordinates, B' dL/dw, shape (..., plane)."""
+    return ops.sum(signs * gradient[..., None, :], axis=-1)
+
+
+def coordinate_hessian(signs, hessian):
+    """Diagonal of B' H B for a diagonal H (..., weight), shape (..., plane)."""
+    return ops.sum(signs * signs * hessian[..., None, :], axis=-1)
+
+
+def importance(coordinates, gradient, hessian):
+    """Modelled loss change when a plane is removed: -g_i alpha_i + H_ii alpha_i^2 / 2, shape (..., plane).
+
+    Source: CVPR 2020 paper, eq. 9.
+    """
+    return -gradient * coordinates + 0.5 * hessian * coordinates * coordinates
+
+
+def prune(coordinates: np.ndarray, scores: np.ndarray, number: int) -> np.ndarray:
+    """Set the `number` live coordinates with the smallest scores to zero; pruned ones (0) are never ranked.
+
+    Args: coordinates, scores: NumPy, same shape. Returns: new coordinates.
+    """
+    live = np.flatnonzero(coordinates)
+    gone = live[np.argsort(scores.reshape(-1)[live], kind="stable")[:number]]
+    pruned = coordinates.copy().reshape(-1)
+    pruned[gone] = 0
+    return pruned.reshape(coordinates.shape)
+
+
+def sign_combinations(planes: int) -> np.ndarray:
+    """All sign vectors, float32, shape (2**planes, plane)."""
+    return (np.arange(1 << planes)[:, None] >> np.arange(planes) & 1).astype(np.float32) * 2 - 1
+
+
+def nearest_signs(target, coordinates):
+    """For fixed coordinates, the sign combination nearest to each weight out of the 2**planes.
+
+    Args: target: (..., weight). Returns: signs (..., plane, weight).
+    Source: CVPR 2020 paper, "Optimize binary bases", eq. 12.
+    """
+    target, coordinates = ops.convert_to_tensor(target), ops.convert_to_tensor(coordinates)
+    table = ops.cast(sign_combinations(coordinates.shape[-1]), target.dtype)
+    levels = ops.sum(coordinates[..., None, :] * table, -1)  # (..., combination)
+    best = ops.argmin(ops.abs(target[..., None] - levels[..., None, :]), axis=-1)
+    return ops.swapaxes(ops.take(table, best, axis=0), -1, -2)
+
+
+def quadratic_target(weights, gradient, hessian):
+    """Optimum of the quadratic model g.d + d'Hd/2 around the weights: w - g / H, elementwise."""
+    return weights - gradient / hessian
+
+
+def refit(signs, coordinates, weights, gradient, hessian, ridge: float = RIDGE):
+    """Coordinates of the quadratic model's optimum for fixed bases: (B'HB + ridge) alpha = B'(Hw - g), then flips.
+
+    Pruned planes (coordinate 0) stay pruned. Returns: signs, coordinates.
+    Source: CVPR 2020 paper, eq. 13 ("speed-up").
+    """
+    signs, coordinates = ops.convert_to_tensor(signs), ops.convert_to_tensor(coordinates)
+    live = ops.cast(coordinates > 0, signs.dtype)
+    masked = signs * live[..., None]
+    solved = _solve(masked, hessian, weights - gradient / hessian, ridge) * live
+    return flip_negative(signs, solved)
+
+
+def _solve(signs, hessian, target, ridge: float):
+    """Weighted least squares of `target` on the planes, by Cholesky; an empty plane gets coordinate 0."""
+    weighted = signs * hessian[..., None, :]
+    gram = ops.matmul(weighted, ops.swapaxes(signs, -1, -2))
+    right = ops.sum(weighted * target[..., None, :], -1, keepdims=True)
+    empty = ops.cast(ops.sum(signs * signs, -1) == 0, gram.dtype)  # 1 on the diagonal, so that the factor exists
+    gram = gram + ops.eye(gram.shape[-1], dtype=gram.dtype) * (ridge + empty)[..., None, :]
+    factor = ops.cholesky(gram)
+    half = ops.solve_triangular(factor, right, lower=True)
+    return ops.solve_triangular(ops.swapaxes(factor, -1, -2), half, lower=False)[..., 0]

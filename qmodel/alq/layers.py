@@ -1,0 +1,118 @@
+"""QKeras layers whose kernel is quantised by `alq` and which keep the coordinates as weights."""
+
+from __future__ import annotations
+
+import keras
+from keras.saving import register_keras_serializable
+from qkeras import QConv1D, QDense
+from qkeras.quantizers import get_quantizer
+
+from qmodel.alq import basis
+from qmodel.alq.quantizer import PACKAGE, alq
+
+
+class _ALQLayer:
+    """Keeps `coordinates`, shape (filter, group, plane), non-negative; a pruned plane has coordinate 0."""
+
+    def __init__(self, *args, kernel_quantizer=None, kernel_constraint=None, bias_constraint=None, **kwargs):
+        quantizer = get_quantizer(kernel_quantizer) if kernel_quantizer is not None else alq()
+        if not isinstance(quantizer, alq):
+            raise ValueError(f"{type(self).__name__} needs an `alq` kernel quantizer, received {quantizer}")
+        super().__init__(*args, kernel_quantizer=quantizer, **kwargs)
+        # QKeras clips weights to [-1, 1] by default; coordinates adapt to the kernel, so nothing is clipped here.
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        # Set by a trainer that itself keeps the kernel on the grid: the forward pass then takes it as it is.
+        self.kernel_on_grid = False
+
+    @property
+    def quantizer(self) -> alq:
+        """The kernel's quantizer."""
+        return self.kernel_quantizer_internal
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        kernel_shape = tuple(self.kernel.shape)
+        self.coordinates = self.add_weight(
+            name="coordinates",
+            shape=(kernel_shape[-1], self.quantizer.groups(kernel_shape), self.quantizer.bits),
+            initializer=lambda shape, dtype=None: self.quantizer.sketch(keras.ops.convert_to_tensor(self.kernel)),
+            constraint=keras.constraints.NonNeg(),
+        )
+
+    def sketch(self) -> None:
+        """Fit the coordinates to the present kernel and move the kernel onto their grid."""
+        coordinates = self.quantizer.round_coordinates(self.quantizer.sketch(self.kernel.value))
+        self.set_planes(self.quantizer.signs(self.kernel.value, coordinates), coordinates)
+
+    def set_planes(self, signs, coordinates) -> None:
+        """Set the coordinates (filter, group, plane), rounded, and the kernel to what they and the signs give."""
+        rounded = self.quantizer.round_coordinates(coordinates)
+        self.coordinates.assign(rounded)
+        weights = basis.reconstruct(signs, rounded)
+        self.kernel.assign(basis.from_groups(weights, tuple(self.kernel.shape), self.quantizer.grouping))
+
+    def quantized_kernel(self):
+        """The kernel that the forward pass uses, on the grid of the coordinates."""
+        if self.kernel_on_grid:
+            return keras.ops.convert_to_tensor(self.kernel)
+        return self.quantizer(self.kernel, self.coordinates)
+
+    def quantized_bias(self):
+        """The bias that the forward pass uses."""
+        return self.bias_quantizer_internal(self.bias) if self.bias_quantizer else self.bias
+
+    def call(self, inputs):
+        outputs = self._product(inputs, self.quantized_kernel())
+        if self.use_bias:
+            outputs = outputs + self.quantized_bias()
+        return self.activation(outputs) if self.activation is not None else outputs
+
+
+@register_keras_serializable(package=PACKAGE)
+class ALQConv1D(_ALQLayer, QConv1D):
+    """`QConv1D` with an `alq` kernel and coordinates of its own.
+
+    Args: as QConv1D; kernel_quantizer: an `alq` (default two planes, channelwise).
+    Input shape: (batch, time, channel). Output shape: (batch, time, filter).
+    Raises: ValueError: another kernel quantizer.
+    Example: `ALQConv1D(8, 16, strides=2, kernel_quantizer=alq(bits=3))`
+    """
+
+    def _product(self, inputs, kernel):
+        return keras.ops.conv(
+            inputs, kernel, self.strides[0], self.padding, self.data_format, dilation_rate=self.dilation_rate[0]
+        )
+
+
+@register_keras_serializable(package=PACKAGE)
+class ALQDense(_ALQLayer, QDense):
+    """`QDense` with an `alq` kernel and coordinates of its own.
+
+    Args: as QDense; kernel_quantizer: an `alq` (default two planes, channelwise = one group per unit).
+    Input shape: (batch, ..., input). Output shape: (batch, ..., unit).
+    Raises: ValueError: another kernel quantizer.
+    Example: `ALQDense(17, kernel_quantizer=alq(bits=2, grouping="subchannels", subchannels=4))`
+    """
+
+    def _product(self, inputs, kernel):
+        return keras.ops.matmul(inputs, kernel)
+
+
+@register_keras_serializable(package=PACKAGE)
+class TimeSum(keras.layers.Layer):
+    """Sum over time: global average pooling whose division the next layer's coordinates absorb.
+
+    Input shape: (batch, time, channel). Output shape: (batch, channel).
+    """
+
+    def call(self, inputs):
+        return keras.ops.sum(inputs, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[2])
+
+
+def alq_layers(model: keras.Model) -> list[_ALQLayer]:
+    """The ALQ layers of a model in its order, those of nested models included."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, _ALQLayer)]

@@ -1,0 +1,179 @@
+"""The networks, each in three stages that share their layer names.
+
+`float`   convolution, batch normalisation, ReLU, pool in floating point
+`alq`     the same with ALQ kernels and QKeras activations; batch normalisation still there
+`folded`  ALQ kernels with fixed-point coordinates and biases, normalisation folded away: what is frozen
+A baseline stage with any other QKeras weight quantizer comes from `build(..., "alq", weight_quantizer=...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+from qkeras import QActivation, QConv1D, QDense, quantized_bits, quantized_relu
+
+from qmodel.alq.layers import ALQConv1D, ALQDense, TimeSum
+from qmodel.alq.quantizer import alq
+from qmodel.fixed_point import WINDOW_SAMPLES
+
+STAGES = ("float", "alq", "folded")
+ACTIVATION_INTEGER_BITS = 2  # activations follow a normalisation: [0, 4) holds them
+BIAS_BITS = 24  # of QKeras' bias quantizer, whose step is that of the accumulator
+
+
+@dataclass(frozen=True)
+class Block:
+    """Convolution, normalisation, ReLU and max pool; sizes in time steps, padding on each side, no pool if 1."""
+
+    filters: int
+    taps: int
+    stride: int
+    padding: tuple[int, int]
+    pool: int
+    pool_stride: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """Blocks on a window of one channel, then either flatten or average over time, dense layers with ReLU, logits."""
+
+    blocks: tuple[Block, ...]
+    average: bool
+    hidden: tuple[int, ...]
+    classes: int = 17
+    input_length: int = WINDOW_SAMPLES
+    dropout: float = 0.2
+
+
+def _same(filters: int, taps: int, stride: int, pool: int) -> Block:
+    """A block whose padding keeps the length (divided by the stride); pools do not overlap."""
+    total = taps - stride if stride > 1 else taps - 1
+    return Block(filters, taps, stride, (total // 2, total - total // 2), pool, pool)
+
+
+NETWORKS = {
+    # Sun et al., ICAICE 2021 (arXiv 2202.12943), Table 1.
+    "paper": Network(
+        blocks=(
+            Block(8, 16, 2, (7, 7), 8, 4),
+            Block(12, 12, 2, (5, 5), 4, 2),
+            Block(32, 9, 1, (4, 4), 5, 2),
+            Block(64, 7, 1, (3, 3), 4, 2),
+            Block(64, 5, 1, (2, 2), 2, 2),
+            Block(64, 3, 1, (1, 1), 2, 2),
+            Block(72, 3, 1, (1, 1), 2, 2),
+        ),
+        average=False,
+        hidden=(64,),
+        dropout=0.4,
+    ),
+    # Sized for a stream of one sample per cycle: each layer's work divided by its decimation stays near 150 lanes.
+    "compact": Network(
+        blocks=(
+            _same(8, 16, 2, 4),
+            _same(16, 7, 1, 2),
+            _same(24, 7, 1, 3),
+            _same(32, 5, 1, 2),
+            _same(40, 5, 1, 2),
+            _same(64, 3, 1, 1),
+        ),
+        average=True,
+        hidden=(),
+    ),
+    # For tests and tutorials: everything of the others in a size that trains and simulates in seconds.
+    "tiny": Network(
+        blocks=(_same(4, 8, 4, 4), Block(6, 5, 1, (2, 2), 3, 2), _same(8, 3, 1, 2)), average=True, hidden=()
+    ),
+}
+
+WeightQuantizer = Callable[[str], object]
+
+
+def network(name: str) -> Network:
+    """A network by name. Raises: ValueError: unknown name."""
+    if name not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, received {name!r}")
+    return NETWORKS[name]
+
+
+def build(
+    spec: Network,
+    stage: str = "float",
+    *,
+    weight_quantizer: WeightQuantizer | None = None,
+    activation_bits: int = 4,
+    bias_fractions: dict[str, int] | None = None,
+) -> keras.Model:
+    """Build one stage of a network.
+
+    Args:
+        spec: the network; stage: float, alq or folded.
+        weight_quantizer: layer name -> QKeras quantizer of its kernel; default `alq()` for every layer.
+        activation_bits: width of the quantised activations (stages alq and folded).
+        bias_fractions: layer name -> binary places of its bias, the accumulator's (stage folded).
+    Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits.
+    Raises: ValueError: unknown stage, or a folded stage without bias fractions.
+    """
+    if stage not in STAGES:
+        raise ValueError(f"stage must be one of {', '.join(STAGES)}, received {stage!r}")
+    if stage == "folded" and bias_fractions is None:
+        raise ValueError("the folded stage needs the bias fractions of every layer: use qmodel.folding.fold")
+    quantizer = weight_quantizer or (lambda name: alq())
+
+    def weighted(name: str, conv: Block | None, units: int, use_bias: bool):
+        sizes = {"filters": units, "kernel_size": conv.taps, "strides": conv.stride} if conv else {"units": units}
+        if stage == "float":
+            plain = keras.layers.Conv1D if conv else keras.layers.Dense
+            return plain(**sizes, use_bias=use_bias, kernel_initializer="he_normal", name=name)
+        kernel_quantizer = quantizer(name)
+        if isinstance(kernel_quantizer, alq):
+            kind = ALQConv1D if conv else ALQDense
+        else:
+            kind = QConv1D if conv else QDense
+        bias_quantizer = None
+        if stage == "folded":
+            integer = BIAS_BITS - 1 - bias_fractions[name]
+            bias_quantizer = quantized_bits(BIAS_BITS, integer, alpha=1.0)
+        return kind(
+            **sizes, use_bias=use_bias, kernel_quantizer=kernel_quantizer, bias_quantizer=bias_quantizer, name=name
+        )
+
+    def activation(name: str):
+        if stage == "float":
+            return keras.layers.ReLU(name=name)
+        return QActivation(quantized_relu(activation_bits, ACTIVATION_INTEGER_BITS), name=name)
+
+    folded = stage == "folded"
+    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.input_length, 1), name="window")]
+    for i, block in enumerate(spec.blocks, 1):
+        if any(block.padding):
+            layers.append(keras.layers.ZeroPadding1D(block.padding, name=f"pad{i}"))
+        layers.append(weighted(f"conv{i}", block, block.filters, use_bias=folded))
+        if not folded:
+            layers.append(keras.layers.BatchNormalization(momentum=0.98, name=f"norm{i}"))
+        layers.append(activation(f"relu{i}"))
+        if block.pool > 1:
+            layers.append(keras.layers.MaxPooling1D(block.pool, block.pool_stride, name=f"pool{i}"))
+    if spec.average:
+        layers.append(TimeSum(name="sum") if folded else keras.layers.GlobalAveragePooling1D(name="average"))
+    else:
+        layers.append(keras.layers.Flatten(name="flatten"))
+    for i, units in enumerate(spec.hidden, 1):
+        layers.append(weighted(f"dense{i}", None, units, use_bias=folded))
+        if not folded:
+            layers.append(keras.layers.BatchNormalization(momentum=0.98, name=f"norm_dense{i}"))
+        layers.append(activation(f"relu_dense{i}"))
+    if not folded and spec.dropout:
+        layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
+    layers.append(weighted(f"dense{len(spec.hidden) + 1}", None, spec.classes, use_bias=True))
+    return keras.Sequential(layers, name=stage)
+
+
+def average_length(model: keras.Model) -> int:
+    """Time steps that the model's average pools (1 without one)."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.GlobalAveragePooling1D):
+            return int(layer.input.shape[1])
+    return 1

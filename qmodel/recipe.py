@@ -1,0 +1,171 @@
+"""How a network becomes a frozen one: float training, ALQ, folding, finish, freeze; each step saved and resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from qmodel import networks
+from qmodel.alq.layers import alq_layers
+from qmodel.alq.quantizer import alq
+from qmodel.alq.trainer import ALQTrainer, Budget, Schedule
+from qmodel.files import written_beside
+from qmodel.freeze import freeze
+from qmodel.frozen import FrozenNetwork
+from qmodel.normalisation import fold, settle
+from qmodel.training import FloatRecipe, train_float
+from qmodel.training_data import TrainingSet
+
+FLOAT_MODEL, ALQ_MODEL, FOLDED_MODEL, FROZEN_FILE = "float.keras", "alq.keras", "folded.keras", "network.alq"
+
+Validation = tuple[np.ndarray, np.ndarray]
+OnEpoch = Callable[[int, dict], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings between a training set and a frozen network.
+
+    Args:
+        network: name in `qmodel.networks`; budget_bytes: of the frozen file.
+        bits: largest bitwidth, of all layers or one per layer; grouping: of the weights.
+        epoch_windows: windows per epoch; other_windows: use the database's other windows with labels by rule.
+        alq: rounds and finish before folding; finish: after it, with fixed-point coordinates and biases.
+    """
+
+    network: str
+    budget_bytes: int
+    bits: int | tuple[int, ...] = 2
+    grouping: str = "channelwise"
+    activation_bits: int = 4
+    epoch_windows: int = 4000
+    other_windows: bool = True
+    seed: int = 0
+    float_training: FloatRecipe = field(default_factory=FloatRecipe)
+    alq: Schedule = field(default_factory=Schedule)
+    finish: Schedule = field(
+        default_factory=lambda: Schedule(rounds=0, finish=4, finish_coordinates=1, finish_learning_rate=3e-4)
+    )
+
+
+# The paper's network keeps 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865.
+RECIPES = {
+    "paper": Recipe("paper", budget_bytes=13_865),
+    "compact": Recipe("compact", budget_bytes=4_450),
+    "tiny": Recipe("tiny", budget_bytes=400),
+}
+
+
+def quick(recipe: Recipe) -> Recipe:
+    """The same recipe with few epochs: for demonstrations, not for results."""
+    return replace(
+        recipe,
+        epoch_windows=1600,
+        float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
+        alq=Schedule(rounds=2, bases=1, coordinates=1, finish=3, finish_coordinates=1),
+        finish=Schedule(rounds=0, finish=2, finish_coordinates=1, finish_learning_rate=3e-4),
+    )
+
+
+def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> keras.Model:
+    """Train the float stage; saved as `float.keras` in the folder, beside its checkpoint.
+
+    Args: validation: inputs (window, sample, 1) and labels, reported, never trained on.
+    """
+    folder = Path(folder)
+    keras.utils.set_random_seed(recipe.seed)
+    model = networks.build(networks.network(recipe.network), "float")
+    train_float(
+        model, data, validation, recipe.float_training, folder / "float", recipe.seed, f"{recipe.network} float"
+    )
+    _save(model, folder / FLOAT_MODEL)
+    return model
+
+
+def quantise(
+    recipe: Recipe,
+    model: keras.Model,
+    data: TrainingSet,
+    validation: Validation,
+    folder: str | os.PathLike,
+    on_epoch: OnEpoch | None = None,
+) -> keras.Model:
+    """Quantise a float stage with ALQ down to the budget, fold and finish; saved as `alq.keras` and `folded.keras`.
+
+    Returns: the folded stage, weights on their grids.
+    """
+    folder = Path(folder)
+    spec = networks.network(recipe.network)
+    keras.utils.set_random_seed(recipe.seed + 1)
+    quantised = networks.build(
+        spec, "alq", weight_quantizer=weight_quantizers(recipe, model).get, activation_bits=recipe.activation_bits
+    )
+    copy_weights(model, quantised)
+    budget = Budget("bytes", recipe.budget_bytes)
+    trainer = ALQTrainer(quantised, recipe.alq, budget, teacher=model)
+    label = f"{recipe.network} ALQ"
+    trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
+    _save(quantised, folder / ALQ_MODEL)
+    folded = fold(quantised, spec, recipe.activation_bits)
+    finish = ALQTrainer(folded, recipe.finish, teacher=model, sketch=False)
+    finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
+    settle(folded)
+    _save(folded, folder / FOLDED_MODEL)
+    return folded
+
+
+def freeze_to(model: keras.Model, folder: str | os.PathLike) -> FrozenNetwork:
+    """Freeze a folded stage to `network.alq` in the folder."""
+    network = freeze(model)
+    network.save(Path(folder) / FROZEN_FILE)
+    return network
+
+
+def weight_quantizers(recipe: Recipe, model: keras.Model) -> dict[str, alq]:
+    """An `alq` quantizer for every layer with a kernel. Raises: ValueError: bits for another number of layers."""
+    names = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
+    bits = (recipe.bits,) * len(names) if isinstance(recipe.bits, int) else recipe.bits
+    if len(bits) != len(names):
+        raise ValueError(f"bits must be one number or one per layer ({len(names)}), received {len(bits)}")
+    dense = "channelwise" if recipe.grouping in ("pixelwise", "kernelwise") else recipe.grouping
+    return {
+        name: alq(bits=width, grouping=recipe.grouping if name.startswith("conv") else dense)
+        for name, width in zip(names, bits, strict=True)
+    }
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy weights between stages by layer and weight name; weights that only one of them has stay as they are."""
+    for layer in target.layers:
+        if layer.weights and layer.name in {other.name for other in source.layers}:
+            own = {weight.name: weight for weight in source.get_layer(layer.name).weights}
+            for weight in layer.weights:
+                if weight.name in own:
+                    weight.assign(own[weight.name].value)
+
+
+def load(path: str | os.PathLike) -> keras.Model:
+    """Load a saved stage. Raises: ValueError: not a model of ours; OSError: not readable."""
+    return keras.models.load_model(path, compile=False)
+
+
+def planes_per_group(model: keras.Model) -> dict[str, np.ndarray]:
+    """Live planes of every ALQ layer's groups, shape (filter, group): for pictures of the bitwidth."""
+    return {layer.name: (keras.ops.convert_to_numpy(layer.coordinates) > 0).sum(-1) for layer in alq_layers(model)}
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as beside:
+        # Keras takes the format from the suffix, so the name beside needs it as well.
+        named = beside.with_name(beside.name + ".keras")
+        try:
+            model.save(named)
+            os.replace(named, beside)
+        finally:
+            named.unlink(missing_ok=True)

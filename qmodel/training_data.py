@@ -1,0 +1,130 @@
+"""What one fold may train on: its training fragments, and the database's other windows with labels by rule.
+
+The other windows carry beat and rhythm annotations but no class of the 17. A forest that learned, on the training
+fragments alone, which annotations go with which class gives each of them class probabilities. Windows within 60 s of a
+held-out fragment of the same record are never used, nor (protocol `patient`) any window of a held-out person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmodel.data.annotations import AllWindows, allowed_for_training
+from qmodel.data.fragments import CLASSES, Fragments, Windows
+from qmodel.data.splits import Fold
+from qmodel.fixed_point import INPUT_FORMAT, standardise
+
+
+def to_input(signals: np.ndarray) -> np.ndarray:
+    """Network input of integer windows (window, sample): float32, shape (window, sample, 1), on the input grid."""
+    return (standardise(signals) * INPUT_FORMAT.step).astype(np.float32)[..., None]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Windows, class probabilities and how many of each kind make an epoch.
+
+    Args: signals: float32 (window, sample), zero mean and unit deviation; targets: float32 (window, class);
+        fragments: the first `fragments` windows have a given class; the others' class is by rule;
+        weights: float (window - fragments,), how likely each of the others is drawn;
+        epoch_windows: windows per epoch, half of them fragments where there are others.
+    """
+
+    signals: np.ndarray
+    targets: np.ndarray
+    fragments: int
+    weights: np.ndarray
+    epoch_windows: int
+
+    def epoch(self, random: np.random.Generator, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Augmented batches: input (batch, sample, 1) on the input grid and targets (batch, class)."""
+        others = len(self.signals) - self.fragments
+        own = self.epoch_windows // 2 if others else self.epoch_windows
+        order = np.concatenate(
+            [
+                np.resize(random.permutation(self.fragments), own),
+                self.fragments + random.choice(others, self.epoch_windows - own, p=self.weights)
+                if others
+                else np.zeros(0, np.int64),
+            ]
+        )
+        random.shuffle(order)
+        for start in range(0, self.batches(batch) * batch, batch):
+            chosen = order[start : start + batch]
+            yield augment(self.signals[chosen], random), self.targets[chosen]
+
+    def batches(self, batch: int) -> int:
+        """Batches per epoch."""
+        return self.epoch_windows // batch
+
+
+def augment(signals: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Circular shift, amplitude, offset and noise, then rounding to the input grid; shape (batch, sample, 1)."""
+    batch, samples = signals.shape
+    shift = random.integers(0, samples, (batch, 1))
+    x = np.take_along_axis(signals, (np.arange(samples) + shift) % samples, axis=1)
+    x = x * np.exp(random.normal(0, 0.15, (batch, 1))).astype(np.float32)
+    x += random.normal(0, 0.05, (batch, 1)).astype(np.float32)
+    x += random.standard_normal(x.shape, np.float32) * np.abs(random.normal(0, 0.05, (batch, 1))).astype(np.float32)
+    grid = np.clip(np.rint(x / INPUT_FORMAT.step), INPUT_FORMAT.low, INPUT_FORMAT.high) * INPUT_FORMAT.step
+    return grid.astype(np.float32)[..., None]
+
+
+def rule_labels(windows: AllWindows, fragments: Fragments, fold: Fold, whole_person: bool, seed: int):
+    """Indices of the other windows that a fold may use and their class probabilities (window, class).
+
+    Neither the held-out fragments' classes nor their annotations are read: the forest learns from training fragments.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    place = {key: i for i, key in enumerate(zip(windows.record, windows.first_sample, strict=True))}
+    own = np.array([place[key] for key in zip(fragments.record, fragments.first_sample, strict=True)])
+    held_out = np.concatenate([fold.validation, fold.test])
+    allowed = allowed_for_training(windows, fragments, held_out, whole_person=whole_person)
+    allowed[own] = False
+    chosen = np.flatnonzero(allowed)
+    features = np.concatenate([windows.targets, windows.beat_counts], axis=1).astype(np.float32)
+    forest = ExtraTreesClassifier(300, random_state=seed).fit(features[own[fold.train]], fragments.label[fold.train])
+    probabilities = np.zeros((len(chosen), len(CLASSES)), np.float32)
+    probabilities[:, forest.classes_] = forest.predict_proba(features[chosen])
+    return chosen, probabilities
+
+
+def training_set(
+    fragments: Windows,
+    fold: Fold,
+    other: AllWindows | None = None,
+    *,
+    whole_person: bool = False,
+    epoch_windows: int = 4000,
+    seed: int = 0,
+) -> TrainingSet:
+    """The training set of one fold.
+
+    Args:
+        fragments: windows with a class; fold: indices into them.
+        other: the database's windows with annotations, or None.
+        whole_person: exclude held-out persons altogether; seed: of the forest.
+    Raises: ValueError: a flat window.
+    """
+    signals = fragments.signals[fold.train]
+    targets = np.eye(len(CLASSES), dtype=np.float32)[fragments.labels[fold.train]]
+    weights = np.zeros(0)
+    if other is not None:
+        chosen, probabilities = rule_labels(other, fragments.index, fold, whole_person, seed)
+        # Draw the others so that their classes come in the fragments' proportions, rare ones at most four times.
+        wanted = targets.mean(0) / np.maximum(probabilities.mean(0), 1e-3)
+        weights = np.minimum(probabilities @ wanted, 4.0).astype(np.float64)
+        weights /= weights.sum()
+        signals = np.concatenate([signals, other.signals[chosen]])
+        targets = np.concatenate([targets, probabilities])
+    signals = signals.astype(np.float32)
+    signals -= signals.mean(1, keepdims=True)
+    deviation = signals.std(1, keepdims=True)
+    if not deviation.all():
+        flat = np.flatnonzero(deviation[:, 0] == 0)[:5].tolist()
+        raise ValueError(f"training windows must not be flat, received flat windows {flat}: leave them out")
+    return TrainingSet(signals / deviation, targets, len(fold.train), weights, epoch_windows)
