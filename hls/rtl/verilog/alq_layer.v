@@ -1,0 +1,281 @@
+// Plane layer: line buffer, plane engines, requantisation. A dense layer is one whose taps span its input.
+//
+// For every output time step the address counts through VISITS planes of CHUNKS words each; all engines walk in step,
+// each through its own filters. The pipeline behind the address never stops (it carries valid bits), so back-pressure
+// acts at one place: no new visit is issued while `room` is low. A beat leaves whenever an engine has ended a filter.
+//
+// stage 0 address | 1 signs, chunk select | 2 masked x | + LEVELS adder tree | +1 term | +2 product | +3 sum | +4 value
+`default_nettype none
+module alq_layer #(
+    // what enters (see alq_window)
+    parameter BITS = 8,
+    parameter SIGNED = 1,
+    parameter LANES_IN = 1,
+    parameter BEATS_IN = 1,
+    parameter [BEATS_IN*LANES_IN-1:0] MASK_IN = 1,
+    parameter [16*LANES_IN-1:0] SLOTS_IN = 1,
+    parameter CHANNELS = 1,
+    parameter TAPS = 4,
+    parameter STRIDE = 1,
+    parameter TIMES = 16,
+    parameter FIRST = 3,
+    parameter LAST = 15,
+    // what computes
+    parameter ENGINES = 1,
+    parameter LANES = 4,
+    parameter LEVELS = 2,
+    parameter WORDS = 1,  // words of LANES values in the window: groups * CHUNKS
+    parameter [16*WORDS*LANES-1:0] SOURCE = 0,  // place in the window of every value of every word; 16'hffff: zero
+    parameter GROUPED = 0,  // 1: the sign table also holds, for every engine, the word to take
+    parameter CHUNKS = 1,
+    parameter VISITS = 4,
+    parameter SUM_BITS = 12,
+    parameter TERM_BITS = 13,
+    parameter COORDINATE_BITS = 8,
+    parameter ACCUMULATOR_BITS = 20,
+    parameter [ENGINES-1:0] MULTIPLIER = 1,
+    parameter SIGN_FILE = "",
+    parameter SIGN_BLOCK = 0,
+    parameter PROGRAM_FILE = "",
+    parameter PROGRAM_BLOCK = 0,
+    // what leaves
+    parameter LOGITS = 0,  // 1: accumulators leave as they are
+    parameter SHIFT = 6,
+    parameter OUTPUT_BITS = 4
+) (
+    input wire clk,
+    input wire reset,
+    input wire in_valid,
+    input wire [LANES_IN*BITS-1:0] in_data,
+    output wire in_ready,
+    input wire room,
+    output wire out_valid,
+    output wire [ENGINES*OUTPUT_BITS-1:0] out_data
+);
+`include "alq_functions.vh"
+  localparam ADDRESS_BITS = width_of(VISITS * CHUNKS);
+  localparam VISIT_BITS = width_of(VISITS);
+  localparam WORD_BITS = width_of(WORDS);
+  localparam ENGINE_SIGNS = LANES + (GROUPED ? WORD_BITS : 0);
+  localparam ENGINE_PROGRAM = 1 + COORDINATE_BITS + ACCUMULATOR_BITS;
+
+  wire complete, take;
+  wire [TAPS*CHANNELS*BITS-1:0] window;
+  wire [SUM_BITS-1:0] total;
+  alq_window #(
+      .BITS(BITS),
+      .SIGNED(SIGNED),
+      .LANES(LANES_IN),
+      .BEATS(BEATS_IN),
+      .MASK(MASK_IN),
+      .SLOTS(SLOTS_IN),
+      .CHANNELS(CHANNELS),
+      .TAPS(TAPS),
+      .STRIDE(STRIDE),
+      .TIMES(TIMES),
+      .FIRST(FIRST),
+      .LAST(LAST),
+      .SUM(!GROUPED),
+      .SUM_BITS(SUM_BITS)
+  ) line_buffer (
+      .clk(clk),
+      .reset(reset),
+      .valid(in_valid),
+      .data(in_data),
+      .ready(in_ready),
+      .complete(complete),
+      .take(take),
+      .window(window),
+      .total(total)
+  );
+
+  // stage 0: address
+  reg [ADDRESS_BITS-1:0] address;
+  reg [VISIT_BITS-1:0] visit;
+  wire [WORD_BITS-1:0] chunk;
+  wire first_chunk, last_chunk;
+  wire at_start = address == 0;
+  wire issue = room && (!at_start || complete);
+  wire last_visit = visit == VISITS - 1;
+  assign take = issue && at_start;
+  generate
+    if (CHUNKS == 1) begin : whole
+      assign chunk = 0;
+      assign first_chunk = 1'b1;
+      assign last_chunk = 1'b1;
+    end else begin : chunked
+      reg [WORD_BITS-1:0] count;
+      assign chunk = count;
+      assign first_chunk = count == 0;
+      assign last_chunk = count == CHUNKS - 1;
+      always @(posedge clk)
+        if (reset) count <= 0;
+        else if (issue) count <= last_chunk ? {WORD_BITS{1'b0}} : count + 1'b1;
+    end
+  endgenerate
+  always @(posedge clk)
+    if (reset) begin
+      address <= 0;
+      visit <= 0;
+    end else if (issue) begin
+      address <= last_visit && last_chunk ? {ADDRESS_BITS{1'b0}} : address + 1'b1;
+      if (last_chunk) visit <= last_visit ? {VISIT_BITS{1'b0}} : visit + 1'b1;
+    end
+
+  // stage 1: the copied window, the word of this chunk, the signs
+  reg [TAPS*CHANNELS*BITS-1:0] copy;
+  always @(posedge clk) if (take) copy <= window;
+  wire [WORDS*LANES*BITS-1:0] words;
+  genvar place, engine;
+  generate
+    for (place = 0; place < WORDS * LANES; place = place + 1) begin : wiring
+      if (SOURCE[16*place+:16] == 16'hffff) begin : nothing
+        assign words[place*BITS+:BITS] = 0;
+      end else begin : value
+        assign words[place*BITS+:BITS] = copy[SOURCE[16*place+:16]*BITS+:BITS];
+      end
+    end
+  endgenerate
+  wire [ENGINES*ENGINE_SIGNS-1:0] signs;
+  alq_rom #(
+      .DEPTH(VISITS * CHUNKS),
+      .WIDTH(ENGINES * ENGINE_SIGNS),
+      .ADDRESS(ADDRESS_BITS),
+      .BLOCK(SIGN_BLOCK),
+      .FILE(SIGN_FILE)
+  ) sign_table (
+      .clk(clk),
+      .address(address),
+      .data(signs)
+  );
+  reg [WORD_BITS-1:0] chunk_1;
+  always @(posedge clk) chunk_1 <= chunk;
+
+  // the program of every plane, read when its sum leaves the tree
+  wire [VISIT_BITS-1:0] visit_late;
+  wire subtract, first_late;
+  wire [SUM_BITS-1:0] total_late;
+  wire [ENGINES*ENGINE_PROGRAM:0] step_word;
+  alq_delay #(
+      .WIDTH (VISIT_BITS + 1),
+      .CYCLES(2 + LEVELS)
+  ) delay_visit (
+      .clk(clk),
+      .in ({visit, last_chunk}),
+      .out({visit_late, subtract})
+  );
+  alq_delay #(
+      .WIDTH (1),
+      .CYCLES(4 + LEVELS)
+  ) delay_first (
+      .clk(clk),
+      .in (first_chunk),
+      .out(first_late)
+  );
+  alq_delay #(
+      .WIDTH (SUM_BITS),
+      .CYCLES(LEVELS)
+  ) delay_total (
+      .clk(clk),
+      .in (total),
+      .out(total_late)
+  );
+  alq_rom #(
+      .DEPTH(VISITS),
+      .WIDTH(ENGINES * ENGINE_PROGRAM + 1),
+      .ADDRESS(VISIT_BITS),
+      .BLOCK(PROGRAM_BLOCK),
+      .FILE(PROGRAM_FILE)
+  ) program_table (
+      .clk(clk),
+      .address(visit_late),
+      .data(step_word)
+  );
+
+  // valid bits of stages 1 to 4 + LEVELS, then of the filters that end
+  reg [4+LEVELS:1] running;
+  reg subtract_1, ends, ended, left;
+  always @(posedge clk) begin
+    subtract_1 <= subtract;
+    ends <= step_word[0] && subtract_1;
+    if (reset) begin
+      running <= 0;
+      ended <= 1'b0;
+      left <= 1'b0;
+    end else begin
+      running <= {running[3+LEVELS:1], issue};
+      ended <= ends && running[4+LEVELS];
+      left <= ended;
+    end
+  end
+  assign out_valid = left;
+
+  generate
+    for (engine = 0; engine < ENGINES; engine = engine + 1) begin : engines
+      localparam AT = 1 + engine * ENGINE_PROGRAM;
+      wire [WORD_BITS-1:0] index;
+      if (GROUPED) begin : own_word
+        assign index = signs[engine*ENGINE_SIGNS+LANES+:WORD_BITS];
+      end else begin : same_word
+        assign index = chunk_1;
+      end
+      wire [LANES*BITS-1:0] x;
+      alq_word_select #(
+          .WORDS(WORDS),
+          .WIDTH(LANES * BITS),
+          .INDEX(WORD_BITS)
+      ) select (
+          .words(words),
+          .index(index),
+          .word (x)
+      );
+      reg [ACCUMULATOR_BITS-1:0] bias;
+      reg start;
+      always @(posedge clk) begin
+        bias  <= step_word[AT+:ACCUMULATOR_BITS];
+        start <= step_word[AT+ACCUMULATOR_BITS+COORDINATE_BITS];
+      end
+      wire signed [ACCUMULATOR_BITS-1:0] sum;
+      alq_engine #(
+          .BITS(BITS),
+          .SIGNED(SIGNED),
+          .LANES(LANES),
+          .LEVELS(LEVELS),
+          .SUM_BITS(SUM_BITS),
+          .OWN_SUM(GROUPED),
+          .TERM_BITS(TERM_BITS),
+          .COORDINATE_BITS(COORDINATE_BITS),
+          .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
+          .MULTIPLIER(MULTIPLIER[engine])
+      ) arithmetic (
+          .clk(clk),
+          .x(x),
+          .minus(signs[engine*ENGINE_SIGNS+:LANES]),
+          .all(total_late),
+          .subtract(subtract),
+          .coordinate(step_word[AT+ACCUMULATOR_BITS+:COORDINATE_BITS]),
+          .bias(bias),
+          .start(start && first_late),
+          .valid(running[4+LEVELS]),
+          .sum(sum)
+      );
+      wire [OUTPUT_BITS-1:0] value;
+      if (LOGITS) begin : logits
+        assign value = sum;
+      end else begin : activation
+        alq_requantise #(
+            .BITS(ACCUMULATOR_BITS),
+            .SHIFT(SHIFT),
+            .OUTPUT_BITS(OUTPUT_BITS)
+        ) requantise (
+            .sum  (sum),
+            .value(value)
+        );
+      end
+      reg [OUTPUT_BITS-1:0] result;
+      always @(posedge clk) result <= value;
+      assign out_data[engine*OUTPUT_BITS+:OUTPUT_BITS] = result;
+    end
+  endgenerate
+endmodule
+`default_nettype wire

@@ -1,0 +1,83 @@
+// Maximum over SIZE time steps every STRIDE steps, windows may overlap: each of the RINGS windows open at a time keeps
+// its running maxima of one time step's BEATS beats in a ring of registers (shift-register LUTs on xc7).
+`default_nettype none
+module alq_pool #(
+    parameter BITS = 4,
+    parameter LANES = 1,
+    parameter BEATS = 8,
+    parameter SIZE = 2,
+    parameter STRIDE = 2,
+    parameter RINGS = 1,  // ceil(SIZE / STRIDE)
+    parameter TIMES = 8,  // time steps of a frame that enter
+    parameter SIGNED = 0
+) (
+    input wire clk,
+    input wire reset,
+    input wire in_valid,
+    input wire [LANES*BITS-1:0] in_data,
+    output reg out_valid,
+    output reg [LANES*BITS-1:0] out_data
+);
+`include "alq_functions.vh"
+  localparam BEAT_BITS = width_of(BEATS);
+  localparam TIME_BITS = width_of(TIMES);
+  localparam PERIOD = RINGS * STRIDE;
+  localparam PHASE_BITS = width_of(PERIOD > SIZE ? PERIOD : SIZE);
+
+  reg [BEAT_BITS-1:0] beat;
+  reg [TIME_BITS-1:0] times;
+  wire last_beat = beat == BEATS - 1;
+  wire next_time = in_valid && last_beat;
+  wire end_of_frame = times == TIMES - 1;
+  always @(posedge clk)
+    if (reset) begin
+      beat  <= 0;
+      times <= 0;
+    end else if (in_valid) begin
+      beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
+      if (last_beat) times <= end_of_frame ? {TIME_BITS{1'b0}} : times + 1'b1;
+    end
+
+  wire [RINGS-1:0] closing;
+  wire [RINGS*LANES*BITS-1:0] maxima;
+  genvar ring, lane;
+  generate
+    for (ring = 0; ring < RINGS; ring = ring + 1) begin : open
+      // time steps since this ring's window began; the rings begin STRIDE steps apart, later ones wait for their turn
+      reg [PHASE_BITS-1:0] phase;
+      reg waiting;
+      wire begins = phase == 0;
+      assign closing[ring] = phase == SIZE - 1 && !waiting;
+      always @(posedge clk)
+        if (reset || (next_time && end_of_frame)) begin
+          phase   <= ring == 0 ? 0 : PERIOD - ring * STRIDE;
+          waiting <= ring != 0;
+        end else if (next_time) begin
+          phase <= phase == PERIOD - 1 ? {PHASE_BITS{1'b0}} : phase + 1'b1;
+          if (phase == PERIOD - 1) waiting <= 1'b0;
+        end
+      for (lane = 0; lane < LANES; lane = lane + 1) begin : channel
+        wire [BITS-1:0] value = in_data[lane*BITS+:BITS];
+        reg [BEATS*BITS-1:0] held;
+        wire [BITS-1:0] oldest = held[(BEATS-1)*BITS+:BITS];
+        wire larger = SIGNED ? $signed(value) > $signed(oldest) : value > oldest;
+        wire [BITS-1:0] maximum = begins || larger ? value : oldest;
+        always @(posedge clk) if (in_valid) held <= BEATS == 1 ? maximum : {held, maximum};
+        assign maxima[(ring*LANES+lane)*BITS+:BITS] = maximum;
+      end
+    end
+  endgenerate
+
+  integer each;
+  reg [LANES*BITS-1:0] chosen;
+  always @* begin
+    chosen = 0;
+    for (each = 0; each < RINGS; each = each + 1)
+      chosen = chosen | (closing[each] ? maxima[each*LANES*BITS+:LANES*BITS] : {(LANES * BITS) {1'b0}});
+  end
+  always @(posedge clk) begin
+    out_valid <= in_valid && |closing && !reset;
+    out_data  <= chosen;
+  end
+endmodule
+`default_nettype wire

@@ -1,0 +1,59 @@
+// Sum over all time steps of a frame, one running sum per channel in a ring of registers, BEATS beats per time step.
+`default_nettype none
+module alq_time_sum #(
+    parameter BITS = 4,
+    parameter SIGNED = 0,
+    parameter LANES = 1,
+    parameter BEATS = 8,
+    parameter TIMES = 8,
+    parameter OUTPUT_BITS = 7
+) (
+    input wire clk,
+    input wire reset,
+    input wire in_valid,
+    input wire [LANES*BITS-1:0] in_data,
+    output reg out_valid,
+    output reg [LANES*OUTPUT_BITS-1:0] out_data
+);
+`include "alq_functions.vh"
+  localparam BEAT_BITS = width_of(BEATS);
+  localparam TIME_BITS = width_of(TIMES);
+  localparam MORE = OUTPUT_BITS - BITS;
+
+  reg [BEAT_BITS-1:0] beat;
+  reg [TIME_BITS-1:0] times;
+  wire last_beat = beat == BEATS - 1;
+  wire first_time = times == 0;
+  wire last_time = times == TIMES - 1;
+  wire [LANES*OUTPUT_BITS-1:0] sums;
+  always @(posedge clk) begin
+    if (reset) begin
+      beat  <= 0;
+      times <= 0;
+    end else if (in_valid) begin
+      beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
+      if (last_beat) times <= last_time ? {TIME_BITS{1'b0}} : times + 1'b1;
+    end
+    out_valid <= in_valid && last_time && !reset;
+    out_data  <= sums;
+  end
+
+  genvar lane;
+  generate
+    for (lane = 0; lane < LANES; lane = lane + 1) begin : channel
+      reg [BEATS*OUTPUT_BITS-1:0] held;
+      wire [OUTPUT_BITS-1:0] past = held[(BEATS-1)*OUTPUT_BITS+:OUTPUT_BITS] & {OUTPUT_BITS{!first_time}};
+      wire [BITS-1:0] value = in_data[lane*BITS+:BITS];
+      wire [OUTPUT_BITS-1:0] wide;
+      if (MORE > 0) begin : extended
+        assign wide = {{MORE{SIGNED ? value[BITS-1] : 1'b0}}, value};
+      end else begin : same
+        assign wide = value;
+      end
+      wire [OUTPUT_BITS-1:0] sum = past + wide;
+      always @(posedge clk) if (in_valid) held <= BEATS == 1 ? sum : {held, sum};
+      assign sums[lane*OUTPUT_BITS+:OUTPUT_BITS] = sum;
+    end
+  endgenerate
+endmodule
+`default_nettype wire

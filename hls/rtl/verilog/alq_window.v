@@ -1,0 +1,125 @@
+// Line buffer: the last TAPS time steps of all channels, all visible at once.
+//
+// A time step arrives as BEATS beats of LANES values; bit beat * LANES + lane of MASK says which lanes hold a value in
+// that beat. Lane l brings SLOTS[l] values per time step (16 bits each in the parameter) and owns a shift register of
+// TAPS * SLOTS[l] values, newest first: no multiplexers. Zeros are shifted in after the frame's last time step where the
+// padding asks for them; the registers are cleared between frames, which is the padding before the first one.
+`default_nettype none
+module alq_window #(
+    parameter BITS = 8,
+    parameter SIGNED = 1,
+    parameter LANES = 1,
+    parameter BEATS = 1,
+    parameter [BEATS*LANES-1:0] MASK = 1,
+    parameter [16*LANES-1:0] SLOTS = 1,
+    parameter CHANNELS = 1,  // sum of SLOTS
+    parameter TAPS = 4,
+    parameter STRIDE = 1,
+    parameter TIMES = 16,  // time steps of a frame
+    parameter FIRST = 3,  // the time step that completes the first window
+    parameter LAST = 15,  // the last time step, zeros after the frame included
+    parameter SUM = 1,  // 1: keep the running sum of the window
+    parameter SUM_BITS = 12
+) (
+    input wire clk,
+    input wire reset,
+    input wire valid,
+    input wire [LANES*BITS-1:0] data,
+    output wire ready,
+    output reg complete,  // a window stands ready
+    input wire take,  // it is copied at the end of this cycle
+    output wire [TAPS*CHANNELS*BITS-1:0] window,  // lane by lane, newest first
+    output wire [SUM_BITS-1:0] total  // of the window taken last, from the second cycle after `take`
+);
+`include "alq_functions.vh"
+  localparam BEAT_BITS = width_of(BEATS);
+  localparam TIME_BITS = width_of(LAST + 2);
+  localparam WAIT_BITS = width_of((FIRST > STRIDE ? FIRST : STRIDE) + 1);
+
+  reg [BEAT_BITS-1:0] beat;
+  reg [TIME_BITS-1:0] times;
+  reg [WAIT_BITS-1:0] waiting;  // time steps before the one that completes the next window
+  reg padding, ended;
+  wire held = ended || (complete && !take);
+  wire shift = (valid || padding) && !held;
+  wire last_beat = beat == BEATS - 1;
+  wire clear = reset || (ended && (!complete || take));
+  assign ready = !padding && !held;
+
+  always @(posedge clk) begin
+    if (clear) begin
+      beat <= 0;
+      times <= 0;
+      waiting <= FIRST;
+      complete <= 1'b0;
+      padding <= 1'b0;
+      ended <= 1'b0;
+    end else begin
+      if (take) complete <= 1'b0;
+      if (shift) begin
+        beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
+        if (last_beat) begin
+          times <= times + 1'b1;
+          if (times == TIMES - 1 && LAST > TIMES - 1) padding <= 1'b1;
+          if (times == LAST) ended <= 1'b1;
+          waiting <= waiting == 0 ? STRIDE - 1 : waiting - 1'b1;
+          if (waiting == 0) complete <= 1'b1;
+        end
+      end
+    end
+  end
+
+  function integer first_slot;  // number of slots in the lanes before `lane`
+    input integer lane;
+    integer index;
+    begin
+      first_slot = 0;
+      for (index = 0; index < lane; index = index + 1) first_slot = first_slot + SLOTS[16*index+:16];
+    end
+  endfunction
+
+  wire [LANES*(BITS+1)-1:0] change;  // what every lane adds to the sum
+  wire [LANES*BEATS-1:0] mask = MASK;
+  genvar lane, index;
+  generate
+    for (lane = 0; lane < LANES; lane = lane + 1) begin : chain
+      localparam LENGTH = TAPS * SLOTS[16*lane+:16];
+      wire [BEATS-1:0] mine;
+      for (index = 0; index < BEATS; index = index + 1) begin : pick
+        assign mine[index] = mask[index*LANES+lane];
+      end
+      wire enable = shift && mine[beat];
+      wire [BITS-1:0] entering = padding ? {BITS{1'b0}} : data[lane*BITS+:BITS];
+      reg [LENGTH*BITS-1:0] values;
+      always @(posedge clk)
+        if (clear) values <= 0;
+        else if (enable) values <= LENGTH == 1 ? entering : {values, entering};
+      assign window[first_slot(lane)*TAPS*BITS+:LENGTH*BITS] = values;
+      wire [BITS-1:0] leaving = values[(LENGTH-1)*BITS+:BITS];
+      wire [BITS:0] difference = {SIGNED ? entering[BITS-1] : 1'b0, entering} - {SIGNED ? leaving[BITS-1] : 1'b0, leaving};
+      assign change[lane*(BITS+1)+:BITS+1] = enable ? difference : {(BITS + 1) {1'b0}};
+    end
+    if (SUM) begin : running
+      reg [SUM_BITS-1:0] changes, sum, sum_taken;
+      reg cleared, taken;
+      integer each;
+      reg [SUM_BITS-1:0] added;
+      always @* begin
+        added = 0;
+        for (each = 0; each < LANES; each = each + 1)
+          added = added + {{(SUM_BITS - BITS) {change[each*(BITS+1)+BITS]}}, change[each*(BITS+1)+:BITS]};
+      end
+      always @(posedge clk) begin
+        changes <= clear ? {SUM_BITS{1'b0}} : added;
+        cleared <= clear;
+        taken <= take;
+        sum <= cleared ? {SUM_BITS{1'b0}} : sum + changes;
+        if (taken) sum_taken <= sum;
+      end
+      assign total = sum_taken;
+    end else begin : none
+      assign total = 0;
+    end
+  endgenerate
+endmodule
+`default_nettype wire

@@ -1,0 +1,34 @@
+// One of WORDS words, as a tree of two-way choices (two levels fit one six-input LUT).
+`default_nettype none
+module alq_word_select #(
+    parameter WORDS = 4,
+    parameter WIDTH = 8,
+    parameter INDEX = 2  // smallest number of bits that counts WORDS, at least 1
+) (
+    input wire [WORDS*WIDTH-1:0] words,
+    input wire [INDEX-1:0] index,
+    output wire [WIDTH-1:0] word
+);
+  genvar level, place;
+  generate
+    for (level = 0; level <= INDEX; level = level + 1) begin : stage
+      localparam COUNT = (WORDS + (1 << level) - 1) >> level;
+      wire [COUNT*WIDTH-1:0] left;
+      if (level == 0) begin : all
+        assign left = words;
+      end else begin : half
+        localparam BEFORE = (WORDS + (1 << (level - 1)) - 1) >> (level - 1);
+        for (place = 0; place < COUNT; place = place + 1) begin : choice
+          if (2 * place + 1 < BEFORE) begin : two
+            assign left[place*WIDTH+:WIDTH] = index[level-1] ? stage[level-1].left[(2*place+1)*WIDTH+:WIDTH]
+                                                             : stage[level-1].left[2*place*WIDTH+:WIDTH];
+          end else begin : one
+            assign left[place*WIDTH+:WIDTH] = stage[level-1].left[2*place*WIDTH+:WIDTH];
+          end
+        end
+      end
+    end
+  endgenerate
+  assign word = stage[INDEX].left[WIDTH-1:0];
+endmodule
+`default_nettype wire
