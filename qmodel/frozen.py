@@ -182,7 +182,7 @@ class PlaneLayer:
         return out + self.bias
 
     def run(self, x: np.ndarray, source: Format) -> np.ndarray:
-        """Output as int64 (batch, time, filter): requantised if `output` is set, which is the ReLU, else accumulators."""
+        """Output as int64 (batch, time, filter): requantised if `output` is set (that is the ReLU), or accumulators."""
         accumulators = self.accumulate(x, source)
         if self.output is None:
             return accumulators

@@ -18,11 +18,16 @@ from qmodel.files import written_beside
 from qmodel.training_data import TrainingSet
 
 CHECKPOINT = "checkpoint.npz"
+MIN_BEAT_STEPS = 12  # time steps of ten seconds that still tell one beat from the next
 
 
 @dataclass(frozen=True)
 class FloatRecipe:
-    """Settings of training in floating point: AdamW with a warm-up and a cosine to zero."""
+    """Settings of training in floating point: AdamW with a warm-up and a cosine to zero.
+
+    Args: beat_loss: weight of an auxiliary task, to say which annotated beats lie in each time step of a late layer;
+        its head is not part of the network.
+    """
 
     epochs: int = 30
     batch: int = 32
@@ -30,22 +35,25 @@ class FloatRecipe:
     weight_decay: float = 1e-3
     label_smoothing: float = 0.05
     warm_up_epochs: float = 2.0
+    beat_loss: float = 0.5
 
 
 def run_epochs(
     number: int,
-    epoch: Callable[[int], dict[str, float]],
+    epoch: Callable[[int], dict],
     variables: Sequence,
     folder: str | os.PathLike,
     settings: dict,
     label: str,
-) -> list[dict[str, float]]:
+) -> list[dict]:
     """Run `number` epochs with a checkpoint after each; resume from the checkpoint that the same settings left.
 
     All state must be in `variables` (random draws are derived from the epoch's number), so that a run that was killed
     ends in the same bits as an undisturbed one.
-    Args: epoch: runs one epoch given its number, returns what the progress bar shows; variables: Keras variables;
-        settings: what must be equal for a checkpoint to be used. Returns: every epoch's metrics.
+    Args:
+        epoch: runs one epoch given its number, returns its metrics, of which the progress bar shows the numbers.
+        variables: Keras variables; settings: what must be equal for a checkpoint to be used.
+    Returns: every epoch's metrics.
     """
     path = Path(folder) / CHECKPOINT
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +64,15 @@ def run_epochs(
             metrics = epoch(i)
             history.append(metrics)
             bar.update()
-            bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+            numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+            bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
             with written_beside(path) as beside, open(beside, "wb") as file:
                 arrays = {f"v{k}": np.asarray(ops.convert_to_numpy(v)) for k, v in enumerate(variables)}
                 np.savez(file, meta=np.array(json.dumps({"settings": fingerprint, "history": history})), **arrays)
     return history
 
 
-def _restore(path: Path, variables: Sequence, fingerprint: str) -> list[dict[str, float]]:
+def _restore(path: Path, variables: Sequence, fingerprint: str) -> list[dict]:
     if not path.exists():
         return []
     with np.load(path, allow_pickle=False) as file:
@@ -116,28 +125,57 @@ def train_float(
     Args: data: training windows; validation: inputs (window, sample, 1) and labels, only reported;
         folder: where the checkpoint lives. Returns: every epoch's loss and validation accuracy.
     """
+    learner = model
+    if data.beats is not None and recipe.beat_loss:
+        learner = with_beat_head(model, data.beats.shape[-1])
     steps = data.batches(recipe.batch)
     warm_up = int(recipe.warm_up_epochs * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, recipe.epochs * steps - warm_up), warmup_target=recipe.learning_rate, warmup_steps=warm_up
     )
     optimiser = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-    optimiser.build(model.trainable_variables)
+    optimiser.build(learner.trainable_variables)
 
-    @tf.function(jit_compile=True, reduce_retracing=True)
-    def step(inputs, targets):
+    @tf.function(jit_compile=True)
+    def step(inputs, targets, beats):
         with tf.GradientTape() as tape:
-            loss = cross_entropy(targets, model(inputs, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimiser.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            outputs = learner(inputs, training=True)
+            if beats is None:
+                loss = cross_entropy(targets, outputs)
+            else:
+                each = tf.nn.sigmoid_cross_entropy_with_logits(beats, outputs[1])
+                loss = cross_entropy(targets, outputs[0]) + recipe.beat_loss * ops.mean(ops.sum(each, -1))
+        gradients = tape.gradient(loss, learner.trainable_variables)
+        optimiser.apply_gradients(zip(gradients, learner.trainable_variables, strict=True))
         return loss
 
     def epoch(number: int) -> dict[str, float]:
-        losses = [
-            step(tf.constant(inputs), tf.constant(smooth(targets, recipe.label_smoothing)))
-            for inputs, targets in data.epoch(epoch_random(seed, number), recipe.batch)
-        ]
+        losses = []
+        for batch in data.epoch(epoch_random(seed, number), recipe.batch):
+            targets = tf.constant(smooth(batch.targets, recipe.label_smoothing))
+            beats = None
+            if learner is not model:
+                beats = tf.constant(beats_per_step(batch.beats, learner.outputs[1].shape[1]))
+            losses.append(step(tf.constant(batch.inputs), targets, beats))
         return {"loss": float(np.mean(losses)), "validation": accuracy(model, *validation)}
 
-    settings = {"recipe": asdict(recipe), "seed": seed, "weights": model.count_params()}
-    return run_epochs(recipe.epochs, epoch, [*model.variables, *optimiser.variables], folder, settings, label)
+    settings = {"recipe": asdict(recipe), "seed": seed, "weights": learner.count_params()}
+    return run_epochs(recipe.epochs, epoch, [*learner.variables, *optimiser.variables], folder, settings, label)
+
+
+def with_beat_head(model: keras.Model, beats: int) -> keras.Model:
+    """The model with a second output (batch, time step, beat): logits from its last ReLU with MIN_BEAT_STEPS steps."""
+    late = [
+        layer.output
+        for layer in model.layers
+        if isinstance(layer, keras.layers.ReLU) and len(layer.output.shape) == 3
+        if layer.output.shape[1] >= MIN_BEAT_STEPS
+    ]
+    head = keras.layers.Dense(beats, name="beats")
+    return keras.Model(model.inputs, [model.outputs[0], head(late[-1])])
+
+
+def beats_per_step(beats: np.ndarray, steps: int) -> np.ndarray:
+    """Beats (window, bin, beat) as float32 (window, time step, beat): 1 where a bin of the time step has the beat."""
+    starts = np.arange(steps) * beats.shape[1] // steps
+    return np.maximum.reduceat(beats, starts, axis=1).astype(np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,14 @@ def to_input(signals: np.ndarray) -> np.ndarray:
     return (standardise(signals) * INPUT_FORMAT.step).astype(np.float32)[..., None]
 
 
+class Batch(NamedTuple):
+    """Augmented inputs (window, sample, 1), class targets (window, class), beats (window, bin, beat) or None."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    beats: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Windows, class probabilities and how many of each kind make an epoch.
@@ -30,7 +39,8 @@ class TrainingSet:
     Args: signals: float32 (window, sample), zero mean and unit deviation; targets: float32 (window, class);
         fragments: the first `fragments` windows have a given class; the others' class is by rule;
         weights: float (window - fragments,), how likely each of the others is drawn;
-        epoch_windows: windows per epoch, half of them fragments where there are others.
+        epoch_windows: windows per epoch, half of them fragments where there are others;
+        beats: bool (window, bin, beat), where the annotated beats lie, or None.
     """
 
     signals: np.ndarray
@@ -38,9 +48,10 @@ class TrainingSet:
     fragments: int
     weights: np.ndarray
     epoch_windows: int
+    beats: np.ndarray | None = None
 
-    def epoch(self, random: np.random.Generator, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Augmented batches: input (batch, sample, 1) on the input grid and targets (batch, class)."""
+    def epoch(self, random: np.random.Generator, batch: int) -> Iterator[Batch]:
+        """Augmented batches, inputs on the input grid."""
         others = len(self.signals) - self.fragments
         own = self.epoch_windows // 2 if others else self.epoch_windows
         order = np.concatenate(
@@ -54,15 +65,16 @@ class TrainingSet:
         random.shuffle(order)
         for start in range(0, self.batches(batch) * batch, batch):
             chosen = order[start : start + batch]
-            yield augment(self.signals[chosen], random), self.targets[chosen]
+            beats = None if self.beats is None else self.beats[chosen]
+            yield augment(self.signals[chosen], self.targets[chosen], beats, random)
 
     def batches(self, batch: int) -> int:
         """Batches per epoch."""
         return self.epoch_windows // batch
 
 
-def augment(signals: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Circular shift, amplitude, offset and noise, then rounding to the input grid; shape (batch, sample, 1)."""
+def augment(signals: np.ndarray, targets: np.ndarray, beats: np.ndarray | None, random: np.random.Generator) -> Batch:
+    """Circular shift (of the beats too), amplitude, offset and noise, then rounding to the input grid."""
     batch, samples = signals.shape
     shift = random.integers(0, samples, (batch, 1))
     x = np.take_along_axis(signals, (np.arange(samples) + shift) % samples, axis=1)
@@ -70,7 +82,17 @@ def augment(signals: np.ndarray, random: np.random.Generator) -> np.ndarray:
     x += random.normal(0, 0.05, (batch, 1)).astype(np.float32)
     x += random.standard_normal(x.shape, np.float32) * np.abs(random.normal(0, 0.05, (batch, 1))).astype(np.float32)
     grid = np.clip(np.rint(x / INPUT_FORMAT.step), INPUT_FORMAT.low, INPUT_FORMAT.high) * INPUT_FORMAT.step
-    return grid.astype(np.float32)[..., None]
+    if beats is not None:
+        bins = beats.shape[1]
+        order = (np.arange(bins) + shift * bins // samples) % bins
+        beats = np.take_along_axis(beats, order[:, :, None], axis=1)
+    return Batch(grid.astype(np.float32)[..., None], targets, beats)
+
+
+def place_of(fragments: Fragments, windows: AllWindows) -> np.ndarray:
+    """Index of every fragment's window among all windows, shape (fragment,)."""
+    place = {key: i for i, key in enumerate(zip(windows.record, windows.first_sample, strict=True))}
+    return np.array([place[key] for key in zip(fragments.record, fragments.first_sample, strict=True)])
 
 
 def rule_labels(windows: AllWindows, fragments: Fragments, fold: Fold, whole_person: bool, seed: int):
@@ -80,8 +102,7 @@ def rule_labels(windows: AllWindows, fragments: Fragments, fold: Fold, whole_per
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
-    place = {key: i for i, key in enumerate(zip(windows.record, windows.first_sample, strict=True))}
-    own = np.array([place[key] for key in zip(fragments.record, fragments.first_sample, strict=True)])
+    own = place_of(fragments, windows)
     held_out = np.concatenate([fold.validation, fold.test])
     allowed = allowed_for_training(windows, fragments, held_out, whole_person=whole_person)
     allowed[own] = False
@@ -112,7 +133,7 @@ def training_set(
     """
     signals = fragments.signals[fold.train]
     targets = np.eye(len(CLASSES), dtype=np.float32)[fragments.labels[fold.train]]
-    weights = np.zeros(0)
+    weights, beats = np.zeros(0), None
     if other is not None:
         chosen, probabilities = rule_labels(other, fragments.index, fold, whole_person, seed)
         # Draw the others so that their classes come in the fragments' proportions, rare ones at most four times.
@@ -121,10 +142,11 @@ def training_set(
         weights /= weights.sum()
         signals = np.concatenate([signals, other.signals[chosen]])
         targets = np.concatenate([targets, probabilities])
+        beats = other.beat_map[np.concatenate([place_of(fragments.index, other)[fold.train], chosen])]
     signals = signals.astype(np.float32)
     signals -= signals.mean(1, keepdims=True)
     deviation = signals.std(1, keepdims=True)
     if not deviation.all():
         flat = np.flatnonzero(deviation[:, 0] == 0)[:5].tolist()
         raise ValueError(f"training windows must not be flat, received flat windows {flat}: leave them out")
-    return TrainingSet(signals / deviation, targets, len(fold.train), weights, epoch_windows)
+    return TrainingSet(signals / deviation, targets, len(fold.train), weights, epoch_windows, beats)

@@ -207,7 +207,7 @@ class ALQTrainer:
         self.optimiser = keras.optimizers.Adam(schedule.learning_rate, amsgrad=True)
         self.optimiser.build(self.others)
         self.step_number = keras.Variable(np.float32(0), trainable=False, name="step_number")
-        self._compiled: dict[str, object] = {}
+        self._compiled: dict = {}
 
     @property
     def variables(self) -> list:
@@ -223,16 +223,17 @@ class ALQTrainer:
         seed: int = 0,
         label: str = "alq",
         on_epoch=None,
-    ) -> list[dict[str, float]]:
+    ) -> list[dict]:
         """Run the schedule; resume where a killed run with the same settings stopped.
 
         Args: validation: inputs and labels, only reported; folder: where the checkpoint lives;
             on_epoch: called with (epoch number, metrics) after each epoch, for live plots.
-        Returns: metrics of every epoch: loss, average bits, bytes, validation accuracy, planes per layer.
+        Returns: metrics of every epoch: loss, average bits, bytes, validation accuracy, mean planes
+            per group of every layer.
         """
         plan = self.schedule.phases()
 
-        def epoch(number: int) -> dict[str, float]:
+        def epoch(number: int) -> dict:
             metrics = self._epoch(number, plan, data, seed) | {"validation": self._accuracy(validation)}
             if on_epoch:
                 on_epoch(number, metrics)
@@ -250,7 +251,7 @@ class ALQTrainer:
         with _kernels_on_grid(self.states):
             return accuracy(self.model, *validation)
 
-    def _epoch(self, number: int, plan: list[tuple[str, float]], data: TrainingSet, seed: int) -> dict[str, float]:
+    def _epoch(self, number: int, plan: list[tuple[str, float]], data: TrainingSet, seed: int) -> dict:
         move, rate = plan[number]
         if number == 0 or plan[number - 1][0] != move:
             for state in self.states:
@@ -259,9 +260,9 @@ class ALQTrainer:
         quota = self._prune_quota(number, plan, data) if move == "prune" else 0.0
         self.optimiser.learning_rate.assign(rate)
         losses, owed = [], 0.0
-        for inputs, targets in data.epoch(epoch_random(seed, number), self.schedule.batch):
-            targets = smooth(targets, self.schedule.label_smoothing)
-            losses.append(self._step(move)(tf.constant(inputs), tf.constant(targets), tf.constant(rate, tf.float32)))
+        for batch in data.epoch(epoch_random(seed, number), self.schedule.batch):
+            targets = tf.constant(smooth(batch.targets, self.schedule.label_smoothing))
+            losses.append(self._step(move)(tf.constant(batch.inputs), targets, tf.constant(rate, tf.float32)))
             if move == "prune":
                 owed += quota * sum(int(state.plane_counts().sum()) for state in self.states)
                 owed -= self._prune(int(owed), rate)
@@ -269,7 +270,8 @@ class ALQTrainer:
             "loss": float(np.mean(losses)),
             "bits": average_bits(self.states),
             "bytes": model_bytes(self.states),
-        } | {f"planes_{state.layer.name}": float(state.plane_counts().mean()) for state in self.states}
+            "planes": {state.layer.name: float(state.plane_counts().mean()) for state in self.states},
+        }
 
     # Pruning ------------------------------------------------------------------------------------------------------
 
@@ -325,8 +327,9 @@ class ALQTrainer:
         for _, state, place in candidates[:number]:
             if state not in self._over_budget():
                 continue
-            coordinates = ops.convert_to_numpy(state.layer.coordinates).copy()
+            coordinates = ops.convert_to_numpy(state.latent_coordinates).copy()
             coordinates.reshape(-1)[place] = 0
+            state.latent_coordinates.assign(coordinates)
             state.layer.set_planes(state.signs.value, coordinates)
             removed += 1
         return removed
@@ -335,13 +338,13 @@ class ALQTrainer:
 
     def _step(self, move: str):
         """The compiled training step of a move: (inputs, targets, learning rate) -> loss."""
-        if move not in self._compiled:
-            update = {
-                "bases": self._bases,
-                "coordinates": self._coordinates,
-                "prune": self._watch_coordinates,
-                "straight_through": self._straight_through,
-            }[move]
+        update = {
+            "bases": self._bases,
+            "coordinates": self._coordinates,
+            "prune": self._coordinates,  # what is left adapts while planes go
+            "straight_through": self._straight_through,
+        }[move]
+        if update not in self._compiled:
 
             @tf.function(jit_compile=True)
             def step(inputs, targets, rate):
@@ -351,8 +354,8 @@ class ALQTrainer:
                     update(state, state.group(gradient), self.step_number.value, rate)
                 return loss
 
-            self._compiled[move] = step
-        return self._compiled[move]
+            self._compiled[update] = step
+        return self._compiled[update]
 
     def _loss_and_gradients(self, inputs, targets):
         """Loss and kernel gradients; steps all other trainable weights."""
@@ -384,11 +387,6 @@ class ALQTrainer:
         state.latent_coordinates.assign(coordinates)
         state.signs.assign(state.signs.value * flips[..., None])
         state.layer.set_planes(state.signs.value, coordinates)
-
-    @staticmethod
-    def _watch_coordinates(state: LayerState, gradient, number, rate) -> None:
-        gradient = basis.coordinate_gradient(state.signs.value, gradient)
-        state.remember(state.coordinate_moments, steps.update_moments(state.coordinate_moments, gradient))
 
     @staticmethod
     def _straight_through(state: LayerState, gradient, number, rate) -> None:

@@ -52,6 +52,8 @@ RHYTHMS = {
 }
 TARGETS = (*BEATS, *RHYTHMS)
 WINDOWS_PER_RECORD = mitdb.RECORD_SAMPLES // WINDOW_SAMPLES
+BIN_SAMPLES = 25  # 69 ms: finer than two beats can follow each other
+BINS_PER_WINDOW = WINDOW_SAMPLES // BIN_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class AllWindows:
     second_lead: np.ndarray  # str (window,)
     targets: np.ndarray  # bool (window, target), target as in TARGETS: the beat or rhythm occurs in the window
     beat_counts: np.ndarray  # int16 (window, beat), beat as in BEATS
+    beat_map: np.ndarray  # bool (window, bin, beat): a beat is annotated in the bin of BIN_SAMPLES samples
     source: str
 
     def __len__(self) -> int:
@@ -85,6 +88,7 @@ def window_targets(folder: str | os.PathLike, sums: Mapping[str, str] | None = N
     shape = (len(mitdb.RECORDS), WINDOWS_PER_RECORD)
     signals, second = (np.empty((*shape, WINDOW_SAMPLES), np.int16) for _ in range(2))
     counts = np.zeros((*shape, len(BEATS)), np.int16)
+    beats = np.zeros((*shape, BINS_PER_WINDOW, len(BEATS)), bool)
     rhythms = np.zeros((*shape, len(RHYTHMS)), bool)
     leads = []
     for i, name in enumerate(tqdm(mitdb.RECORDS, desc="Annotated windows", unit="record")):
@@ -93,7 +97,7 @@ def window_targets(folder: str | os.PathLike, sums: Mapping[str, str] | None = N
         leads.append((record.leads[first], record.leads[1 - first]))
         windows = record.signals[: WINDOWS_PER_RECORD * WINDOW_SAMPLES].reshape(WINDOWS_PER_RECORD, WINDOW_SAMPLES, 2)
         signals[i], second[i] = windows[:, :, first], windows[:, :, 1 - first]
-        counts[i], rhythms[i] = _annotations(Path(folder), name, sums)
+        counts[i], beats[i], rhythms[i] = _annotations(Path(folder), name, sums)
     total = shape[0] * shape[1]
     lead, second_lead = np.repeat(np.array(leads), WINDOWS_PER_RECORD, axis=0).T
     beat_counts = counts.reshape(total, -1)
@@ -106,19 +110,24 @@ def window_targets(folder: str | os.PathLike, sums: Mapping[str, str] | None = N
         second_lead,
         np.concatenate([beat_counts > 0, rhythms.reshape(total, -1)], axis=1),
         beat_counts,
+        beats.reshape(total, BINS_PER_WINDOW, -1),
         source=mitdb.SOURCE,
     )
 
 
-def _annotations(folder: Path, name: str, sums: Mapping[str, str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Count the beats (window, beat) and mark the rhythms (window, rhythm) of one record's windows."""
+def _annotations(folder: Path, name: str, sums: Mapping[str, str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the beats (window, beat), mark them (window, bin, beat) and the rhythms (window, rhythm) of a record."""
     mitdb.check_files(folder, name, [".atr"], sums)
     marks = wfdb.rdann(str(folder / name), "atr")
     window = np.asarray(marks.sample) // WINDOW_SAMPLES
     inside = (window >= 0) & (window < WINDOWS_PER_RECORD)
     counts = np.zeros((WINDOWS_PER_RECORD, len(BEATS)), np.int16)
+    beats = np.zeros((WINDOWS_PER_RECORD, BINS_PER_WINDOW, len(BEATS)), bool)
+    place = np.asarray(marks.sample) % WINDOW_SAMPLES // BIN_SAMPLES
     for column, symbol in enumerate(BEATS):
-        np.add.at(counts[:, column], window[inside & (np.asarray(marks.symbol) == symbol)], 1)
+        chosen = inside & (np.asarray(marks.symbol) == symbol)
+        np.add.at(counts[:, column], window[chosen], 1)
+        beats[window[chosen], place[chosen], column] = True
     rhythms = np.zeros((WINDOWS_PER_RECORD, len(RHYTHMS)), bool)
     starts = [
         (s, note.rstrip("\0")) for s, note, symbol in zip(marks.sample, marks.aux_note, marks.symbol) if symbol == "+"
@@ -128,7 +137,7 @@ def _annotations(folder: Path, name: str, sums: Mapping[str, str] | None) -> tup
         if rhythm not in RHYTHMS:
             raise mitdb.DataError(f"{name}.atr: rhythm must be one of {', '.join(RHYTHMS)}, received {rhythm!r}.")
         rhythms[start // WINDOW_SAMPLES : (end - 1) // WINDOW_SAMPLES + 1, list(RHYTHMS).index(rhythm)] = True
-    return counts, rhythms
+    return counts, beats, rhythms
 
 
 def allowed_for_training(

@@ -1,0 +1,183 @@
+"""Cross-validation of a recipe under a protocol: every fold trained, quantised, frozen and tested, on Dask workers."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from flow.provenance import fingerprint, provenance
+from qmodel.data import annotations, fragments, mitdb, splits
+from qmodel.data.fragments import CLASSES
+from qmodel.files import written_beside
+from qmodel.metrics import confusion_matrix, summarise
+
+NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, so a fold that tests it never trains it
+
+
+def fold_settings(recipe, protocol: str, folds: int, fold: int, split: str | None) -> dict:
+    """What decides a fold's result."""
+    table = Path(split).read_text(encoding="utf-8") if split else None
+    sums = mitdb.published_sums()
+    return {
+        "recipe": asdict(recipe), "protocol": protocol, "folds": folds, "fold": fold, "split": table, "sums": sums,
+    }  # fmt: skip
+
+
+def run_fold(recipe, protocol: str, folds: int, fold: int, split: str | None, data: str, build: str) -> dict:
+    """Train, quantise, freeze and test one fold; resumes where it was killed, and a finished fold is read from disk.
+
+    Args: recipe: qmodel.recipe.Recipe; data: folder of the records; build: folder of all folds' products.
+    Returns: confusion matrices of the float and frozen networks, sizes, where the products are.
+    """
+    name = f"{protocol}-{recipe.network}-{fold}-{fingerprint(fold_settings(recipe, protocol, folds, fold, split))[:12]}"
+    folder = Path(build) / name
+    result_file = folder / "result.json"
+    if result_file.exists():
+        return json.loads(result_file.read_text(encoding="utf-8"))
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    from qmodel import recipe as steps
+    from qmodel.training import predict
+    from qmodel.training_data import to_input, training_set
+
+    # One thread each: folds run beside each other, and sums are added in the same order on every machine.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+    windows = fragments.load_windows(data)
+    part = splits.make(protocol, windows.index, folds, recipe.seed, split)[fold]
+    other = annotations.window_targets(data) if recipe.other_windows else None
+    train = training_set(
+        windows, part, other, whole_person=protocol == "patient", epoch_windows=recipe.epoch_windows, seed=recipe.seed
+    )
+
+    def inputs_and_labels(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return to_input(windows.signals[chosen]), windows.labels[chosen]
+
+    validation, test = inputs_and_labels(part.validation), inputs_and_labels(part.test)
+    model = steps.train(recipe, train, validation, folder)
+    folded = steps.quantise(recipe, model, train, validation, folder)
+    network = steps.freeze_to(folded, folder)
+
+    def matrices(x: tuple[np.ndarray, np.ndarray]) -> dict[str, list]:
+        integers = np.rint(x[0][..., 0] / network.input_format.step).astype(np.int64)
+        predictions = {"float": predict(model, x[0]).argmax(1), "frozen": network.run(integers).argmax(1)}
+        return {stage: confusion_matrix(x[1], p, len(CLASSES)).tolist() for stage, p in predictions.items()}
+
+    result = {
+        "fold": fold,
+        "test": matrices(test),
+        "validation": matrices(validation),
+        "bytes": network.size_bytes,
+        "compression_bytes": network.compression_bytes,
+        "compression_bits": network.compression_bits,
+        "average_bits": network.average_bits,
+        "parameters": network.parameter_count,
+        "identity": network.identity,
+        "frozen_file": str(folder / steps.FROZEN_FILE),
+        "provenance": provenance(),
+    }
+    with written_beside(result_file) as beside:
+        beside.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+def evaluate(
+    recipe,
+    protocol: str,
+    data: str | os.PathLike | None = None,
+    build: str | os.PathLike = "build/evaluate",
+    results: str | os.PathLike = "results",
+    folds: int = 10,
+    only: list[int] | None = None,
+    split: str | None = None,
+    scheduler: str | None = None,
+    workers: int = 2,
+) -> list[dict]:
+    """Run the folds of a protocol and write the rows of its two stages into `results/PROTOCOL.json`.
+
+    Args:
+        recipe: qmodel.recipe.Recipe; protocol: stratified, blocked, patient or file (with `split`, a CSV).
+        only: run these folds alone; no result is written then unless they are all.
+        scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine.
+        workers: processes of the local cluster.
+    Returns: the rows `float` and `frozen`.
+    """
+    from dask.distributed import Client, LocalCluster, as_completed
+    from tqdm import tqdm
+
+    folder = str(mitdb.find(data))
+    index = fragments.load_index()
+    number = len(splits.make(protocol, index, folds, recipe.seed, split))
+    chosen = list(range(number)) if only is None else only
+    if bad := [fold for fold in chosen if not 0 <= fold < number]:
+        raise ValueError(f"folds are 0 to {number - 1}, received {bad}")
+    build = str(Path(build).resolve())
+    cluster = None
+    if scheduler is None:
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+    outcomes = {}
+    with Client(cluster or scheduler) as client:
+        tasks = [
+            client.submit(run_fold, recipe, protocol, folds, fold, split, folder, build, pure=False) for fold in chosen
+        ]
+        with tqdm(total=len(tasks), desc=f"{recipe.network} {protocol}", unit="fold") as bar:
+            for task in as_completed(tasks):
+                outcome = task.result()
+                outcomes[outcome["fold"]] = outcome
+                bar.update()
+    if cluster is not None:
+        cluster.close()
+    finished = [outcomes[fold] for fold in sorted(outcomes)]
+    rows = [row(recipe, protocol, stage, finished) for stage in ("float", "frozen")]
+    if len(finished) == number:
+        write_rows(Path(results) / f"{protocol}.json", protocol, rows)
+    return rows
+
+
+def row(recipe, protocol: str, stage: str, finished: list[dict]) -> dict:
+    """One row of results: figures over folds, sizes (frozen: of the largest file) and where they come from."""
+    matrices = [np.array(outcome["test"][stage]) for outcome in finished]
+    parameters = finished[0]["parameters"]
+    sizes = {
+        "bytes": max(outcome["bytes"] for outcome in finished),
+        "compression_bytes": min(outcome["compression_bytes"] for outcome in finished),
+        "compression_bits": min(outcome["compression_bits"] for outcome in finished),
+        "average_bits": max(outcome["average_bits"] for outcome in finished),
+    }
+    if stage == "float":
+        sizes = {"bytes": 4 * parameters, "compression_bytes": 1.0, "compression_bits": 1.0, "average_bits": 32.0}
+    figures = {"network": recipe.network, "stage": stage, "kind": "measured", **sizes, "parameters": parameters}
+    figures |= summarise(matrices, CLASSES)
+    figures["validation_accuracy_mean"] = float(
+        np.mean([np.trace(m := np.array(outcome["validation"][stage])) / m.sum() for outcome in finished])
+    )
+    if protocol == "blocked":
+        kept = [i for i, name in enumerate(CLASSES) if name not in NEVER_TRAINED]
+        pooled = np.sum(matrices, axis=0)[kept]
+        figures["accuracy_without_untrained_classes"] = float(
+            sum(pooled[n, i] for n, i in enumerate(kept)) / pooled.sum()
+        )
+    figures["recipe"] = asdict(recipe)
+    figures["provenance"] = [outcome["provenance"] for outcome in finished]
+    return figures
+
+
+def write_rows(path: Path, protocol: str, rows: list[dict]) -> None:
+    """Put rows into a results file in place of those of the same network and stage."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    new = {(row["network"], row["stage"]) for row in rows}
+    kept = [row for row in kept if (row["network"], row["stage"]) not in new]
+    content = {
+        "protocol": protocol, "data_source": mitdb.SOURCE, "data_sha256": fingerprint(mitdb.published_sums()),
+        "rows": sorted(kept + rows, key=lambda row: (row["network"], row["stage"])),
+    }  # fmt: skip
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
