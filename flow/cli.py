@@ -1,0 +1,318 @@
+"""The command line: `ecg-alq data | train | quantise | freeze | convert | csim | parity | report | flow | readme`.
+
+Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
+of date, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from flow.settings import FOLDS, NETWORKS, PROTOCOLS, InputError, Settings, record, recorded
+
+# Errors that mean bad input or a missing tool, by the module that defines them: only a loaded one can have raised it.
+INPUT_ERRORS = {
+    "qmodel.data.mitdb": "DataError",
+    "qmodel.frozen": "FrozenFileError",
+    "hls.convert": "ConversionError",
+    "hls.folding": "FoldingError",
+    "hls.csim": "CompileError",
+}
+EXTRAS = {
+    "wfdb": "data",
+    "tqdm": "data",
+    "tensorflow": "train",
+    "keras": "train",
+    "qkeras": "train",
+    "sklearn": "train",
+    "hls4ml": "hls",
+    "matplotlib": "report",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it does, an example of its use, its own options, and the function that runs it.
+
+    Args: run: gets the parsed arguments, prints its results, returns the exit code.
+    """
+
+    name: str
+    summary: str
+    example: str
+    options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _flow_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every step; those not given are an earlier step's of the same build (train, flow: the defaults)."""
+    # SUPPRESS: an option that was not given leaves no trace, so that recorded settings show through.
+    group = parser.add_argument_group("settings", _flow_options.__doc__)
+
+    def add(*names: str, **options) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS, **options)
+
+    add("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search, see `ecg-alq data --help`)")
+    add("--build", metavar="FOLDER", help=f"folder of the products (default: {Settings.build})")
+    add("--network", choices=NETWORKS, help=f"default: {Settings.network}")
+    add("--protocol", choices=PROTOCOLS, help=f"how windows are split (default: {Settings.protocol})")
+    add("--fold", type=int, help=f"which fold is tested, 0 to {FOLDS - 1} (default: {Settings.fold})")
+    add("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    add("--quick", action=argparse.BooleanOptionalAction, help="few epochs: a demonstration, not a result")
+    add("--synthetic", action=argparse.BooleanOptionalAction, help="made-up ECG even where records are found")
+    add("--seed", type=int, help=f"of split and training (default: {Settings.seed})")
+
+
+def _frozen_options(parser: argparse.ArgumentParser) -> None:
+    _flow_options(parser)
+    parser.add_argument(
+        "--frozen",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="go on from this frozen network (.alq) instead of training one",
+    )
+
+
+def _convert_options(parser: argparse.ArgumentParser) -> None:
+    _frozen_options(parser)
+    group = parser.add_argument_group("HLS project")
+
+    def add(*names: str, **options) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS, **options)
+
+    add("--part", help=f"device with package and speed grade (default: {Settings.part})")
+    add("--clock-mhz", type=float, help=f"default: {Settings.clock_mhz:g}")
+    add("--backend", choices=("Vitis", "Vivado"), help=f"default: {Settings.backend}")
+    add("--io-type", choices=("io_stream", "io_parallel"), help=f"default: {Settings.io_type}")
+
+
+def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="FOLDER", help="where the records are, or are to be")
+    parser.add_argument("--check", action="store_true", help="verify only, download nothing")
+
+
+def _readme_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="change nothing, exit with 1 if the README is out of date")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+
+
+def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
+    given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
+    build = given.get("build", Settings.build)
+    base = replace(Settings(), build=build) if fresh else recorded(build)
+    if given.get("synthetic"):
+        base = replace(base, data=None)
+    elif "data" in given:
+        base = replace(base, synthetic=False)
+    if "protocol" in given and given["protocol"] != "file":
+        base = replace(base, split=None)
+    return replace(base, **given).checked()
+
+
+def _step(name: str, fresh: bool = False) -> Callable[[argparse.Namespace], int]:
+    """The function that runs a step and what it needs, and prints the step's manifest or the line of its results."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        settings = _settings(arguments, fresh)
+        from flow.products import locked
+        from flow.steps import Flow
+        from flow.tables import lines
+
+        with locked(Path(settings.build)):
+            try:
+                flow = Flow(settings)
+                product = flow.report() if name == "flow" else getattr(flow, name)()
+            except KeyboardInterrupt:
+                record(settings)
+                raise
+            record(settings)
+        if arguments.json:
+            content = product.manifest | {"folder": str(product.folder), "cached": product.cached}
+            print(json.dumps(product.results if name in ("flow", "report") else content, indent=2))
+        else:
+            print("\n".join(lines(product.manifest["step"], product.results)))
+        return 1 if product.results.get("mismatches") else 0
+
+    return run
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from qmodel.data import mitdb
+
+    folder = None
+    try:
+        folder = mitdb.find(arguments.data)
+    except mitdb.DataError:
+        if arguments.check:
+            raise
+    broken = mitdb.verify(folder) if folder else None
+    if broken and arguments.check:
+        raise InputError(
+            f"{len(broken)} files of {folder} do not match PhysioNet's SHA-256 sums, the first is {broken[0]}: "
+            "run `ecg-alq data` to fetch them again"
+        )
+    if folder is None or broken:
+        folder = mitdb.download(arguments.data or folder)
+    result = {
+        "data_source": mitdb.SOURCE,
+        "folder": str(folder),
+        "records": len(mitdb.RECORDS),
+        "files_verified": len(mitdb.published_sums()),
+        "downloaded": broken is None,
+        "fetched_again": broken or [],
+    }
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(f"{result['records']} MIT-BIH records, {result['files_verified']} files verified: {folder}")
+    return 0
+
+
+def _readme(arguments: argparse.Namespace) -> int:
+    from flow import readme
+
+    changed = readme.update(arguments.readme, arguments.results, write=not arguments.check)
+    if arguments.json:
+        print(json.dumps({"readme": str(arguments.readme), "changed": changed}))
+    elif changed and arguments.check:
+        print(f"{arguments.readme} does not agree with {arguments.results}/: run `ecg-alq readme`", file=sys.stderr)
+    else:
+        print(f"{arguments.readme}: {'brought up to date' if changed else 'up to date'}")
+    return 1 if changed and arguments.check else 0
+
+
+COMMANDS = (
+    Command(
+        "data",
+        "Find, verify or download the MIT-BIH records. Searched: --data, $MITDB_DIR, the user's cache folder, "
+        "../shared/data/mitdb. Files that do not match PhysioNet's SHA-256 sums are fetched again.",
+        "ecg-alq data --data ~/mitdb",
+        _data_options,
+        _data,
+    ),
+    Command(
+        "train",
+        "Train a network in floating point. Ctrl-C and the same command again go on from the last epoch.",
+        "ecg-alq train --network compact --fold 3",
+        _flow_options,
+        _step("train", fresh=True),
+    ),
+    Command(
+        "quantise",
+        "Quantise the trained network with ALQ down to its byte budget, fold its normalisation, finish.",
+        "ecg-alq quantise",
+        _flow_options,
+        _step("quantise"),
+    ),
+    Command(
+        "freeze",
+        "Freeze the quantised network to integers, in one .alq file.",
+        "ecg-alq freeze --json",
+        _flow_options,
+        _step("freeze"),
+    ),
+    Command(
+        "convert",
+        "Write the HLS project of a frozen network.",
+        "ecg-alq convert --frozen network.alq --clock-mhz 100",
+        _convert_options,
+        _step("convert"),
+    ),
+    Command(
+        "csim",
+        "Compile the HLS project with g++ and run the test windows through it.",
+        "ecg-alq csim",
+        _convert_options,
+        _step("csim"),
+    ),
+    Command(
+        "parity",
+        "Compare golden model, Keras and C simulation on every layer of every test window: all integers, no tolerance.",
+        "ecg-alq parity --json",
+        _convert_options,
+        _step("parity"),
+    ),
+    Command(
+        "report",
+        "Write report.html, one self-contained page, and report.json.",
+        "ecg-alq report",
+        _flow_options,
+        _step("report"),
+    ),
+    Command(
+        "flow",
+        "All steps, from records to report; with the defaults unless options say otherwise.",
+        "ecg-alq flow --network tiny --quick --synthetic --build build/demo",
+        _flow_options,
+        _step("flow", fresh=True),
+    ),
+    Command(
+        "readme",
+        "Write the results table of the README from results/*.json.",
+        "ecg-alq readme --check",
+        _readme_options,
+        _readme,
+    ),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="ecg-alq",
+        description="ECG arrhythmia classifiers as sums of signs, bit-exact from Keras to FPGA.",
+        epilog="Example: ecg-alq flow --quick. Every command explains itself: ecg-alq COMMAND --help",
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(
+            command.name,
+            help=command.summary.partition(". ")[0].rstrip("."),
+            description=command.summary,
+            epilog=f"Example: {command.example}",
+        )
+        sub.add_argument("--json", action="store_true", help="machine-readable result on stdout")
+        sub.add_argument("--debug", action="store_true", help="show where an error comes from")
+        command.options(sub)
+        sub.set_defaults(run=command.run)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Returns: the exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = _input_message(error)
+        if message is None or parsed.debug:
+            raise
+        print(f"ecg-alq {parsed.command}: {message}", file=sys.stderr)
+        return 2
+
+
+def _input_message(error: Exception) -> str | None:
+    """One line for an error that the user can mend; None for a fault of ours."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
+        extra = EXTRAS[error.name.partition(".")[0]]
+        return f"this command needs the package {error.name}: pip install 'ecg-alq[{extra}]'"
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{place}"
+    loaded = [getattr(sys.modules[module], name) for module, name in INPUT_ERRORS.items() if module in sys.modules]
+    if isinstance(error, (InputError, *loaded)):
+        return " ".join(str(error).split())
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The results table of the README, written from results/*.json between two markers; never typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from flow.settings import InputError
+from qmodel.files import written_beside
+
+BEGIN, END = "<!-- results: begin (written by `ecg-alq readme`) -->", "<!-- results: end -->"
+NETWORKS = ("paper", "compact")
+NO_RESULTS = "No results yet: `results/` is empty."
+
+Row = tuple[str, dict[str, str], str, str]  # what, value by network, kind, best published mark
+
+
+def update(readme: Path, results: Path, write: bool) -> bool:
+    """Whether the table in the README differs from the results; brought up to date if `write`.
+
+    Raises: InputError: no README, no markers, or a damaged results file.
+    """
+    if not readme.is_file():
+        raise InputError(f"{readme} does not exist: name the README with --readme")
+    text = readme.read_text("utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"{readme} needs the lines {BEGIN!r} and {END!r}, once each, in this order")
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    new = f"{before}\n\n{table(results)}\n\n{after}"
+    if new != text and write:
+        with written_beside(readme) as beside:
+            beside.write_text(new, "utf-8")
+    return new != text
+
+
+def table(results: Path) -> str:
+    """The table in Markdown, of the results files that exist."""
+    rows = [*_accuracy(results), *_sizes(results), *_simulation(results), *_hardware(results)]
+    if not rows:
+        return NO_RESULTS
+    lines = [
+        "| | `" + "` | `".join(NETWORKS) + "` | kind | best published |",
+        "|---|" + "---:|" * len(NETWORKS) + "---|---|",
+    ]
+    for what, values, kind, published in rows:
+        lines.append("| " + " | ".join([what, *(values.get(name, "") for name in NETWORKS), kind, published]) + " |")
+    return "\n".join(lines)
+
+
+def _rows(results: Path, name: str) -> list[dict]:
+    path = results / name
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        return list(content["rows"] if isinstance(content, dict) else content)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} must be a list of rows, or hold one under `rows`: {error!r}") from None
+
+
+def _by_network(rows: list[dict], text: Callable[[dict], str]) -> dict[str, str]:
+    return {row["network"]: text(row) for row in rows if row["network"] in NETWORKS}
+
+
+def _percent(row: dict) -> str:
+    deviation = row.get("accuracy_std")
+    return f"{100 * row['accuracy_mean']:.2f}" + (f" ± {100 * deviation:.2f}" if deviation is not None else "") + " %"
+
+
+def _accuracy(results: Path) -> list[Row]:
+    # Sun 2021 (arXiv 2202.12943) and Pu 2023 (arXiv 2304.01568), as their authors report them.
+    published = {"accuracy, stratified": "95.84 % (on a split that leaks), 97.50 % (of the best test epoch)"}
+    found: list[Row] = []
+    for protocol in ("stratified", "blocked", "patient"):
+        for stage, suffix in (("frozen", ""), ("float", ", before quantisation")):
+            rows = [row for row in _rows(results, f"{protocol}.json") if row["stage"] == stage]
+            if rows:
+                what = f"accuracy, {protocol}{suffix}"
+                found.append((what, _by_network(rows, _percent), "measured", published.get(what, "")))
+    return found
+
+
+def _sizes(results: Path) -> list[Row]:
+    rows = [row for row in _rows(results, "stratified.json") if row["stage"] == "frozen"]
+    if not rows:
+        return []
+    return [
+        ("file", _by_network(rows, lambda row: f"{row['bytes']:,} bytes"), "measured", "4.45 KB"),
+        ("compression by bytes", _by_network(rows, lambda row: f"{row['compression_bytes']:.2f}x"), "measured", ""),
+        (
+            "compression by sign bits",
+            _by_network(rows, lambda row: f"{row['compression_bits']:.2f}x"),
+            "measured",
+            "23.36x",
+        ),
+    ]
+
+
+def _simulation(results: Path) -> list[Row]:
+    rows = [row for row in _rows(results, "csim.json") if row.get("network") in NETWORKS]
+    found: list[Row] = []
+    for engine in dict.fromkeys(row["engine"] for row in rows):
+        own = [row for row in rows if row["engine"] == engine]
+        times = _by_network(own, lambda row: f"{1000 * row['seconds_per_window']:.2f} ms")
+        errors = _by_network(own, lambda row: f"{row['max_error_lsb']:g} LSB")
+        found.append((f"C simulation per window, {engine}", times, "measured", ""))
+        found.append((f"largest error, {engine}", errors, "measured", ""))
+    return found
+
+
+def _hardware(results: Path) -> list[Row]:
+    """The fastest core of every network and target."""
+    best: dict[tuple[str, str], dict] = {}
+    for row in _rows(results, "hardware.json"):
+        key = (row["target"], row["network"])
+        if key not in best or row["cycles_per_frame"] < best[key]["cycles_per_frame"]:
+            best[key] = row
+    found: list[Row] = []
+    for target in dict.fromkeys(target for target, _ in best):
+        rows = [row for (own, _), row in best.items() if own == target]
+        routed = target.startswith("ecp5")
+        clock = "routed" if routed else "estimated (cell delays alone)"
+
+        def add(what: str, text: Callable[[dict], str], kind: str, published="", rows=rows, target=target) -> None:
+            found.append((f"{what}, {target}", _by_network(rows, text), kind, published))
+
+        add("cycles per ten seconds of ECG", lambda row: f"{row['cycles_per_frame']:,}", "simulated")
+        add("LUT", lambda row: f"{row['luts']:,}", "routed" if routed else "synthesised")
+        add("DSP, BRAM36", lambda row: f"{row['dsp']}, {row['bram36']:g}", "routed" if routed else "synthesised")
+        add("clock", lambda row: f"{row['fmax_mhz']:.1f} MHz", clock)
+        time = f"simulated cycles, {clock} clock"
+        add("time per ten seconds of ECG", lambda row: f"{row['latency_us']:.2f} us", time, "105.79 us")
+    return found

@@ -1,0 +1,78 @@
+"""What a run of the flow is asked to do; light, so that the command line answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from qmodel.files import written_beside
+
+NETWORKS = ("compact", "paper", "tiny")  # of qmodel.networks, which needs Keras
+PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of qmodel.data.splits, which needs wfdb
+FOLDS = 10
+RECORDED = "settings.json"
+
+
+class InputError(ValueError):
+    """The user asked for something that cannot be done; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of all steps.
+
+    Args: build: folder of the products; data: folder of the records, None: search;
+        network, protocol, fold: what is trained and tested; split: CSV file of protocol `file`;
+        quick: few epochs, for demonstrations; synthetic: made-up ECG even where records are found;
+        seed: of the split and the training; frozen: a frozen network to go on from instead of training one;
+        part, clock_mhz, backend, io_type: of the HLS project.
+    """
+
+    build: str = "build/flow"
+    data: str | None = None
+    network: str = "compact"
+    protocol: str = "stratified"
+    fold: int = 0
+    split: str | None = None
+    quick: bool = False
+    synthetic: bool = False
+    seed: int = 0
+    frozen: str | None = None
+    part: str = "xc7z020clg400-1"
+    clock_mhz: float = 100.0
+    backend: str = "Vitis"
+    io_type: str = "io_stream"
+
+    def checked(self) -> Settings:
+        """Self. Raises: InputError: settings that contradict each other."""
+        if (self.protocol == "file") != (self.split is not None):
+            raise InputError("--protocol file and --split CSV go together: give both or neither")
+        if self.fold < 0 or (self.protocol != "file" and self.fold >= FOLDS):
+            raise InputError(f"--fold must be 0 to {FOLDS - 1}, received {self.fold}")
+        if self.synthetic and self.data is not None:
+            raise InputError("--synthetic needs no records: leave out --data or --synthetic")
+        return self
+
+
+def record(settings: Settings) -> None:
+    """Write the settings into the build folder, for later steps of the same build."""
+    folder = Path(settings.build)
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_beside(folder / RECORDED) as beside:
+        beside.write_text(json.dumps(asdict(settings), indent=2) + "\n", "utf-8")
+
+
+def recorded(build: str | os.PathLike) -> Settings:
+    """Settings that an earlier step left in the build folder; the defaults where there are none."""
+    settings = replace(Settings(), build=str(build))
+    path = Path(build) / RECORDED
+    if not path.is_file():
+        return settings
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        known = {field.name: content[field.name] for field in fields(Settings) if field.name in content}
+        return replace(settings, **known | {"build": str(build)})
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): remove it and give the options again") from None

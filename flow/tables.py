@@ -1,0 +1,85 @@
+"""What a step's results look like in a terminal."""
+
+from __future__ import annotations
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with two decimals."""
+    return f"{100 * share:.2f} %"
+
+
+def lines(step: str, results: dict) -> list[str]:
+    """Lines for people: label and value, the data source first when it is synthetic."""
+    rows = {
+        "train": _trained,
+        "quantise": _trained,
+        "freeze": _frozen,
+        "convert": _converted,
+        "csim": _simulated,
+        "parity": _compared,
+        "report": _reported,
+    }[step](results)
+    width = max(len(label) for label, _ in rows)
+    text = [f"{label:<{width}}  {value}" for label, value in rows]
+    return [f"{results['note'].upper()}", *text] if "note" in results else text
+
+
+def _trained(results: dict) -> list[tuple[str, str]]:
+    return [
+        ("validation accuracy", percent(results["accuracy_validation"])),
+        ("test accuracy", percent(results["accuracy_test"])),
+    ]
+
+
+def _frozen(results: dict) -> list[tuple[str, str]]:
+    return [
+        ("test accuracy, golden model", percent(results["accuracy_test"])),
+        ("bytes", f"{results['bytes']:,}"),
+        ("compression by bytes", f"{results['compression_bytes']:.2f} x"),
+        ("compression by sign bits", f"{results['compression_bits']:.2f} x"),
+        ("identity", results["identity"]),
+    ]
+
+
+def _converted(results: dict) -> list[tuple[str, str]]:
+    return [
+        ("part", f"{results['part']}, {results['clock_mhz']:g} MHz, {results['backend']}, {results['io_type']}"),
+        ("files", str(results["files"])),
+        ("frozen network", results["identity"]),
+    ]
+
+
+def _simulated(results: dict) -> list[tuple[str, str]]:
+    return [
+        ("test accuracy, C simulation", percent(results["accuracy_test"])),
+        ("windows", str(results["windows"])),
+        ("mismatching logits", str(results["mismatches"])),
+        ("compiled in", f"{results['compile_seconds']:.1f} s"),
+        ("time per window", f"{1000 * results['seconds_per_window']:.1f} ms"),
+    ]
+
+
+def _compared(results: dict) -> list[tuple[str, str]]:
+    return [
+        *((f"test accuracy, {engine}", percent(value)) for engine, value in results["accuracy"].items()),
+        ("windows compared", str(results["windows_compared"])),
+        ("layers compared", str(results["layers_compared"])),
+        ("integers compared", f"{results['integers_compared']:,}"),
+        ("mismatches", str(results["mismatches"])),
+        *((("first difference", results["first_difference"]),) if results["first_difference"] else ()),
+    ]
+
+
+def _reported(results: dict) -> list[tuple[str, str]]:
+    return [
+        ("network, split", f"{results['network']}, fold {results['fold']} of {results['protocol']}"),
+        ("data", results["data_source"]),
+        ("test accuracy, float", percent(results["accuracy_float"])),
+        *((f"test accuracy, {engine}", percent(value)) for engine, value in results["accuracy"].items()),
+        ("bytes", f"{results['bytes']:,}"),
+        ("compression by bytes", f"{results['compression_bytes']:.2f} x"),
+        ("compression by sign bits", f"{results['compression_bits']:.2f} x"),
+        ("windows compared", str(results["windows_compared"])),
+        ("mismatches", str(results["mismatches"])),
+        ("report", results["page"]),
+    ]
