@@ -137,7 +137,8 @@ def _step(name: str, fresh: bool = False) -> Callable[[argparse.Namespace], int]
             print(json.dumps(product.results if name in ("flow", "report") else content, indent=2))
         else:
             print("\n".join(lines(product.manifest["step"], product.results)))
-        return 1 if product.results.get("mismatches") else 0
+        results = product.results
+        return 1 if results.get("mismatches") or not results.get("frames_independent", True) else 0
 
     return run
 

@@ -37,6 +37,7 @@ def figures(products: dict[str, Product], settings: dict, logits: np.ndarray, la
         "layers_compared": parity["layers_compared"],
         "integers_compared": parity["integers_compared"],
         "mismatches": parity["mismatches"],
+        "frames_independent": parity["frames_independent"],
         "first_difference": parity["first_difference"],
         **{
             key: frozen[key]
@@ -211,13 +212,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[st
 
 
 def _parity(results: dict) -> str:
+    engines = list(results["layers"][0]["mismatches"])
     rows = [
-        (layer["name"], *(f"{layer[key]:,}" for key in ("integers", "golden_keras", "golden_csim")))
+        (layer["name"], *(f"{value:,}" for value in (layer["integers"], *layer["mismatches"].values())))
         for layer in results["layers"]
     ]
-    total = (f"{results['integers_compared']:,}", f"{results['mismatches']:,} mismatches")
-    head = ("layer", "integers per engine", "golden and Keras differ", "golden and C simulation differ")
-    return _table(head, rows, ("all", *total, ""))
+    totals = [sum(layer["integers"] for layer in results["layers"])]
+    totals += [sum(layer["mismatches"][engine] for layer in results["layers"]) for engine in engines]
+    head = ("layer", "integers", *(f"{engine} differs" for engine in engines))
+    frames = "are equal to" if results["frames_independent"] else "DIFFER from"
+    note = f"Frames sent back to back, and the same frame three times, {frames} frames sent alone."
+    return _table(head, rows, ("all", *(f"{total:,}" for total in totals))) + f"<p>{note}</p>"
 
 
 def _sizes(frozen: dict) -> str:

@@ -66,6 +66,7 @@ def _compared(results: dict) -> list[tuple[str, str]]:
         ("layers compared", str(results["layers_compared"])),
         ("integers compared", f"{results['integers_compared']:,}"),
         ("mismatches", str(results["mismatches"])),
+        ("frames independent", "yes" if results["frames_independent"] else "NO"),
         *((("first difference", results["first_difference"]),) if results["first_difference"] else ()),
     ]
 
