@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,52 +16,96 @@ from qmodel.data.fragments import CLASSES
 from qmodel.files import written_beside
 from qmodel.metrics import confusion_matrix, summarise
 
+if TYPE_CHECKING:
+    from qmodel.recipe import Recipe
+
 NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, so a fold that tests it never trains it
 
 
-def fold_settings(recipe, protocol: str, folds: int, fold: int, split: str | None) -> dict:
-    """What decides a fold's result."""
-    table = Path(split).read_text(encoding="utf-8") if split else None
-    sums = mitdb.published_sums()
-    return {
-        "recipe": asdict(recipe), "protocol": protocol, "folds": folds, "fold": fold, "split": table, "sums": sums,
-    }  # fmt: skip
+@dataclass(frozen=True)
+class FoldTask:
+    """One fold of one protocol: everything that decides its result.
+
+    Args: recipe: qmodel.recipe.Recipe; fold: of `folds`; split: CSV of protocol `file`; data: folder of the records;
+        build: folder of all folds' products.
+    """
+
+    recipe: Recipe
+    protocol: str
+    folds: int
+    fold: int
+    split: str | None
+    data: str
+    build: str
+
+    def _shared(self) -> dict:
+        """What decides the teacher: the same for all networks of a fold."""
+        return {
+            "protocol": self.protocol, "folds": self.folds, "fold": self.fold, "sums": mitdb.published_sums(),
+            "split": Path(self.split).read_text(encoding="utf-8") if self.split else None,
+            "teacher": asdict(self.recipe.teacher_training), "windows": self.recipe.epoch_windows,
+            "other": self.recipe.other_windows, "seed": self.recipe.seed,
+        }  # fmt: skip
+
+    @property
+    def teacher_folder(self) -> Path:
+        """Where the fold's teacher lives."""
+        return Path(self.build) / f"{self.protocol}-{self.fold}-teacher-{fingerprint(self._shared())[:12]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the fold's network lives."""
+        mark = fingerprint(self._shared() | {"recipe": asdict(self.recipe)})[:12]
+        return Path(self.build) / f"{self.protocol}-{self.fold}-{self.recipe.network}-{mark}"
+
+    def parts(self):
+        """Training set, validation and test (inputs, labels) of the fold; sets TensorFlow to one thread."""
+        import tensorflow as tf
+
+        from qmodel.training_data import to_input, training_set
+
+        # One thread each: folds run beside each other, and sums are added in the same order on every machine.
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        windows = fragments.load_windows(self.data)
+        fold = splits.make(self.protocol, windows.index, self.folds, self.recipe.seed, self.split)[self.fold]
+        train = training_set(
+            windows,
+            fold,
+            annotations.window_targets(self.data) if self.recipe.other_windows else None,
+            whole_person=self.protocol == "patient",
+            epoch_windows=self.recipe.epoch_windows,
+            seed=self.recipe.seed,
+        )
+        held_out = [(to_input(windows.signals[part]), windows.labels[part]) for part in (fold.validation, fold.test)]
+        return train, *held_out
 
 
-def run_fold(recipe, protocol: str, folds: int, fold: int, split: str | None, data: str, build: str) -> dict:
+def teach_fold(task: FoldTask) -> FoldTask:
+    """Train the fold's teacher unless it is there; resumes where it was killed."""
+    from qmodel import recipe as steps
+
+    if task.recipe.teacher and not (task.teacher_folder / steps.FLOAT_MODEL).exists():
+        train, validation, _ = task.parts()
+        steps.teach(task.recipe, train, validation, task.teacher_folder)
+    return task
+
+
+def run_fold(task: FoldTask) -> dict:
     """Train, quantise, freeze and test one fold; resumes where it was killed, and a finished fold is read from disk.
 
-    Args: recipe: qmodel.recipe.Recipe; data: folder of the records; build: folder of all folds' products.
-    Returns: confusion matrices of the float and frozen networks, sizes, where the products are.
+    Returns: confusion matrices of the float and frozen networks, sizes, where the frozen file is.
     """
-    name = f"{protocol}-{recipe.network}-{fold}-{fingerprint(fold_settings(recipe, protocol, folds, fold, split))[:12]}"
-    folder = Path(build) / name
-    result_file = folder / "result.json"
+    result_file = task.folder / "result.json"
     if result_file.exists():
         return json.loads(result_file.read_text(encoding="utf-8"))
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
     from qmodel import recipe as steps
     from qmodel.training import predict
-    from qmodel.training_data import to_input, training_set
 
-    # One thread each: folds run beside each other, and sums are added in the same order on every machine.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-
-    windows = fragments.load_windows(data)
-    part = splits.make(protocol, windows.index, folds, recipe.seed, split)[fold]
-    other = annotations.window_targets(data) if recipe.other_windows else None
-    train = training_set(
-        windows, part, other, whole_person=protocol == "patient", epoch_windows=recipe.epoch_windows, seed=recipe.seed
-    )
-
-    def inputs_and_labels(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return to_input(windows.signals[chosen]), windows.labels[chosen]
-
-    validation, test = inputs_and_labels(part.validation), inputs_and_labels(part.test)
+    recipe, folder = task.recipe, task.folder
+    train, validation, test = task.parts()
+    train = steps.teach(recipe, train, validation, task.teacher_folder)
     model = steps.train(recipe, train, validation, folder)
     folded = steps.quantise(recipe, model, train, validation, folder)
     network = steps.freeze_to(folded, folder)
@@ -71,7 +116,7 @@ def run_fold(recipe, protocol: str, folds: int, fold: int, split: str | None, da
         return {stage: confusion_matrix(x[1], p, len(CLASSES)).tolist() for stage, p in predictions.items()}
 
     result = {
-        "fold": fold,
+        "fold": task.fold,
         "test": matrices(test),
         "validation": matrices(validation),
         "bytes": network.size_bytes,
@@ -89,7 +134,7 @@ def run_fold(recipe, protocol: str, folds: int, fold: int, split: str | None, da
 
 
 def evaluate(
-    recipe,
+    recipe: Recipe,
     protocol: str,
     data: str | os.PathLike | None = None,
     build: str | os.PathLike = "build/evaluate",
@@ -103,7 +148,7 @@ def evaluate(
     """Run the folds of a protocol and write the rows of its two stages into `results/PROTOCOL.json`.
 
     Args:
-        recipe: qmodel.recipe.Recipe; protocol: stratified, blocked, patient or file (with `split`, a CSV).
+        recipe: settings of the network; protocol: stratified, blocked, patient or file (with `split`, a CSV).
         only: run these folds alone; no result is written then unless they are all.
         scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine.
         workers: processes of the local cluster.
@@ -124,9 +169,12 @@ def evaluate(
         cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     outcomes = {}
     with Client(cluster or scheduler) as client:
-        tasks = [
-            client.submit(run_fold, recipe, protocol, folds, fold, split, folder, build, pure=False) for fold in chosen
-        ]
+        tasks = []
+        for fold in chosen:
+            taught = client.submit(
+                teach_fold, FoldTask(recipe, protocol, folds, fold, split, folder, build), pure=False
+            )
+            tasks.append(client.submit(run_fold, taught, pure=False))
         with tqdm(total=len(tasks), desc=f"{recipe.network} {protocol}", unit="fold") as bar:
             for task in as_completed(tasks):
                 outcome = task.result()
@@ -141,7 +189,7 @@ def evaluate(
     return rows
 
 
-def row(recipe, protocol: str, stage: str, finished: list[dict]) -> dict:
+def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict:
     """One row of results: figures over folds, sizes (frozen: of the largest file) and where they come from."""
     matrices = [np.array(outcome["test"][stage]) for outcome in finished]
     parameters = finished[0]["parameters"]

@@ -140,7 +140,7 @@ def keras_trace(model: keras.Model, network: FrozenNetwork, x: np.ndarray) -> li
     kept = [layer.output for layer in model.layers if isinstance(layer, kinds)]
     if network.plane_stages[-1].layer.output is None:
         kept.append(model.layers[-1].output)
-    tapped = keras.Model(model.inputs, kept)
+    tapped = keras.Model(model.inputs[0], kept)
     inputs = (x * network.input_format.step).astype(np.float32)[..., None]
     outputs = []
     for value, stage in zip(tapped(inputs, training=False), network.stages, strict=True):

@@ -67,7 +67,6 @@ NETWORKS = {
         ),
         average=False,
         hidden=(64,),
-        dropout=0.4,
     ),
     # Sized for a stream of one sample per cycle: each layer's work divided by its decimation stays near 150 lanes.
     "compact": Network(
@@ -78,6 +77,20 @@ NETWORKS = {
             _same(32, 5, 1, 2),
             _same(40, 5, 1, 2),
             _same(64, 3, 1, 1),
+        ),
+        average=True,
+        hidden=(),
+        dropout=0.0,
+    ),
+    # Never quantised: what it says of the training windows teaches the other two.
+    "teacher": Network(
+        blocks=(
+            _same(12, 16, 2, 4),
+            _same(24, 7, 1, 2),
+            _same(48, 7, 1, 3),
+            _same(64, 5, 1, 2),
+            _same(96, 5, 1, 2),
+            _same(128, 3, 1, 1),
         ),
         average=True,
         hidden=(),

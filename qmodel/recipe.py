@@ -18,7 +18,7 @@ from qmodel.files import written_beside
 from qmodel.freeze import freeze
 from qmodel.frozen import FrozenNetwork
 from qmodel.normalisation import fold, settle
-from qmodel.training import FloatRecipe, train_float
+from qmodel.training import FloatRecipe, predict, softmax, train_float
 from qmodel.training_data import TrainingSet
 
 FLOAT_MODEL, ALQ_MODEL, FOLDED_MODEL, FROZEN_FILE = "float.keras", "alq.keras", "folded.keras", "network.alq"
@@ -35,6 +35,7 @@ class Recipe:
         network: name in `qmodel.networks`; budget_bytes: of the frozen file.
         bits: largest bitwidth, of all layers or one per layer; grouping: of the weights.
         epoch_windows: windows per epoch; other_windows: use the database's other windows with labels by rule.
+        teacher: share of the targets that a wider float network, trained first, gives; 0: none.
         alq: rounds and finish before folding; finish: after it, with fixed-point coordinates and biases.
     """
 
@@ -46,6 +47,8 @@ class Recipe:
     epoch_windows: int = 4000
     other_windows: bool = True
     seed: int = 0
+    teacher: float = 0.5
+    teacher_training: FloatRecipe = field(default_factory=lambda: FloatRecipe(epochs=25))
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
     alq: Schedule = field(default_factory=Schedule)
     finish: Schedule = field(
@@ -66,10 +69,26 @@ def quick(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         epoch_windows=1600,
+        teacher=0.0,
         float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
         alq=Schedule(rounds=2, bases=1, coordinates=1, finish=3, finish_coordinates=1),
         finish=Schedule(rounds=0, finish=2, finish_coordinates=1, finish_learning_rate=3e-4),
     )
+
+
+def teach(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> TrainingSet:
+    """Train the teacher and mix what it says into the targets; its folder may serve several networks.
+
+    Returns: the training set for `train` and `quantise`; `data` itself when the recipe has no teacher.
+    """
+    if not recipe.teacher:
+        return data
+    path = Path(folder) / FLOAT_MODEL
+    if path.exists():
+        model = load(path)
+    else:
+        model = _float_stage("teacher", recipe.teacher_training, recipe.seed, data, validation, Path(folder))
+    return data.taught(lambda inputs: softmax(predict(model, inputs)), recipe.teacher)
 
 
 def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> keras.Model:
@@ -77,12 +96,15 @@ def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str
 
     Args: validation: inputs (window, sample, 1) and labels, reported, never trained on.
     """
-    folder = Path(folder)
-    keras.utils.set_random_seed(recipe.seed)
-    model = networks.build(networks.network(recipe.network), "float")
-    train_float(
-        model, data, validation, recipe.float_training, folder / "float", recipe.seed, f"{recipe.network} float"
-    )
+    return _float_stage(recipe.network, recipe.float_training, recipe.seed, data, validation, Path(folder))
+
+
+def _float_stage(
+    name: str, training: FloatRecipe, seed: int, data: TrainingSet, validation: Validation, folder: Path
+) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    model = networks.build(networks.network(name), "float")
+    train_float(model, data, validation, training, folder / "float", seed, f"{name} float")
     _save(model, folder / FLOAT_MODEL)
     return model
 
@@ -107,12 +129,12 @@ def quantise(
     )
     copy_weights(model, quantised)
     budget = Budget("bytes", recipe.budget_bytes)
-    trainer = ALQTrainer(quantised, recipe.alq, budget, teacher=model)
+    trainer = ALQTrainer(quantised, recipe.alq, budget)
     label = f"{recipe.network} ALQ"
     trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
     _save(quantised, folder / ALQ_MODEL)
     folded = fold(quantised, spec, recipe.activation_bits)
-    finish = ALQTrainer(folded, recipe.finish, teacher=model, sketch=False)
+    finish = ALQTrainer(folded, recipe.finish, sketch=False)
     finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
     settle(folded)
     _save(folded, folder / FOLDED_MODEL)

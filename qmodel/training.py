@@ -32,8 +32,8 @@ class FloatRecipe:
     epochs: int = 30
     batch: int = 32
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
-    label_smoothing: float = 0.05
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.02
     warm_up_epochs: float = 2.0
     beat_loss: float = 0.5
 
@@ -106,6 +106,12 @@ def predict(model: keras.Model, inputs: np.ndarray, batch: int = 100) -> np.ndar
     )
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Class probabilities of logits (window, class)."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
 def accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> float:
     """Share of windows whose largest logit is their label's."""
     return float((predict(model, inputs).argmax(1) == labels).mean())
@@ -172,7 +178,7 @@ def with_beat_head(model: keras.Model, beats: int) -> keras.Model:
         if layer.output.shape[1] >= MIN_BEAT_STEPS
     ]
     head = keras.layers.Dense(beats, name="beats")
-    return keras.Model(model.inputs, [model.outputs[0], head(late[-1])])
+    return keras.Model(model.inputs[0], [model.outputs[0], head(late[-1])])
 
 
 def beats_per_step(beats: np.ndarray, steps: int) -> np.ndarray:

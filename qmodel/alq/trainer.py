@@ -45,9 +45,9 @@ class Schedule:
     """
 
     rounds: int = 3
-    bases: int = 2
+    bases: int = 1
     coordinates: int = 1
-    finish: int = 8
+    finish: int = 12
     finish_coordinates: int = 1
     learning_rate: float = 1e-3
     decay: float = 0.8
@@ -55,7 +55,7 @@ class Schedule:
     top_k: float = 0.05
     prune_share: float | None = None
     batch: int = 32
-    label_smoothing: float = 0.05
+    label_smoothing: float = 0.02
     distillation: float = 0.5
 
     def phases(self) -> list[tuple[str, float]]:

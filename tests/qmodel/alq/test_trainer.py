@@ -1,0 +1,137 @@
+"""Rounds, budgets and checkpoints of the trainer, on a small task of two shapes."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from qmodel import training
+from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
+from qmodel.alq.quantizer import alq
+from qmodel.alq.trainer import PRESETS, ALQTrainer, Budget, Schedule, average_bits, model_bytes
+from qmodel.training_data import TrainingSet
+
+SHORT = Schedule(rounds=2, bases=1, coordinates=1, finish=1, finish_coordinates=1, batch=16, label_smoothing=0.0)
+
+
+@pytest.fixture
+def data():
+    """Two classes: a pulse up or a pulse down, anywhere in 60 samples."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 96)
+    signals = random.normal(0, 0.2, (96, 60)).astype(np.float32)
+    place = random.integers(0, 55, 96)
+    for i in range(96):
+        signals[i, place[i] : place[i] + 5] += 3.0 * (2 * labels[i] - 1)
+    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.zeros(0), 96), (signals[..., None], labels)
+
+
+def model(grouping="channelwise", bits=3):
+    keras.utils.set_random_seed(3)
+    return keras.Sequential(
+        [
+            keras.layers.Input((60, 1)),
+            ALQConv1D(4, 5, strides=2, use_bias=False, kernel_quantizer=alq(bits, grouping), name="conv1"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.1),
+            ALQConv1D(6, 3, kernel_quantizer=alq(bits, grouping), activation="relu", name="conv2"),
+            keras.layers.GlobalAveragePooling1D(),
+            ALQDense(2, kernel_quantizer=alq(bits), name="dense1"),
+        ]
+    )
+
+
+def weights(net):
+    return [np.asarray(keras.ops.convert_to_numpy(v)) for v in net.variables]
+
+
+@pytest.mark.parametrize("grouping", ["channelwise", "pixelwise"])
+def test_training_learns_and_meets_a_budget_in_average_bits(data, tmp_path, grouping):
+    train, validation = data
+    net = model(grouping)
+    schedule = Schedule(rounds=2, bases=2, coordinates=1, finish=6, finish_coordinates=1, batch=16, distillation=0.0)
+    trainer = ALQTrainer(net, schedule, Budget("average_bits", 1.6))
+    history = trainer.fit(train, validation, tmp_path)
+    assert history[0]["bits"] == pytest.approx(3.0, abs=0.01)
+    assert average_bits(trainer.states) <= 1.6
+    assert history[-1]["validation"] > 0.9
+    for layer in alq_layers(net):  # what is evaluated is what was trained: the kernel lies on its grid
+        assert np.allclose(layer.kernel, layer.quantized_kernel(), atol=1e-6)
+
+
+def test_budget_in_bytes_and_per_layer(data, tmp_path):
+    train, validation = data
+    trainer = ALQTrainer(model(), SHORT, Budget("bytes", 150))
+    trainer.fit(train, validation, tmp_path / "bytes")
+    assert model_bytes(trainer.states) <= 150
+    trainer = ALQTrainer(model(), SHORT, Budget("average_bits", per_layer={"conv2": 1.0}))
+    trainer.fit(train, validation, tmp_path / "layers")
+    bits = {state.layer.name: average_bits([state]) for state in trainer.states}
+    assert bits == {"conv1": 3.0, "conv2": pytest.approx(1.0, abs=0.2), "dense1": 3.0}
+    assert bits["conv2"] <= 1.0
+
+
+def test_killed_and_resumed_ends_in_the_same_bits(data, tmp_path, monkeypatch):
+    train, validation = data
+    undisturbed = model()
+    ALQTrainer(undisturbed, SHORT, Budget("average_bits", 1.5)).fit(train, validation, tmp_path / "one")
+    for stop in (2, 4, 5, None):  # in the middle of a round, inside pruning's second round, between phases, never
+
+        def interrupt(number, metrics, stop=stop):
+            if number == stop:
+                raise KeyboardInterrupt
+
+        resumed = model()
+        trainer = ALQTrainer(resumed, SHORT, Budget("average_bits", 1.5))
+        try:
+            trainer.fit(train, validation, tmp_path / "many", on_epoch=interrupt)
+        except KeyboardInterrupt:
+            continue
+    for ours, theirs in zip(weights(resumed), weights(undisturbed), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(data, tmp_path):
+    train, validation = data
+    first = model()
+    ALQTrainer(first, SHORT, None).fit(train, validation, tmp_path)
+    again = model()
+    history = ALQTrainer(again, SHORT, None).fit(train, validation, tmp_path, seed=1)
+    assert len(history) == len(SHORT.phases())
+    assert not all(np.array_equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
+
+
+def test_schedules():
+    phases = PRESETS["paper"].phases()
+    assert [move for move, _ in phases[:19]] == ["bases"] * 8 + ["coordinates"] * 10 + ["prune"]
+    assert phases[1][1] == pytest.approx(3e-4 * 0.8)  # paper, Section IV: decay 0.8 per epoch inside a round
+    assert sum(move == "prune" for move, _ in phases) == 15
+
+
+def test_bad_settings():
+    plain = keras.Sequential([keras.layers.Input((60, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="no ALQConv1D or ALQDense"):
+        ALQTrainer(plain)
+    with pytest.raises(ValueError, match=r"names layers \['conv9'\]"):
+        ALQTrainer(model(), budget=Budget("bytes", per_layer={"conv9": 10}))
+    with pytest.raises(ValueError, match="unit must be one of bytes, average_bits"):
+        Budget("bits", 3)
+    with pytest.raises(ValueError, match="either a total or limits per layer"):
+        Budget("bytes")
+
+
+def test_full_disk_leaves_the_last_checkpoint(data, tmp_path, monkeypatch):
+    train, validation = data
+    ALQTrainer(model(), SHORT, None).fit(train, validation, tmp_path)
+    before = (tmp_path / training.CHECKPOINT).read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space"):
+        ALQTrainer(model(), SHORT, None).fit(train, validation, tmp_path, seed=1)
+    assert (tmp_path / training.CHECKPOINT).read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [training.CHECKPOINT]
