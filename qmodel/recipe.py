@@ -48,7 +48,7 @@ class Recipe:
     other_windows: bool = True
     seed: int = 0
     teacher: float = 0.5
-    teacher_training: FloatRecipe = field(default_factory=lambda: FloatRecipe(epochs=25))
+    teacher_training: FloatRecipe = field(default_factory=lambda: FloatRecipe(epochs=16))
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
     alq: Schedule = field(default_factory=Schedule)
     finish: Schedule = field(

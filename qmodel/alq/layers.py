@@ -62,6 +62,13 @@ class _ALQLayer:
         """The bias that the forward pass uses."""
         return self.bias_quantizer_internal(self.bias) if self.bias_quantizer else self.bias
 
+    def save_own_variables(self, store):
+        # Keras' convolution and dense layers store kernel and bias alone.
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store):
+        keras.layers.Layer.load_own_variables(self, store)
+
     def call(self, inputs):
         outputs = self._product(inputs, self.quantized_kernel())
         if self.use_bias:

@@ -47,7 +47,7 @@ class Schedule:
     rounds: int = 3
     bases: int = 1
     coordinates: int = 1
-    finish: int = 12
+    finish: int = 10
     finish_coordinates: int = 1
     learning_rate: float = 1e-3
     decay: float = 0.8
@@ -266,6 +266,8 @@ class ALQTrainer:
             if move == "prune":
                 owed += quota * sum(int(state.plane_counts().sum()) for state in self.states)
                 owed -= self._prune(int(owed), rate)
+        if move == "prune" and all(later != "prune" for later, _ in plan[number + 1 :]):
+            self._meet_budget(rate)
         return {
             "loss": float(np.mean(losses)),
             "bits": average_bits(self.states),
@@ -303,10 +305,16 @@ class ALQTrainer:
             return 0.0
         excess = self._excess() if self.budget.total is not None else max(self._excess(state) for state in over)
         left = sum(move == "prune" for move, _ in plan[number:])
-        share = 1 - (1 - excess) ** (1 / left)
-        if left == 1:
-            share = min(0.9, share * 1.5)  # what a plane weighs differs: leave steps in hand, the budget stops them
-        return 1 - (1 - share) ** (1 / batches)
+        return 1 - (1 - excess) ** (1 / left / batches)
+
+    def _meet_budget(self, rate: float) -> None:
+        """Prune what the last prune epoch still owes. Raises: ValueError: a budget below what no planes would take."""
+        while self._over_budget():
+            if not self._prune(1, rate):
+                raise ValueError(
+                    f"the budget {self.budget} cannot be met: without any plane the model takes "
+                    f"{model_bytes(self.states)} bytes; allow more, or build a smaller network"
+                )
 
     def _prune(self, number: int, rate: float) -> int:
         """Remove up to `number` planes, the smallest modelled loss increase (per byte saved) first, over all layers."""

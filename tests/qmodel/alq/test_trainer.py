@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def data():
     place = random.integers(0, 55, 96)
     for i in range(96):
         signals[i, place[i] : place[i] + 5] += 3.0 * (2 * labels[i] - 1)
-    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.zeros(0), 96), (signals[..., None], labels)
+    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.zeros(0), 192), (signals[..., None], labels)
 
 
 def model(grouping="channelwise", bits=3):
@@ -51,10 +53,10 @@ def weights(net):
 def test_training_learns_and_meets_a_budget_in_average_bits(data, tmp_path, grouping):
     train, validation = data
     net = model(grouping)
-    schedule = Schedule(rounds=2, bases=2, coordinates=1, finish=6, finish_coordinates=1, batch=16, distillation=0.0)
+    schedule = replace(SHORT, bases=2, finish=8, learning_rate=1e-2, finish_learning_rate=1e-2)
     trainer = ALQTrainer(net, schedule, Budget("average_bits", 1.6))
     history = trainer.fit(train, validation, tmp_path)
-    assert history[0]["bits"] == pytest.approx(3.0, abs=0.01)
+    assert history[0]["bits"] > 2.5  # three planes, fewer where a sketch stops early
     assert average_bits(trainer.states) <= 1.6
     assert history[-1]["validation"] > 0.9
     for layer in alq_layers(net):  # what is evaluated is what was trained: the kernel lies on its grid
@@ -65,7 +67,9 @@ def test_budget_in_bytes_and_per_layer(data, tmp_path):
     train, validation = data
     trainer = ALQTrainer(model(), SHORT, Budget("bytes", 150))
     trainer.fit(train, validation, tmp_path / "bytes")
-    assert model_bytes(trainer.states) <= 150
+    assert 140 < model_bytes(trainer.states) <= 150
+    with pytest.raises(ValueError, match="cannot be met: without any plane the model takes"):
+        ALQTrainer(model(), SHORT, Budget("bytes", 20)).fit(train, validation, tmp_path / "none")
     trainer = ALQTrainer(model(), SHORT, Budget("average_bits", per_layer={"conv2": 1.0}))
     trainer.fit(train, validation, tmp_path / "layers")
     bits = {state.layer.name: average_bits([state]) for state in trainer.states}
