@@ -215,7 +215,7 @@ COMMANDS = (
         "freeze",
         "Freeze the quantised network to integers, in one .alq file.",
         "ecg-alq freeze --json",
-        _flow_options,
+        _frozen_options,
         _step("freeze"),
     ),
     Command(

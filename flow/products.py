@@ -90,7 +90,7 @@ def make(
         else:
             say(step, f"cached     {target}")
             return Product(target, manifest, True)
-    elif target.exists() and not manifest and (not target.is_dir() or any(target.iterdir())):
+    elif target.exists() and manifest is None and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is not a product of this step: choose another --build or remove it")
     _prepare(part, key, resumable)
     say(step, "running")
@@ -137,10 +137,13 @@ def _prepare(part: Path, key: str, resumable: bool) -> None:
 
 
 def _manifest(folder: Path) -> dict | None:
+    """None: no manifest; empty: a damaged one."""
     try:
         return json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
+    except OSError:
         return None
+    except ValueError:
+        return {}
 
 
 def _outputs(folder: Path) -> dict[str, str]:
