@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from keras import ops
 from tqdm import tqdm
 
 from qmodel.files import written_beside
-from qmodel.training_data import TrainingSet
+from qmodel.training_data import PlainSet, TrainingSet
 
 CHECKPOINT = "checkpoint.npz"
 MIN_BEAT_STEPS = 12  # time steps of ten seconds that still tell one beat from the next
@@ -53,7 +54,7 @@ def run_epochs(
     Args:
         epoch: runs one epoch given its number, returns its metrics, of which the progress bar shows the numbers.
         variables: Keras variables; settings: what must be equal for a checkpoint to be used.
-    Returns: every epoch's metrics.
+    Returns: every epoch's metrics and its seconds.
     """
     path = Path(folder) / CHECKPOINT
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,8 +62,9 @@ def run_epochs(
     history = _restore(path, variables, fingerprint)
     with tqdm(total=number, initial=len(history), desc=label, unit="epoch", dynamic_ncols=True) as bar:
         for i in range(len(history), number):
+            start = time.perf_counter()
             metrics = epoch(i)
-            history.append(metrics)
+            history.append(metrics | {"seconds": time.perf_counter() - start})
             bar.update()
             numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
             bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
@@ -119,7 +121,7 @@ def accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> floa
 
 def train_float(
     model: keras.Model,
-    data: TrainingSet,
+    data: TrainingSet | PlainSet,
     validation: tuple[np.ndarray, np.ndarray],
     recipe: FloatRecipe,
     folder: str | os.PathLike,
@@ -132,7 +134,7 @@ def train_float(
         folder: where the checkpoint lives. Returns: every epoch's loss and validation accuracy.
     """
     learner = model
-    if data.beats is not None and recipe.beat_loss:
+    if isinstance(data, TrainingSet) and data.beats is not None and recipe.beat_loss:
         learner = with_beat_head(model, data.beats.shape[-1])
     steps = data.batches(recipe.batch)
     warm_up = int(recipe.warm_up_epochs * steps)

@@ -21,7 +21,7 @@ from qmodel.alq.layers import alq_layers
 from qmodel.alq.steps import Moments
 from qmodel.frozen import stored_bits
 from qmodel.training import accuracy, cross_entropy, epoch_random, run_epochs, smooth
-from qmodel.training_data import TrainingSet
+from qmodel.training_data import PlainSet, TrainingSet
 
 ASSUMED_BIAS_BITS = 16  # until the normalisation is folded into biases; frozen ones need fewer
 ASSUMED_COORDINATE_BITS = 8  # of coordinates that still are floating point
@@ -217,7 +217,7 @@ class ALQTrainer:
 
     def fit(
         self,
-        data: TrainingSet,
+        data: TrainingSet | PlainSet,
         validation: tuple[np.ndarray, np.ndarray],
         folder: str | os.PathLike,
         seed: int = 0,
@@ -251,7 +251,7 @@ class ALQTrainer:
         with _kernels_on_grid(self.states):
             return accuracy(self.model, *validation)
 
-    def _epoch(self, number: int, plan: list[tuple[str, float]], data: TrainingSet, seed: int) -> dict:
+    def _epoch(self, number: int, plan: list[tuple[str, float]], data: TrainingSet | PlainSet, seed: int) -> dict:
         move, rate = plan[number]
         if number == 0 or plan[number - 1][0] != move:
             for state in self.states:
