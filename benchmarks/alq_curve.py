@@ -42,14 +42,12 @@ def points(folder: Path, task: FoldTask) -> list[dict]:
     if not (float_folder / steps.FLOAT_MODEL).exists():
         steps.train(recipe, train, validation, float_folder)
     model = steps.load(float_folder / steps.FLOAT_MODEL)
-    found = [
-        {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * 80_973} | scores(model, validation, test)
-    ]
+    parts = (model, train, validation, test, recipe)
+    reference = {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * model.count_params()}
+    found = [reference | scores(model, validation, test)]
     for grouping in ("channelwise", "pixelwise"):
-        for bits in AVERAGE_BITS:
-            found.append(remember(folder / f"{grouping}-{bits}", alq_point, model, train, validation, test, recipe, grouping, bits))  # fmt: skip
-    for bits in (*UNIFORM_BITS, "binary"):
-        found.append(remember(folder / f"uniform-{bits}", uniform_point, model, train, validation, test, recipe, bits))
+        found += [remember(folder / f"{grouping}-{bits}", alq_point, *parts, grouping, bits) for bits in AVERAGE_BITS]
+    found += [remember(folder / f"uniform-{bits}", uniform_point, *parts, bits) for bits in (*UNIFORM_BITS, "binary")]
     return found
 
 
