@@ -1,0 +1,129 @@
+#ifndef ALQ_POOLING_H_
+#define ALQ_POOLING_H_
+
+#include "alq_types.h"
+
+namespace alq {
+
+// Sizes and formats of a pooling layer; the generated configuration of every layer derives from this.
+struct pool_config {
+    static const unsigned in_length = 1;  // time steps that enter
+    static const unsigned out_length = 1; // time steps that leave
+    static const unsigned n_channels = 1; // channels of one beat
+    static const unsigned size = 1;       // time steps under one maximum
+    static const unsigned stride = 1;     // time steps between two maxima
+    static const bool in_signed = false;  // input format
+    static const int in_bits = 8;         //
+    static const int out_bits = 8;        // of a sum over time; a maximum keeps its input's format
+};
+
+// Maximum over `size` time steps every `stride` steps; windows may overlap or leave gaps.
+//
+// One comparator per channel and open window: ceil(size / stride) running maxima instead of a buffer of `size` steps.
+// A beat enters every clock cycle.
+template <class data_T, class res_T, typename CONFIG_T>
+void max_pool(hls::stream<data_T> &data, hls::stream<res_T> &res) {
+    typedef typename integer<CONFIG_T::in_signed, CONFIG_T::in_bits>::type sample_t;
+    static const unsigned n_open = (CONFIG_T::size - 1) / CONFIG_T::stride + 1;
+    static const unsigned closing = (CONFIG_T::size - 1) % CONFIG_T::stride; // phase in which the oldest window ends
+
+    sample_t best[n_open][CONFIG_T::n_channels];
+#pragma HLS ARRAY_PARTITION variable = best complete dim = 0
+    clear(best);
+    typename counter<CONFIG_T::stride>::type phase = 0; // time steps since the newest window opened
+    typename counter<n_open>::type started = 0;         // windows opened so far, up to n_open
+
+Steps:
+    for (unsigned step = 0; step < CONFIG_T::in_length; step++) {
+#pragma HLS PIPELINE II = 1
+        const data_T beat = data.read();
+        res_T out;
+        if (phase == 0 && started < n_open)
+            started++;
+    Channels:
+        for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
+#pragma HLS UNROLL
+            const sample_t sample = raw<CONFIG_T::in_signed, CONFIG_T::in_bits>::of(beat[channel]);
+            if (phase == 0) {
+                for (unsigned window = n_open - 1; window > 0; window--) {
+#pragma HLS UNROLL
+                    best[window][channel] = best[window - 1][channel];
+                }
+                best[0][channel] = sample;
+            }
+            for (unsigned window = 0; window < n_open; window++) {
+#pragma HLS UNROLL
+                if (sample > best[window][channel])
+                    best[window][channel] = sample;
+            }
+            out[channel] = from_raw<typename res_T::value_type>(best[n_open - 1][channel]);
+        }
+        if (phase == closing && started == n_open)
+            res.write(out);
+        phase++;
+        if (phase == CONFIG_T::stride)
+            phase = 0;
+    }
+    trace<res_T, CONFIG_T::in_signed, res_T::value_type::width>(res, CONFIG_T::out_length);
+}
+
+// The same layer with arrays instead of streams (io_parallel).
+template <class data_T, class res_T, typename CONFIG_T>
+void max_pool(data_T data[CONFIG_T::in_length * CONFIG_T::n_channels],
+              res_T res[CONFIG_T::out_length * CONFIG_T::n_channels]) {
+Steps:
+    for (unsigned step = 0; step < CONFIG_T::out_length; step++)
+        for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
+            data_T best = data[step * CONFIG_T::stride * CONFIG_T::n_channels + channel];
+            for (unsigned i = 1; i < CONFIG_T::size; i++) {
+                const data_T sample = data[(step * CONFIG_T::stride + i) * CONFIG_T::n_channels + channel];
+                if (sample > best)
+                    best = sample;
+            }
+            res[step * CONFIG_T::n_channels + channel] = best;
+        }
+    trace<res_T, CONFIG_T::in_signed, res_T::width>(res, CONFIG_T::out_length * CONFIG_T::n_channels);
+}
+
+// Sum over all time steps, one beat out per frame. A beat enters every clock cycle.
+template <class data_T, class res_T, typename CONFIG_T>
+void time_sum(hls::stream<data_T> &data, hls::stream<res_T> &res) {
+    typedef typename integer<CONFIG_T::in_signed, CONFIG_T::out_bits>::type sum_t;
+    sum_t sums[CONFIG_T::n_channels];
+#pragma HLS ARRAY_PARTITION variable = sums complete
+    clear(sums);
+
+Steps:
+    for (unsigned step = 0; step < CONFIG_T::in_length; step++) {
+#pragma HLS PIPELINE II = 1
+        const data_T beat = data.read();
+        for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
+#pragma HLS UNROLL
+            sums[channel] = sums[channel] + sum_t(raw<CONFIG_T::in_signed, CONFIG_T::in_bits>::of(beat[channel]));
+        }
+    }
+    res_T out;
+    for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
+#pragma HLS UNROLL
+        out[channel] = from_raw<typename res_T::value_type>(sums[channel]);
+    }
+    res.write(out);
+    trace<res_T, CONFIG_T::in_signed, res_T::value_type::width>(res, 1);
+}
+
+// The same layer with arrays instead of streams (io_parallel).
+template <class data_T, class res_T, typename CONFIG_T>
+void time_sum(data_T data[CONFIG_T::in_length * CONFIG_T::n_channels], res_T res[CONFIG_T::n_channels]) {
+Channels:
+    for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
+        res_T sum = 0;
+        for (unsigned step = 0; step < CONFIG_T::in_length; step++)
+            sum = sum + data[step * CONFIG_T::n_channels + channel];
+        res[channel] = sum;
+    }
+    trace<res_T, CONFIG_T::in_signed, res_T::width>(res, CONFIG_T::n_channels);
+}
+
+} // namespace alq
+
+#endif
