@@ -1,0 +1,92 @@
+"""The tables of a plane layer's engines: sign words, plane table and the order of the results."""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+
+from hls.folding import LayerFolding, chunks, deal
+from qmodel.fixed_point import Format
+from qmodel.frozen import PlaneLayer
+
+
+class PlaneEntry(NamedTuple):
+    """One plane in an engine's plane table; `starts` and `ends` mark a filter's first and last one."""
+
+    group: int
+    starts: bool
+    ends: bool
+    coordinate: int
+    bias: int
+
+
+class EngineTables(NamedTuple):
+    """What the engines of one layer read.
+
+    signs: bool, shape (engine, slot * chunk, lane), True = +1; planes: per engine one PlaneEntry per slot;
+    seats: (engine, results that the engine gives after it) of every filter.
+    """
+
+    signs: np.ndarray
+    planes: tuple[tuple[PlaneEntry, ...], ...]
+    seats: tuple[tuple[int, int], ...]
+
+    @property
+    def slots(self) -> int:
+        """Planes per engine, the idle ones of the less busy engines included."""
+        return len(self.planes[0])
+
+    @property
+    def seat_count(self) -> int:
+        """Filters of the engine that has most of them."""
+        return 1 + max(position for _, position in self.seats)
+
+
+def engine_tables(layer: PlaneLayer, folding: LayerFolding) -> EngineTables:
+    """Deal the planes of a layer out to its engines.
+
+    A filter without planes takes one slot whose coordinate is zero. Every engine has as many slots as the busiest one,
+    and at least so many that the `stride` time steps of the next output arrive meanwhile.
+    """
+    per_plane = chunks(layer, folding.lanes)
+    hands = deal(layer, folding.engines)
+    idle = PlaneEntry(0, False, False, 0, 0)
+    rows: list[list[tuple[int | None, PlaneEntry]]] = []
+    seats = [(0, 0)] * layer.filters
+    for engine, hand in enumerate(hands):
+        row: list[tuple[int | None, PlaneEntry]] = []
+        for place, index in enumerate(hand):
+            seats[index] = (engine, len(hand) - 1 - place)
+            own = np.flatnonzero(layer.plane_filter == index).tolist()
+            bias = int(layer.bias[index])
+            for position, p in enumerate(own):
+                entry = PlaneEntry(
+                    int(layer.plane_group[p]), position == 0, position == len(own) - 1, int(layer.coordinates[p]), bias
+                )
+                row.append((p, entry))
+            if not own:
+                row.append((None, PlaneEntry(0, True, True, 0, bias)))
+        rows.append(row)
+    slots = max(*(len(row) for row in rows), -(-layer.stride // per_plane))
+    signs = np.zeros((folding.engines, slots, per_plane * folding.lanes), bool)
+    for engine, row in enumerate(rows):
+        for slot, (plane, _) in enumerate(row):
+            if plane is not None:
+                signs[engine, slot, : layer.group_size] = layer.signs[plane]
+    return EngineTables(
+        signs.reshape(folding.engines, slots * per_plane, folding.lanes),
+        tuple(tuple(entry for _, entry in row) + (idle,) * (slots - len(row)) for row in rows),
+        tuple(seats),
+    )
+
+
+def unit_size(layer: PlaneLayer) -> int:
+    """Weights of one time step that always belong to the same group."""
+    return 1 if layer.kernelwise else gcd(layer.channels, layer.group_size)
+
+
+def sum_bits(layer: PlaneLayer, source: Format) -> int:
+    """Two's complement width of the sum of a group's inputs under any signs."""
+    return int(layer.group_size * max(-source.low, source.high)).bit_length() + 1
