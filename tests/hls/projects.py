@@ -1,0 +1,51 @@
+"""HLS projects for tests: small networks, quick compiler flags, foldings drawn by hypothesis."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hls.csim import CSimulation
+from hls.folding import Folding, LayerFolding, legal_engines, legal_lanes
+from qmodel.fixed_point import Format
+from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
+from tests.strategies import random_plane_layer
+
+QUICK = ("-O0",)  # compiles fastest; the windows of tests are short
+
+
+def small_network(seed: int = 7) -> FrozenNetwork:
+    """A bit of everything: every grouping, padding, strides, overlapping pools, a sum over time, pruned groups.
+
+    The fractions are chosen so that most activations neither saturate nor vanish: mutations must be seen.
+    """
+    rng = np.random.default_rng(seed)
+    layers = (
+        random_plane_layer(rng, 1, 5, 8, stride=2, padding=(3, 4), output=Format(8, 2, False)),
+        MaxPool(4, 2),
+        random_plane_layer(rng, 5, 6, 3, padding=(1, 1), grouping="pixelwise", output=Format(6, -3, False)),
+        random_plane_layer(rng, 6, 4, 3, grouping="kernelwise", output=Format(4, -9, False)),
+        TimeSum(),
+        random_plane_layer(rng, 4, 3, 1, grouping="subchannels", output=None),
+    )
+    return FrozenNetwork(40, Format(8, 4, True), layers)
+
+
+def simulate(folder, flags: tuple[str, ...] = QUICK) -> CSimulation:
+    """Compile and load a project."""
+    return CSimulation(folder, flags)
+
+
+@st.composite
+def foldings(draw, network: FrozenNetwork) -> Folding:
+    """Any legal folding of a network."""
+    stages = network.plane_stages
+    return Folding(
+        tuple(
+            LayerFolding(
+                draw(st.sampled_from(legal_engines(stage.layer, stage is stages[-1]))),
+                draw(st.sampled_from(legal_lanes(stage.layer))),
+            )
+            for stage in stages
+        )
+    )
