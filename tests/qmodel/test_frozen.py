@@ -51,14 +51,14 @@ def naive_run(network: FrozenNetwork, window: list[int]) -> list[int]:
     return [v for step in value for v in step]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(frozen_networks(), st.integers(0, 2**32 - 1))
 def test_golden_equals_naive(network, seed):
     x = random_inputs(network, np.random.default_rng(seed))
     assert network.run(x).tolist() == [naive_run(network, window) for window in x.tolist()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(frozen_networks(), st.integers(0, 2**32 - 1))
 def test_derived_accumulator_width_holds_every_sum(network, seed):
     x = random_inputs(network, np.random.default_rng(seed))
@@ -81,7 +81,7 @@ def test_accumulator_width_is_tight_for_one_sign():
     assert layer.accumulator_bits(Format(8, 0, True)) == 16
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(frozen_networks())
 def test_file_round_trip(network):
     again = FrozenNetwork.from_bytes(network.file_bytes)

@@ -25,7 +25,7 @@ def masked_coordinates(random, shape, share=0.3):
     return np.where(random.random(shape) < share, 0.0, random.uniform(0.01, 1, shape))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(groups())
 def test_sketch_error_never_rises_with_a_plane(case):
     weights, _, planes = case
@@ -55,7 +55,7 @@ def test_sketch_stops_when_the_weights_are_met():
     assert np.asarray(coordinates).tolist() == [[[0.0, 0.0, pytest.approx(2.0)]]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(groups())
 def test_nearest_signs_is_the_best_of_all_combinations(case):
     weights, random, planes = case
@@ -66,7 +66,7 @@ def test_nearest_signs_is_the_best_of_all_combinations(case):
     assert np.allclose(np.abs(weights - ours), best)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(groups())
 def test_refit_never_raises_the_quadratic_model(case):
     weights, random, planes = case
@@ -85,7 +85,7 @@ def test_refit_never_raises_the_quadratic_model(case):
     assert (model(after_signs, after) <= before + 1e-5 * (1 + np.abs(before))).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(groups())
 def test_flipping_does_not_change_the_weights(case):
     weights, random, planes = case
@@ -124,7 +124,7 @@ def test_a_group_without_planes_is_zero():
     assert not np.asarray(basis.reconstruct(kept, coordinates)).any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.sampled_from(basis.GROUPINGS), st.data())
 def test_grouping_round_trip(taps, channels, filters, grouping, data):
     divisors = [d for d in range(1, taps * channels + 1) if taps * channels % d == 0]

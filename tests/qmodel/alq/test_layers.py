@@ -50,7 +50,7 @@ def small_model(grouping="channelwise", bits=2, coordinate_bits=8, seed=0):
     return model
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.sampled_from(["channelwise", "pixelwise", "kernelwise", "subchannels"]),
     st.integers(1, 3),

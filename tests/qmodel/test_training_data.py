@@ -1,0 +1,107 @@
+"""What a fold trains on: nothing held out or near it, inputs on the input grid, beats that shift with the window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qmodel.data import annotations, fragments, mitdb, splits
+from qmodel.data.fragments import CLASSES
+from qmodel.fixed_point import INPUT_FORMAT
+from qmodel.training_data import TrainingSet, augment, place_of, rule_labels, to_input, training_set
+
+
+@pytest.fixture(scope="module")
+def real(mitdb_folder):
+    return fragments.load_windows(mitdb_folder), annotations.window_targets(mitdb_folder)
+
+
+@pytest.mark.parametrize("protocol", ["stratified", "blocked", "patient"])
+def test_no_rule_labelled_window_is_held_out_or_near(real, protocol):
+    windows, other = real
+    index = windows.index
+    for fold in splits.make(protocol, index, 10)[:2]:
+        chosen, probabilities = rule_labels(other, index, fold, protocol == "patient", 0)
+        assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+        held_out = np.concatenate([fold.validation, fold.test])
+        for i in held_out:
+            same = chosen[other.record[chosen] == index.record[i]]
+            gap = np.abs(other.first_sample[same] - index.first_sample[i]) - 3600
+            assert (gap > 60 * 360).all()
+        if protocol == "patient":
+            persons = {mitdb.person(record) for record in index.record[held_out]}
+            assert not persons & {mitdb.person(record) for record in other.record[chosen]}
+        assert not set(chosen) & set(place_of(index, other)), "fragments have classes of their own"
+
+
+def test_rules_do_not_read_held_out_classes(real):
+    """Scrambling the classes of everything held out changes no label by rule."""
+    windows, other = real
+    index = windows.index
+    fold = splits.make("stratified", index, 10)[0]
+    scrambled = index.label.copy()
+    held_out = np.concatenate([fold.validation, fold.test])
+    scrambled[held_out] = (scrambled[held_out] + 5) % 17
+    changed = fragments.Fragments(index.fragment, index.record, index.first_sample, index.lead, scrambled)
+    before, after = (rule_labels(other, table, fold, False, 0) for table in (index, changed))
+    assert np.array_equal(before[0], after[0])
+    assert np.array_equal(before[1], after[1])
+
+
+def test_training_set_of_fragments_alone(ecg_windows):
+    fold = splits.make("stratified", ecg_windows.index, 5)[0]
+    data = training_set(ecg_windows, fold, epoch_windows=500)
+    assert np.array_equal(data.targets.argmax(1), ecg_windows.labels[fold.train])
+    batches = list(data.epoch(np.random.default_rng(0), 32))
+    assert len(batches) == data.batches(32) == 500 // 32
+    integers = batches[0].inputs / INPUT_FORMAT.step
+    assert np.array_equal(integers, np.rint(integers))
+    assert integers.min() >= INPUT_FORMAT.low
+    assert integers.max() <= INPUT_FORMAT.high
+    assert batches[0].inputs.dtype == np.float32
+    assert batches[0].targets.shape == (32, len(CLASSES))
+
+
+def test_epochs_depend_on_their_random_numbers_alone(ecg_windows):
+    fold = splits.make("stratified", ecg_windows.index, 5)[0]
+    data = training_set(ecg_windows, fold, epoch_windows=200)
+    one, two = (next(iter(data.epoch(np.random.default_rng(7), 16))).inputs for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+def test_beats_shift_with_the_window():
+    """A pulse at sample 1000 and its beat in bin 40 of 25 samples stay together under any circular shift."""
+    signals = np.zeros((64, 3600), np.float32)
+    signals[:, 1000:1010] = 30.0
+    beats = np.zeros((64, 144, 2), bool)
+    beats[:, 40, 1] = True
+    batch = augment(signals, np.zeros((64, 17), np.float32), beats, np.random.default_rng(0))
+    for window, marks in zip(batch.inputs[..., 0], batch.beats, strict=True):
+        place, beat = np.argwhere(marks)[0]
+        assert beat == 1
+        assert abs(int(window.argmax()) // 25 - place) % 143 <= 1
+
+
+def test_teacher_answers_are_mixed_in():
+    data = TrainingSet(np.ones((3, 8), np.float32), np.eye(3, dtype=np.float32), 3, np.zeros(0), 3)
+    taught = data.taught(lambda inputs: np.full((len(inputs), 3), 1 / 3), 0.6)
+    assert np.allclose(taught.targets, 0.4 * np.eye(3) + 0.2)
+
+
+def test_flat_training_windows_are_refused(ecg_windows):
+    fold = splits.make("stratified", ecg_windows.index, 5)[0]
+    signals = ecg_windows.signals.copy()
+    signals[fold.train[2]] = 7
+    broken = fragments.Windows(
+        signals, ecg_windows.labels, ecg_windows.record, ecg_windows.first_sample, ecg_windows.lead, ecg_windows.source
+    )
+    with pytest.raises(ValueError, match=r"received flat windows \[2\]"):
+        training_set(broken, fold)
+
+
+def test_inputs_are_the_input_stage(ecg_windows):
+    from qmodel.fixed_point import standardise
+
+    inputs = to_input(ecg_windows.signals[:5])
+    assert inputs.shape == (5, 3600, 1)
+    assert np.array_equal(inputs[..., 0] / INPUT_FORMAT.step, standardise(ecg_windows.signals[:5]))
