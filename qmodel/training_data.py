@@ -86,6 +86,25 @@ class TrainingSet:
         return self.epoch_windows // batch
 
 
+@dataclass(frozen=True)
+class PlainSet:
+    """Inputs (example, ...) and class probabilities (example, class) of any task, shuffled every epoch."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def epoch(self, random: np.random.Generator, batch: int) -> Iterator[Batch]:
+        """Batches of all examples but those that do not fill the last one."""
+        order = random.permutation(len(self.inputs))
+        for start in range(0, self.batches(batch) * batch, batch):
+            chosen = order[start : start + batch]
+            yield Batch(self.inputs[chosen], self.targets[chosen], None)
+
+    def batches(self, batch: int) -> int:
+        """Batches per epoch."""
+        return len(self.inputs) // batch
+
+
 def augment(signals: np.ndarray, targets: np.ndarray, beats: np.ndarray | None, random: np.random.Generator) -> Batch:
     """Circular shift (of the beats too), amplitude, offset and noise, then rounding to the input grid."""
     batch, samples = signals.shape
