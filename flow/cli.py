@@ -1,4 +1,4 @@
-"""The command line: `ecg-alq data | train | quantise | freeze | convert | csim | parity | report | flow | readme`.
+"""The command line: one command per step, `flow` for all of them, `evaluate` and `readme`.
 
 Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
 of date, 2 bad input, 130 interrupted.
@@ -30,6 +30,8 @@ EXTRAS = {
     "keras": "train",
     "qkeras": "train",
     "sklearn": "train",
+    "dask": "evaluate",
+    "distributed": "evaluate",
     "hls4ml": "hls",
     "matplotlib": "report",
 }
@@ -102,6 +104,19 @@ def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
 
 
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
 def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
     given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
     build = given.get("build", Settings.build)
@@ -172,6 +187,36 @@ def _data(arguments: argparse.Namespace) -> int:
         print(json.dumps(result, indent=2))
     else:
         print(f"{result['records']} MIT-BIH records, {result['files_verified']} files verified: {folder}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    if arguments.protocol != "file" and (bad := [f for f in arguments.folds or [] if not 0 <= f < FOLDS]):
+        raise InputError(f"--folds must be 0 to {FOLDS - 1}, received {', '.join(map(str, bad))}")
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.evaluate import evaluate
+    from flow.tables import evaluation
+    from qmodel.recipe import RECIPES
+
+    rows = evaluate(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        scheduler=arguments.scheduler,
+        workers=arguments.workers,
+    )
+    print(json.dumps(rows, indent=2) if arguments.json else "\n".join(evaluation(rows)))
     return 0
 
 
@@ -252,6 +297,14 @@ COMMANDS = (
         "ecg-alq flow --network tiny --quick --synthetic --build build/demo",
         _flow_options,
         _step("flow", fresh=True),
+    ),
+    Command(
+        "evaluate",
+        "Cross-validation: train, quantise, freeze and test every fold on Dask workers, into results/PROTOCOL.json. "
+        "A killed run goes on where it stopped.",
+        "ecg-alq evaluate --protocol patient --network compact",
+        _evaluate_options,
+        _evaluate,
     ),
     Command(
         "readme",

@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,18 @@ def _input_errors() -> Iterator[None]:
         raise InputError(str(error)) from error
 
 
+def _once(step: Callable[[Flow], Product]) -> Callable[[Flow], Product]:
+    """A step that several others ask for is made or found once."""
+
+    @wraps(step)
+    def asked(self: Flow) -> Product:
+        if step.__name__ not in self._products:
+            self._products[step.__name__] = step(self)
+        return self._products[step.__name__]
+
+    return asked
+
+
 class Flow:
     """All steps of one build; a step first asks for the product of the one before it."""
 
@@ -49,6 +61,7 @@ class Flow:
         self.settings = settings
         self.build = Path(settings.build)
         self._training_set = None
+        self._products: dict[str, Product] = {}
 
     # Data -------------------------------------------------------------------------------------------------------------
 
@@ -184,6 +197,7 @@ class Flow:
             self._training_set = recipe.teach(self._recipe, self._own_training_set, validation, teacher.folder)
         return self._training_set
 
+    @_once
     def teach(self) -> Product:
         """A wider float network that teaches the others, `float.keras`; nothing if the recipe has no teacher."""
 
@@ -200,6 +214,7 @@ class Flow:
         inputs = {"data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
         return make(self.build, "teach", inputs, self._split_settings(), work, resumable=True)
 
+    @_once
     def train(self) -> Product:
         """Float training: `float.keras`."""
         teacher = self.teach()
@@ -222,6 +237,7 @@ class Flow:
         inputs = {"teach": teacher.identity, "data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
         return make(self.build, "train", inputs, self._split_settings(), work, resumable=True)
 
+    @_once
     def quantise(self) -> Product:
         """ALQ, folding and finish: `alq.keras`, `folded.keras`."""
         teacher, trained = self.teach(), self.train()
@@ -245,6 +261,7 @@ class Flow:
         inputs = {"train": trained.identity, "data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
         return make(self.build, "quantise", inputs, self._split_settings(), work, resumable=True)
 
+    @_once
     def freeze(self) -> Product:
         """The frozen network, `network.alq`, and its golden logits of the test part, `test.npz`."""
         quantised = self.quantise() if self.settings.frozen is None else None
@@ -275,6 +292,7 @@ class Flow:
     def _accuracy(self, logits: np.ndarray) -> float:
         return float((logits.argmax(1) == self.test_labels).mean())
 
+    @_once
     def convert(self) -> Product:
         """The HLS project, in the folder `project`."""
         frozen = self.freeze()
@@ -297,6 +315,7 @@ class Flow:
         inputs = {"freeze": frozen.identity, "program": program(*HLS_PROGRAM)}
         return make(self.build, "convert", inputs, options, work)
 
+    @_once
     def csim(self) -> Product:
         """C simulation of the test part: its logits, `test.npz`."""
         frozen, converted = self.freeze(), self.convert()
@@ -322,6 +341,7 @@ class Flow:
         inputs = {"freeze": frozen.identity, "convert": converted.identity, "program": program(*HLS_PROGRAM)}
         return make(self.build, "csim", inputs, self._split_settings(), work)
 
+    @_once
     def parity(self) -> Product:
         """Golden model, Keras and C simulation on every layer of every test window: `parity.json`.
 
@@ -382,6 +402,7 @@ class Flow:
             inputs["quantise"] = quantised.identity
         return make(self.build, "parity", inputs, self._split_settings(), work)
 
+    @_once
     def report(self) -> Product:
         """The page and its figures, `report.html` and `report.json`, also at the top of the build folder."""
         if self.settings.frozen is not None:

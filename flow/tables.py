@@ -84,3 +84,12 @@ def _reported(results: dict) -> list[tuple[str, str]]:
         ("mismatches", str(results["mismatches"])),
         ("report", results["page"]),
     ]
+
+
+def evaluation(rows: list[dict]) -> list[str]:
+    """Rows of a cross-validation: network, stage, accuracy, macro F1, bytes."""
+    return [
+        f"{row['network']}, {row['stage']}: accuracy {percent(row['accuracy_mean'])}, "
+        f"macro F1 {percent(row['macro_f1_mean'])}, {row['bytes']:,} bytes, {row['folds']} folds"
+        for row in rows
+    ]

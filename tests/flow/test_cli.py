@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -319,3 +320,19 @@ class TestSimulation:
         assert main(["convert", "--build", str(simulated), "--clock-mhz", "0.5"]) == 2
         assert "clock_mhz must lie in" in capsys.readouterr().err
         assert json.loads((simulated / "convert" / "manifest.json").read_text())["results"]["clock_mhz"] == 50
+
+    def test_a_difference_ends_in_exit_code_1(self, simulated, capsys, monkeypatch):
+        from hls.csim import CSimulation
+
+        trace = CSimulation.trace
+
+        def off_by_one(self, x, **options):
+            stages = trace(self, x, **options)
+            stages[0][1, 7, 2] += 1
+            return stages
+
+        monkeypatch.setattr(CSimulation, "trace", off_by_one)
+        assert main(["parity", "--build", str(simulated), "--seed", "1"]) == 1
+        text = capsys.readouterr().out
+        assert re.search(r"^mismatches +1$", text, re.MULTILINE)
+        assert "window 1, layer conv1, filter 2, time step 7" in text
