@@ -28,11 +28,12 @@ flow: $(STAMP) ## Records -> trained -> quantised -> frozen -> HLS project -> C 
 test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
 
-lint: $(STAMP) ## Style, types, formatting of the kernels
+lint: $(STAMP) ## Style, types, formatting of the kernels, README against results
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
 	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/kernels/*.h))
+	$(BIN)/ecg-alq readme --check
 
 format: $(STAMP) ## Format Python and kernels
 	$(BIN)/ruff format
