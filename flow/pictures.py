@@ -107,7 +107,7 @@ def size_curve(sizes: Sequence[float], budget: float) -> str:
 def bitwidths(layers: Sequence[dict]) -> str:
     """Share of each layer's groups with 0, 1, 2 ... planes, and the layer's sign bits per weight."""
     highest = max(len(layer["groups_by_planes"]) for layer in layers)
-    with _figure("bitwidth", 6.4, 0.9 + 0.32 * len(layers)) as (_, axes, drawn):
+    with _figure("bitwidth", 9.4, 1.0 + 0.34 * len(layers)) as (_, axes, drawn):
         places = np.arange(len(layers))[::-1]
         left = np.zeros(len(layers))
         for planes in range(highest):
@@ -162,7 +162,9 @@ def ecg_strip(samples: np.ndarray, label: str) -> str:
     Args: samples: ADC units (sample,); label: read out in place of the picture.
     """
     tenths = -10 * MM_PER_MV / ADC_UNITS_PER_MV * (samples - np.median(samples))
-    top, bottom = 50 * np.floor(tenths.min() / 50 - 0.2), 50 * np.ceil(tenths.max() / 50 + 0.2)
+    # At least 1.5 mV up and 1 mV down, so that most strips have one height.
+    top = min(-150, 50 * np.floor(tenths.min() / 50 - 0.1))
+    bottom = max(100, 50 * np.ceil(tenths.max() / 50 + 0.1))
     width = 10 * MM_PER_SECOND * len(samples) // SAMPLING_RATE_HZ
     x = np.rint(np.arange(len(samples)) * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ).astype(int)
     y = np.rint(tenths).astype(int)

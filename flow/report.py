@@ -72,7 +72,7 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         _card(pictures.bitwidths(products["freeze"].results["layers"]), scroll=True),
         "<h2>Confusion matrix</h2><p>The test part, by the frozen network: "
         f"accuracy {_percent(summary['accuracy_frozen'])}, macro F1 {_percent(summary['macro_f1_frozen'])}.</p>",
-        _card(pictures.confusion(np.array(summary["confusion"]), CLASSES), scroll=True),
+        _card(pictures.confusion(np.array(summary["confusion"]), CLASSES), scroll=True, kind="square"),
         "<h2>Parity</h2><p>Integers of every layer, every time step and every test window, compared one by one without "
         "any tolerance.</p>",
         _parity(products["parity"].results),
@@ -157,11 +157,11 @@ def _flow(summary: dict, products: dict[str, Product]) -> str:
     return f'<ol class="flow">{items}</ol>'
 
 
-def _card(content: str, caption: str = "", scroll: bool = False) -> str:
+def _card(content: str, caption: str = "", scroll: bool = False, kind: str = "") -> str:
     caption = f"<figcaption>{caption}</figcaption>" if caption else ""
     # A wide picture scrolls inside its card; the keyboard must reach it as well.
     body = f'<div class="scroll" tabindex="0">{content}</div>' if scroll else content
-    return f'<figure class="card">{caption}{body}</figure>'
+    return f'<figure class="card {kind}">{caption}{body}</figure>'
 
 
 def _strips(windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
@@ -176,8 +176,8 @@ def _strips(windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
         wrong = ' class="wrong"' if said != name else ""
         where = f"record {windows.record[window]}, {int(start // 60)}:{start % 60:02.0f}, {windows.lead[window]}"
         caption = (
-            f"<span><b>{name}</b> {CLASS_NAMES[name]}</span>"
-            f'<span class="said">{escape(where)}; network: <b{wrong}>{said}</b></span>'
+            f'<span><b>{name}</b> {CLASS_NAMES[name]}</span><span class="said">network: <b{wrong}>{said}</b></span>'
+            f'<span class="where">{escape(where)}</span>'
         )
         strip = pictures.ecg_strip(windows.signals[window].astype(np.int64), f"ten seconds of {CLASS_NAMES[name]}")
         strips.append(_card(strip, caption))
