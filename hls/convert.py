@@ -16,12 +16,11 @@ from hls4ml.model.graph import ModelGraph
 from hls4ml.writer import get_writer
 
 from hls import folding as foldings
-from hls.area import PARTS
 from hls.extension import BACKENDS, KERNELS, register
 from hls.folding import Folding
-from hls.layers import ALQMaxPool, ALQPlanes, ALQTimeSum
+from hls.graph import default_folding, stage_attributes
 from qmodel.fixed_point import Format
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
+from qmodel.frozen import FrozenNetwork
 
 NETWORK_FUNCTION = "alq_network"  # what hls4ml writes
 TOP = "ecg_alq"  # the AXI4-Stream core around it
@@ -136,16 +135,8 @@ def graph(
         "HLSConfig": {"Model": {"Precision": input_precision, "ReuseFactor": 1}},
         "WriterConfig": {"Namespace": None, "WriteWeightsTxt": False, "WriteTar": False, "TBOutputStream": "both"},
     }
-    layers: list[dict] = [{"class_name": "Input", "name": "samples", "input_shape": [network.input_length, 1]}]
-    entries = iter(folding.layers)
-    for stage in network.stages:
-        description: dict = {"name": stage.name, "stage": stage}
-        if isinstance(stage.layer, PlaneLayer):
-            description |= {"class_name": ALQPlanes.__name__, "folding": next(entries)}
-        else:
-            pool = isinstance(stage.layer, MaxPool)
-            description["class_name"] = (ALQMaxPool if pool else ALQTimeSum).__name__
-        layers.append(description)
+    layers = [{"class_name": "Input", "name": "samples", "input_shape": [network.input_length, 1]}]
+    layers += stage_attributes(network, folding)
     return ModelGraph.from_layer_list(config, layers)
 
 
@@ -205,12 +196,6 @@ def convert(
             os.replace(folder, old)
         os.replace(built, folder)
     return folder
-
-
-def default_folding(network: FrozenNetwork, part: str) -> Folding:
-    """One sample per clock cycle where engines and the part's LUTs allow it, else as fast as they do."""
-    device = next((name for name in PARTS if part.startswith(name)), "xc7z020")
-    return foldings.fold(network, lut_budget=PARTS[device].luts, part=device)
 
 
 def _check_parallel(network: FrozenNetwork) -> None:

@@ -13,7 +13,7 @@ from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType, NamedTy
 
 from hls.folding import LayerFolding
 from hls.tables import EngineTables, engine_tables
-from qmodel.fixed_point import Format
+from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import Stage
 
 
@@ -102,6 +102,14 @@ def _text(value: bool) -> str:
     return "true" if value else "false"
 
 
+class ALQKerasLayer(Layer):
+    """Stands for a Keras layer of ours until the whole model is frozen; attribute: out_shape."""
+
+    def initialize(self) -> None:
+        """Declare an output of the right shape; its format is known once the model is frozen."""
+        self.add_output_variable(self.get_attr("out_shape"), precision=precision(INPUT_FORMAT))
+
+
 class ALQMaxPool(_StageLayer):
     """Maximum over time windows; attribute: stage."""
 
@@ -110,4 +118,4 @@ class ALQTimeSum(_StageLayer):
     """Sum over time; attribute: stage."""
 
 
-LAYERS = (ALQPlanes, ALQMaxPool, ALQTimeSum)
+LAYERS = (ALQPlanes, ALQMaxPool, ALQTimeSum, ALQKerasLayer)
