@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 from qkeras import binary, quantized_bits
 
-from flow.evaluate import FoldTask
+from flow.evaluate import FoldTask, float_stage
 from flow.provenance import provenance
 from qmodel import networks
 from qmodel import recipe as steps
@@ -38,10 +38,7 @@ def points(folder: Path, task: FoldTask) -> list[dict]:
     """Every point of the curve, read from disk where it was measured before."""
     train, validation, test = task.parts()
     recipe = task.recipe
-    float_folder = folder / "float"
-    if not (float_folder / steps.FLOAT_MODEL).exists():
-        steps.train(recipe, train, validation, float_folder)
-    model = steps.load(float_folder / steps.FLOAT_MODEL)
+    model = float_stage(task, train, validation)
     parts = (model, train, validation, test, recipe)
     reference = {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * model.count_params()}
     found = [reference | scores(model, validation, test)]
@@ -146,7 +143,7 @@ def main() -> None:
     parser.add_argument("--results", default="results")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
-    recipe = replace(steps.RECIPES["paper"], teacher=0.0, epoch_windows=WINDOWS)
+    recipe = replace(steps.RECIPES["paper"], epoch_windows=WINDOWS)
     data = str(mitdb.find(arguments.data))
     task = FoldTask(recipe, "stratified", 10, arguments.fold, None, data, arguments.build)
     rows = points(Path(arguments.build), task)

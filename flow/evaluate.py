@@ -38,24 +38,23 @@ class FoldTask:
     data: str
     build: str
 
-    def _shared(self) -> dict:
-        """What decides the teacher: the same for all networks of a fold."""
-        return {
-            "protocol": self.protocol, "folds": self.folds, "fold": self.fold, "sums": mitdb.published_sums(),
-            "split": Path(self.split).read_text(encoding="utf-8") if self.split else None,
-            "teacher": asdict(self.recipe.teacher_training), "windows": self.recipe.epoch_windows,
-            "other": self.recipe.other_windows, "seed": self.recipe.seed,
-        }  # fmt: skip
+    def _mark(self, settings: dict) -> str:
+        """Hash of settings together with what decides the fold's windows."""
+        table = Path(self.split).read_text(encoding="utf-8") if self.split else None
+        windows = (self.protocol, self.folds, self.fold, table, self.recipe.epoch_windows, self.recipe.other_windows)
+        return fingerprint({"windows": windows, "sums": mitdb.published_sums()} | settings)[:12]
 
     @property
-    def teacher_folder(self) -> Path:
-        """Where the fold's teacher lives."""
-        return Path(self.build) / f"{self.protocol}-{self.fold}-teacher-{fingerprint(self._shared())[:12]}"
+    def float_folder(self) -> Path:
+        """Where the fold's float network lives: recipes that differ in their quantisation share it."""
+        recipe = self.recipe
+        mark = self._mark({"network": recipe.network, "float": asdict(recipe.float_training), "seed": recipe.seed})
+        return Path(self.build) / f"{self.protocol}-{self.fold}-{recipe.network}-float-{mark}"
 
     @property
     def folder(self) -> Path:
-        """Where the fold's network lives."""
-        mark = fingerprint(self._shared() | {"recipe": asdict(self.recipe)})[:12]
+        """Where the fold's frozen network lives."""
+        mark = self._mark({"recipe": asdict(self.recipe)})
         return Path(self.build) / f"{self.protocol}-{self.fold}-{self.recipe.network}-{mark}"
 
     def parts(self):
@@ -81,14 +80,12 @@ class FoldTask:
         return train, *held_out
 
 
-def teach_fold(task: FoldTask) -> FoldTask:
-    """Train the fold's teacher unless it is there; resumes where it was killed."""
+def float_stage(task: FoldTask, train, validation):
+    """The fold's float network: read from disk, or trained now, resuming where it was killed."""
     from qmodel import recipe as steps
 
-    if task.recipe.teacher and not (task.teacher_folder / steps.FLOAT_MODEL).exists():
-        train, validation, _ = task.parts()
-        steps.teach(task.recipe, train, validation, task.teacher_folder)
-    return task
+    stored = task.float_folder / steps.FLOAT_MODEL
+    return steps.load(stored) if stored.exists() else steps.train(task.recipe, train, validation, task.float_folder)
 
 
 def run_fold(task: FoldTask) -> dict:
@@ -105,8 +102,7 @@ def run_fold(task: FoldTask) -> dict:
 
     recipe, folder = task.recipe, task.folder
     train, validation, test = task.parts()
-    train = steps.teach(recipe, train, validation, task.teacher_folder)
-    model = steps.train(recipe, train, validation, folder)
+    model = float_stage(task, train, validation)
     folded = steps.quantise(recipe, model, train, validation, folder)
     network = steps.freeze_to(folded, folder)
 
@@ -169,12 +165,10 @@ def evaluate(
         cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     outcomes = {}
     with Client(cluster or scheduler) as client:
-        tasks = []
-        for fold in chosen:
-            taught = client.submit(
-                teach_fold, FoldTask(recipe, protocol, folds, fold, split, folder, build), pure=False
-            )
-            tasks.append(client.submit(run_fold, taught, pure=False))
+        tasks = [
+            client.submit(run_fold, FoldTask(recipe, protocol, folds, fold, split, folder, build), pure=False)
+            for fold in chosen
+        ]
         with tqdm(total=len(tasks), desc=f"{recipe.network} {protocol}", unit="fold") as bar:
             for task in as_completed(tasks):
                 outcome = task.result()

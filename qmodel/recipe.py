@@ -47,7 +47,7 @@ class Recipe:
     epoch_windows: int = 4000
     other_windows: bool = True
     seed: int = 0
-    teacher: float = 0.5
+    teacher: float = 0.0
     teacher_training: FloatRecipe = field(default_factory=lambda: FloatRecipe(epochs=16))
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
     alq: Schedule = field(default_factory=Schedule)
@@ -69,7 +69,6 @@ def quick(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         epoch_windows=1600,
-        teacher=0.0,
         float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
         alq=Schedule(rounds=2, bases=1, coordinates=1, finish=3, finish_coordinates=1),
         finish=Schedule(rounds=0, finish=2, finish_coordinates=1, finish_learning_rate=3e-4),
