@@ -95,7 +95,8 @@ def _percent(share: float) -> str:
 
 
 def _head(title: str, summary: dict) -> str:
-    banner = f'<p class="banner" role="note">{escape(summary["note"].capitalize())}.</p>' if "note" in summary else ""
+    note = summary.get("note", "")
+    banner = f'<p class="banner" role="note">{escape(note[:1].upper() + note[1:])}.</p>' if note else ""
     quick = ", quick run" if summary["quick"] else ""
     return (
         f"{banner}<header><p>ecg-alq report{quick}</p><h1>{escape(title)}</h1>"
