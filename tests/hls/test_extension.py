@@ -93,7 +93,11 @@ def test_qkeras_activations_convert(tmp_path, capfd):
             QDense(3, kernel_quantizer=weights, bias_quantizer=weights, name="dense"),
         ]
     )
-    graph = convert(model, tmp_path / "project", hls_config={"Model": {"Precision": "fixed<24,12>", "ReuseFactor": 1}})
+    import hls4ml
+
+    register()
+    config = hls4ml.utils.config_from_keras_model(model, "name", backend="Vitis", default_precision="fixed<24,12>")
+    graph = convert(model, tmp_path / "project", hls_config=config)
     precision = graph.graph["relu"].get_output_variable().type.precision
     assert (precision.width, precision.integer, precision.signed) == (4, 2, False)
     assert "nsupported" not in "".join(capfd.readouterr())
