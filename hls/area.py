@@ -1,63 +1,183 @@
-"""Area of one folded layer: LUTs, flip-flops, block RAM and multipliers by formula, for choosing a folding.
+"""Area of the pieces of a folded core by formula: LUTs, flip-flops, block RAM and multipliers.
 
-Everything here is *estimated*: formulas with constants fitted to synthesis of the Verilog core (yosys, xc7).
+Everything here is *estimated*. The formulas count what the Verilog core instantiates (adders, table bits,
+multiplexers), the constants for control were fitted to synthesis (yosys 0.70, synth_xilinx).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from qmodel.frozen import Stage
+from qmodel.frozen import MaxPool, PlaneLayer, Stage
 
 
 class Part(NamedTuple):
-    """What a device holds; block RAM in units of 36 kbit. Source: data sheets (Xilinx DS190, Lattice FPGA-DS-02012)."""
+    """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands of one adder.
+
+    Source: data sheets (Xilinx DS190; Lattice FPGA-DS-02012).
+    """
 
     luts: int
     ffs: int
     bram36: float
     dsps: int
+    lut_inputs: int
+    adder_operands: int
 
 
 PARTS = {
-    "xc7z020": Part(53_200, 106_400, 140, 220),
-    "ecp5-85k": Part(83_640, 83_640, 104, 156),
+    "xc7z020": Part(53_200, 106_400, 140, 220, 6, 3),
+    "ecp5-85k": Part(83_640, 83_640, 104, 156, 4, 2),
 }
+BLOCK_DEPTH = 64  # tables with more words go to block RAM
+ROTATE_CHUNKS = 8  # a plane of more chunks is read from a rotating line buffer, else from one with a multiplexer
 
 
 class Area(NamedTuple):
-    """Resources of a part of the core."""
+    """Resources of a piece of the core."""
 
-    luts: float
-    ffs: float
-    bram36: float
-    dsps: int
+    luts: float = 0
+    ffs: float = 0
+    bram36: float = 0
+    dsps: int = 0
 
+    def plus(self, *others: Area) -> Area:
+        """Sum of this and others."""
+        return Area(*(sum(column) for column in zip(self, *others)))
 
-ENGINE_LUTS = 60  # subtract, coordinate and bias tables, requantise
-LAYER_LUTS = 80  # counters, window control, FIFO
-
-
-def tree_luts(lanes: int, bits: int) -> int:
-    """LUTs of a tree of two-operand adders over `lanes` numbers of `bits` bits: one per bit of every adder."""
-    total = 0
-    while lanes > 1:
-        total += lanes // 2 * bits
-        lanes, bits = lanes - lanes // 2, bits + 1
-    return total
+    def times(self, count: int) -> Area:
+        """This piece `count` times."""
+        return Area(self.luts * count, self.ffs * count, self.bram36 * count, self.dsps * count)
 
 
-def layer_area(stage: Stage, engines: int, lanes: int) -> Area:
-    """Area of a plane layer: engines * (adder tree + sign table + ENGINE_LUTS) + chunk selection + LAYER_LUTS."""
+def tree_levels(number: int, operands: int) -> int:
+    """Levels of a tree of adders that take `operands` numbers each."""
+    levels = 0
+    while number > 1:
+        number, levels = -(-number // operands), levels + 1
+    return levels
+
+
+def adder_tree(number: int, bits: int, operands: int) -> Area:
+    """A tree of adders with a register per level: one LUT per bit of every adder, of two or three operands alike."""
+    luts = ffs = 0
+    total = bits + (number - 1).bit_length()
+    while number > 1:
+        grown = min(bits + (operands - 1).bit_length(), total)
+        nodes, rest = divmod(number, operands)
+        luts += nodes * grown + (min(bits + 1, total) if rest > 1 else 0)
+        number, bits = nodes + (rest > 0), grown
+        ffs += number * bits
+    return Area(luts, ffs)
+
+
+def table(depth: int, width: int, part: Part) -> Area:
+    """A read-only table: LUTs up to BLOCK_DEPTH words (at most one per function of the address), else block RAM."""
+    if depth > BLOCK_DEPTH:
+        per_block = 512 * max(1, -(-depth // 512))  # 512 words of 72 bits, deeper ones narrower
+        return Area(0, 0, -(-width * per_block // 18_432) / 2)
+    if depth < 2:
+        return Area(0, width)
+    blocks = -(-depth // (1 << part.lut_inputs))
+    luts = blocks + (blocks > 1) * -(-blocks // 2)
+    return Area(min(width * luts, 2.0 ** min(depth, 60) / 2), width)
+
+
+def word_select(words: int, width: int, part: Part) -> float:
+    """LUTs that choose one of `words` words: four-way choices in six-input LUTs, two-way choices in four-input ones."""
+    ways = 4 if part.lut_inputs >= 6 else 2
+    return width * -(-(words - 1) // (ways - 1))
+
+
+def buffer_area(width: int, depth: int, part: Part) -> Area:
+    """A FIFO in LUT RAM with its counters."""
+    if part.lut_inputs >= 6:
+        memory = -(-width // 6) * 4 if depth <= 32 else -(-width // 3) * 4 * -(-depth // 64)
+    else:
+        memory = -(-width // 4) * 2 * -(-depth // 16)
+    address = (depth - 1).bit_length()
+    return Area(memory + 4 * address + 8, 3 * address + 3)
+
+
+def after_area(stage: Stage, lanes: int, beats: int, part: Part) -> Area:
+    """A pool (one ring of running maxima and one comparator per open window and lane) or a sum over time."""
+    bits = stage.output_format.bits
+    per_lut = 32 if part.lut_inputs >= 6 else 16
+    ring = bits * -(-beats // per_lut) if part.lut_inputs >= 6 else bits * -(-beats // per_lut) / 2
+    if isinstance(stage.layer, MaxPool):
+        rings = -(-stage.layer.size // stage.layer.stride)
+        return Area(rings * lanes * (ring + 1.75 * bits) + 12 * rings + 12, lanes * bits * (1 + rings) + 20)
+    return Area(lanes * (ring + bits) + 20, 2 * lanes * bits + 16)
+
+
+def term_bits(stage: Stage, lanes: int) -> int:
+    """About the width of what the multiplier takes: a sum of `lanes` values, doubled, with its sign."""
+    return stage.input_format.bits + (lanes - 1).bit_length() + 2
+
+
+def engine_area(stage: Stage, lanes: int, visits: int, part: Part, multiplier: bool) -> Area:
+    """One plane engine: masks (registers alone), adder tree, tables, multiply-add, requantisation."""
     layer, bits = stage.layer, stage.input_format.bits
     chunks = -(-layer.group_size // lanes)
-    words = chunks * max(1, int(layer.plane_counts.sum())) / engines
-    block_rom = words > 64
-    tree = tree_luts(lanes, bits)
-    select = 0 if chunks * layer.groups == 1 else lanes * bits * -(-chunks * layer.groups // 4)
-    luts = engines * (tree + (0 if block_rom else lanes) + ENGINE_LUTS) + select + LAYER_LUTS
-    if layer.groups > 1:
-        luts += tree
-    ffs = 2 * layer.taps * layer.channels * bits + engines * (lanes * bits + 2 * tree + 60)
-    bram = engines * -(-lanes // 36) * max(1, words / 1024) / 2 if block_rom else 0
-    return Area(luts, ffs, bram, engines)
+    tree = adder_tree(lanes, bits, part.adder_operands)
+    term, coordinate = term_bits(stage, lanes), layer.coordinate_format.bits
+    output = layer.output.bits if layer.output else 0
+    area = tree.plus(
+        Area(0, lanes * bits),
+        table(visits * chunks, lanes, part),
+        table(visits, coordinate + term + 6, part),
+        Area(2 * output + 4 if output else 0, output + 2),
+    )
+    if layer.groups > 1 or _rotates(layer, lanes):
+        area = area.plus(tree, Area(0, lanes * bits))
+    if multiplier:
+        return area.plus(Area(dsps=1))
+    adders = -(-coordinate // 3) * (term + 4) + (term + 12)
+    return area.plus(Area(adders + 2 * (term + coordinate + 2), coordinate * term + term + coordinate + 20))
+
+
+def _rotates(layer: PlaneLayer, lanes: int) -> bool:
+    return rotates(layer, lanes, 1)
+
+
+def rotates(layer: PlaneLayer, lanes: int, lanes_in: int) -> bool:
+    """Whether a layer reads its window from a rotating line buffer (many chunks, values arriving one by one)."""
+    return (
+        layer.groups == 1
+        and lanes_in == 1
+        and -(-layer.group_size // lanes) > ROTATE_CHUNKS
+        and layer.channels % lanes == 0
+    )
+
+
+def layer_area(
+    stage: Stage, engines: int, lanes: int, after: Sequence[Stage] = (), part: str = "xc7z020", multiplier: bool = True
+) -> Area:
+    """A plane layer with line buffer, engines, control, the pools and sums `after` it and its FIFO.
+
+    line buffer: a register per value, twice, and a multiplexer of the chunks; or, when it rotates, one LUT per 32 bits.
+    """
+    device, layer, bits = PARTS[part], stage.layer, stage.input_format.bits
+    chunks = -(-layer.group_size // lanes)
+    visits = -(-max(layer.filters, int(layer.plane_counts.sum())) // engines)
+    beats = -(-layer.filters // engines)
+    window = layer.taps * layer.channels * bits
+    if _rotates(layer, lanes):
+        per_lut = 32 if device.lut_inputs >= 6 else 16
+        line_buffer = Area(lanes * bits * (-(-chunks // per_lut) + 1), 3 * lanes * bits)
+    else:
+        words = layer.groups * chunks
+        copies = 1 if layer.groups == 1 else engines
+        line_buffer = Area(copies * word_select(words, lanes * bits, device) + 3 * bits + 12, 2 * window + 30)
+    engine = engine_area(stage, lanes, visits, device, multiplier)
+    output = stage.output_format.bits
+    tail = [after_area(one, engines, beats, device) for one in after]
+    fifo = buffer_area(engines * (after[-1].output_format.bits if after else output), 32, device)
+    control = Area(75, 60)
+    return engine.times(engines).plus(line_buffer, control, fifo, *tail)
+
+
+def frame_area(part: str = "xc7z020") -> Area:
+    """What every core has once: the streams' ends and the AXI4-Lite registers."""
+    return Area(300, 250)

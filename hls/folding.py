@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hls.area import PARTS, Area, layer_area
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
+from hls.area import PARTS, frame_area, layer_area
+from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 LATENCY_SHARE = 5 / 3  # of the cycles between frames: 6,000 cycles for a frame of 3,600 samples
+REGISTER_CYCLES = 15  # at most, from a layer's window to the next layer's: adder tree, multiplier, pool, FIFO
 
 
 class FoldingError(ValueError):
@@ -105,9 +106,10 @@ def _check_engines(layer: PlaneLayer, engines: int, name: str, last: bool = Fals
 
 
 class Schedule(NamedTuple):
-    """Cycle counts of a folded network, the registers of the arithmetic pipeline not counted.
+    """Cycle counts of a folded network.
 
-    frame: first sample taken to last logit given; between_frames: from one frame's first sample to the next one's;
+    frame: first sample taken to last logit given, without the registers of the arithmetic pipeline (at most
+    REGISTER_CYCLES per plane layer); between_frames: from one frame's first sample to the next one's;
     layers: busy cycles per frame of every plane layer.
     """
 
@@ -142,45 +144,74 @@ def schedule(network: FrozenNetwork, folding: Folding) -> Schedule:
 
 class _Option(NamedTuple):
     folding: LayerFolding
-    area: Area
     cycles: int  # per output step
+    luts: float  # with multipliers
+    adders: float  # LUTs more when the engines multiply with adders
 
 
-def _options(stage, last: bool) -> list[_Option]:
-    """Foldings of a layer that no other one beats in cycles, LUTs and engines alike."""
-    layer, best = stage.layer, []
+def followers(network: FrozenNetwork) -> list[tuple[Stage, tuple[Stage, ...]]]:
+    """Every plane stage with the pools and sums between it and the next one."""
+    pairs: list[tuple[Stage, tuple[Stage, ...]]] = []
+    for stage in network.stages:
+        if isinstance(stage.layer, PlaneLayer):
+            pairs.append((stage, ()))
+        elif pairs:
+            pairs[-1] = (pairs[-1][0], (*pairs[-1][1], stage))
+    return pairs
+
+
+def _options(stage: Stage, after: tuple[Stage, ...], last: bool, part: str) -> list[_Option]:
+    """Foldings of a layer that no other one with as few engines beats in cycles and LUTs alike."""
+    layer, options = stage.layer, []
     visits = filter_visits(layer)
+    least = int(visits.sum()) + 1
     for engines in legal_engines(layer, last):
         load = max(int(visits[list(hand)].sum()) for hand in deal(layer, engines))
+        if load >= least:
+            continue  # more engines, no faster
+        least = load
         for lanes in legal_lanes(layer):
-            entry = LayerFolding(engines, lanes)
-            best.append(_Option(entry, layer_area(stage, engines, lanes), load * chunks(layer, lanes)))
-    best.sort(key=lambda option: (option.folding.engines, option.cycles, option.area.luts))
+            luts, adders = (layer_area(stage, engines, lanes, after, part, block).luts for block in (True, False))
+            options.append(
+                _Option(LayerFolding(engines, lanes), load * chunks(layer, lanes), luts, (adders - luts) / engines)
+            )
+    options.sort(key=lambda option: (option.folding.engines, option.cycles, option.luts))
     kept: list[_Option] = []
-    for option in best:
-        if not any(
-            k.cycles <= option.cycles and k.area.luts <= option.area.luts and k.area.dsps <= option.area.dsps
-            for k in kept
-        ):
+    for option in options:
+        beaten = (k.cycles <= option.cycles and k.luts <= option.luts for k in kept)
+        if not any(beaten):  # those kept so far have no more engines
             kept.append(option)
     return kept
 
 
-def _cheapest(table, limits: list[int], dsp_budget: int, price: float) -> Folding | None:
-    """Least LUTs + price * cycles per step, every layer inside its limit, all multipliers inside theirs; or None."""
+def _cheapest(table: list[list[_Option]], limits: list[int], dsp_budget: int, price: float) -> Folding | None:
+    """Least LUTs + price * cycles per step, every layer inside its limit; engines beyond the budget pay for adders."""
+    adders = max(option.adders for options in table for option in options)
     best: dict[int, tuple[float, tuple[LayerFolding, ...]]] = {0: (0.0, ())}
     for options, limit in zip(table, limits):
         following: dict[int, tuple[float, tuple[LayerFolding, ...]]] = {}
         for used, (cost, chosen) in best.items():
             for option in options:
-                total = used + option.area.dsps
-                if option.cycles > limit or total > dsp_budget:
+                if option.cycles > limit:
                     continue
-                value = cost + option.area.luts + price * option.cycles
+                total = used + option.folding.engines
+                value = cost + option.luts + price * option.cycles
                 if total not in following or value < following[total][0]:
                     following[total] = (value, (*chosen, option.folding))
         best = following
-    return Folding(min(best.values())[1]) if best else None
+    if not best:
+        return None
+    return Folding(min((cost + adders * max(0, used - dsp_budget), chosen) for used, (cost, chosen) in best.items())[1])
+
+
+def estimated_luts(network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int = 16) -> float:
+    """LUTs of the whole core (estimated); engines beyond `dsp_budget` multiply with adders."""
+    total = frame_area(part).luts
+    for (stage, after), entry in zip(followers(network), folding.layers):
+        multiplier = entry.engines <= dsp_budget
+        dsp_budget -= entry.engines if multiplier else 0
+        total += layer_area(stage, *entry, after, part, multiplier).luts
+    return total
 
 
 def _bisect(low: float, high: float, good: Callable[[float], bool], ratio: float) -> float:
@@ -201,10 +232,12 @@ def fold(
     """The cheapest balanced folding that takes a new frame every `target_cycles`, or the fastest within `lut_budget`.
 
     Every layer gets the fewest LUTs (estimated, `hls.area`) that do its output steps in `target_cycles`; the layers
-    after the last samples are then made faster until the first sample to the last logit takes at most 5/3 of that.
+    that work on after the last sample are then made faster until first sample to last logit takes at most 5/3 of that.
     Args: target_cycles: cycles between frames, default one per input sample; lut_budget: if the folding for
-        `target_cycles` needs more, the target is relaxed until it fits; dsp_budget: multipliers, one per engine.
-    Raises: FoldingError: unknown part, a target below one cycle per sample, a budget too small for one lane per layer.
+        `target_cycles` needs more, the target is relaxed until it fits; dsp_budget: multipliers, one per engine;
+        engines beyond it multiply with adders.
+    Raises: FoldingError: unknown part, a target below one cycle per sample or out of reach, a budget too small for the
+        smallest folding.
     """
     if part not in PARTS:
         raise FoldingError(f"part must be one of {sorted(PARTS)}, received {part!r}")
@@ -215,16 +248,15 @@ def fold(
         )
     stages = network.plane_stages
     dsp_budget = min(dsp_budget, PARTS[part].dsps)
-    table = [_options(stage, stage is stages[-1]) for stage in stages]
-
-    def luts(folding: Folding) -> float:
-        return sum(layer_area(stage, *entry).luts for stage, entry in zip(stages, folding.layers))
+    table = [_options(stage, after, stage is stages[-1], part) for stage, after in followers(network)]
 
     def for_target(cycles: float) -> Folding | None:
         limits = [int(cycles // stage.output_length) for stage in stages]
 
         def quick(folding: Folding | None) -> bool:
-            return folding is not None and schedule(network, folding).frame <= LATENCY_SHARE * cycles
+            if folding is None:
+                return False
+            return schedule(network, folding).frame + REGISTER_CYCLES * len(stages) <= LATENCY_SHARE * cycles
 
         free = _cheapest(table, limits, dsp_budget, 0)
         if free is None or quick(free):
@@ -236,19 +268,21 @@ def fold(
 
     def good(cycles: float) -> bool:
         folding = for_target(cycles)
-        return folding is not None and (lut_budget is None or luts(folding) <= lut_budget)
+        if folding is None:
+            return False
+        return lut_budget is None or estimated_luts(network, folding, part, dsp_budget) <= lut_budget
 
     if good(target):
         return for_target(target)
     if lut_budget is None:
         fastest = schedule(network, Folding(tuple(min(options, key=lambda o: o.cycles).folding for options in table)))
         raise FoldingError(
-            f"a frame every {target} cycles is out of reach with {dsp_budget} multipliers; "
-            f"the fastest folding of all needs {fastest.between_frames} between frames and {fastest.frame} per frame"
+            f"a frame every {target} cycles is out of reach: the fastest folding of all needs "
+            f"{fastest.between_frames} cycles between frames and {fastest.frame} per frame"
         )
     slowest = 2.0 * sum(stage.output_length * max(o.cycles for o in options) for stage, options in zip(stages, table))
     slowest = max(slowest, 2.0 * target)
     if not good(slowest):
-        smallest = sum(min(option.area.luts for option in options) for options in table)
+        smallest = frame_area(part).luts + sum(min(option.luts for option in options) for options in table)
         raise FoldingError(f"the smallest folding needs about {smallest:.0f} LUTs (estimated), budget {lut_budget}")
     return for_target(_bisect(target, slowest, good, 1.005))

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hls.area import BLOCK_DEPTH, PARTS, rotates, tree_levels
 from hls.folding import Folding, LayerFolding, check, chunks, deal, fold
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 VERILOG = Path(__file__).with_name("verilog")
 TOP = "ecg_alq"
-BLOCK_DEPTH = 64  # deeper tables go to block RAM: a six-input LUT holds 64 bits
 FIXED_STAGES = 6  # of the arithmetic pipeline, adder tree not counted (alq_layer.v)
 
 
@@ -101,14 +101,10 @@ def _vector(value: int, width: int) -> str:
     return f"{width}'h{value:x}"
 
 
-def _levels(number: int) -> int:
-    return (number - 1).bit_length()
-
-
 class _Layer:
     """Widths, tables and parameters of one plane layer."""
 
-    def __init__(self, stage: Stage, folding: LayerFolding, entering: Beats):
+    def __init__(self, stage: Stage, folding: LayerFolding, entering: Beats, radix: int):
         layer, source = stage.layer, stage.input_format
         if max(layer.padding[0], layer.padding[1]) >= layer.taps:
             raise RtlError(f"{stage.name}: padding must be below the {layer.taps} taps, received {layer.padding}")
@@ -124,14 +120,16 @@ class _Layer:
                 for visit in ends
             )
         )
-        self.levels = _levels(folding.lanes)
+        self.levels = tree_levels(folding.lanes, radix)
+        self.radix, self.tree_bits = radix, source.bits + (folding.lanes - 1).bit_length()
         self.grouped = layer.groups > 1
+        self.rotate = rotates(layer, folding.lanes, entering.lanes)
         lanes, weights = folding.lanes, layer.taps * layer.channels
         low, high = source.low, source.high
         # widths from the worst case of any input; the accumulator's from the actual weights
         self.sum_bits = max(_bits_signed(weights * low, weights * high), source.bits + 2)
         whole = layer.group_size
-        if self.grouped or self.chunks == 1:  # every term is a sum of +-x
+        if self.grouped or self.rotate or self.chunks == 1:  # every term is a sum of +-x
             reach = min(lanes, whole) * max(high, -low)
             self.term_bits = _bits_signed(-reach, reach)
         else:
@@ -139,7 +137,7 @@ class _Layer:
                 min(2 * lanes * low, 2 * lanes * low - whole * high),
                 max(2 * lanes * high, 2 * lanes * high - whole * low),
             )
-        self.term_bits = max(self.term_bits, source.bits + self.levels + 2)
+        self.term_bits = max(self.term_bits, self.tree_bits + 2)
         self.shift = source.fraction + layer.coordinate_format.fraction - layer.output.fraction if layer.output else 0
         self.half = 1 << (self.shift - 1) if self.shift > 0 else 0
         self.output = stage.output_format
@@ -161,6 +159,10 @@ class _Layer:
     def words(self) -> np.ndarray:
         """Weights (tap * channels + channel) that a word holds, -1 where none; shape (word, lane)."""
         layer, lanes = self.layer, self.folding.lanes
+        if self.rotate:  # oldest first, the first value of a word in its last lane
+            channels = np.array(self.entering.lane(0))
+            order = (np.arange(layer.taps)[:, None] * layer.channels + channels).reshape(-1, lanes)
+            return order[:, ::-1]
         if self.grouped:
             order = layer.weight_index
         else:  # the order of the line buffer itself
@@ -215,13 +217,15 @@ class _Layer:
             table.append(_packed(fields, width) << 1 | (visit in self.ends))
         return table, width * len(self.walks) + 1
 
-    def parameters(self, name: str, multipliers: int) -> dict[str, str | int]:
-        """Parameters of alq_layer; `multipliers` of the engines get one of their own in a DSP block."""
+    def parameters(self, name: str, multiplier: bool) -> dict[str, str | int]:
+        """Parameters of alq_layer; `multiplier`: every engine has a DSP block, else it multiplies with adders."""
         stage, layer, entering = self.stage, self.layer, self.entering
         places, words = self.places(), self.words()
         lanes_in, beats_in = entering.lanes, len(entering.channels)
         mask = [channel is not None for beat in entering.channels for channel in beat]
         source = [0xFFFF if weight < 0 else places[int(weight)] for weight in words.reshape(-1)]
+        if self.rotate:
+            source = [0] * len(source)  # nothing is wired
         first = layer.taps - 1 - layer.padding[0]
         last = max(stage.input_length - 1, first + (stage.output_length - 1) * layer.stride)
         return {
@@ -239,8 +243,11 @@ class _Layer:
             "LAST": last,
             "ENGINES": self.folding.engines,
             "LANES": self.folding.lanes,
+            "RADIX": self.radix,
             "LEVELS": self.levels,
+            "TREE_BITS": self.tree_bits,
             "WORDS": len(words),
+            "ROTATE": int(self.rotate),
             "SOURCE": _vector(_packed(source, 16), 16 * len(source)),
             "GROUPED": int(self.grouped),
             "CHUNKS": self.chunks,
@@ -249,7 +256,7 @@ class _Layer:
             "TERM_BITS": self.term_bits,
             "COORDINATE_BITS": layer.coordinate_format.bits,
             "ACCUMULATOR_BITS": self.accumulator_bits,
-            "MULTIPLIER": _vector((1 << multipliers) - 1, self.folding.engines),
+            "MULTIPLIER": int(multiplier),
             "SIGN_FILE": f'"{name}_signs.hex"',
             "SIGN_BLOCK": int(self.visits * self.chunks > BLOCK_DEPTH),
             "PROGRAM_FILE": f'"{name}_program.hex"',
@@ -318,11 +325,11 @@ class _Text:
         self.lines.append(f"  wire {f'[{bits - 1}:0] ' if bits > 1 else ''}{', '.join(names)};")
 
 
-def _segments(network: FrozenNetwork, folding: Folding) -> list[_Segment]:
+def _segments(network: FrozenNetwork, folding: Folding, radix: int) -> list[_Segment]:
     segments, beats, entries = [_Segment(None, None)], Beats(((0,),)), iter(folding.layers)
     for index, stage in enumerate(network.stages):
         if isinstance(stage.layer, PlaneLayer):
-            layer = _Layer(stage, next(entries), beats)
+            layer = _Layer(stage, next(entries), beats, radix)
             segments.append(_Segment(layer, index))
             beats = layer.leaving
         else:
@@ -330,20 +337,21 @@ def _segments(network: FrozenNetwork, folding: Folding) -> list[_Segment]:
     return segments
 
 
-def _multipliers(segments: list[_Segment], budget: int) -> dict[int, int]:
-    """Engines of every layer that get a DSP block: those with the widest products first."""
-    layers = [segment.layer for segment in segments if segment.layer]
-    given = dict.fromkeys(map(id, layers), 0)
+def _with_multipliers(segments: list[_Segment], budget: int) -> set[str]:
+    """Names of the layers whose engines get DSP blocks: those with the widest products first, as far as they reach."""
+    layers, chosen = [segment.layer for segment in segments if segment.layer], set()
     for layer in sorted(layers, key=lambda layer: -layer.term_bits):
-        given[id(layer)] = min(layer.folding.engines, budget)
-        budget -= given[id(layer)]
-    return given
+        if layer.folding.engines <= budget:
+            chosen.add(layer.stage.name)
+            budget -= layer.folding.engines
+    return chosen
 
 
 def generate(
     network: FrozenNetwork,
     folder: str | Path,
     folding: Folding | None = None,
+    part: str = "xc7z020",
     input_bits: int | None = None,
     dsp_budget: int = 16,
 ) -> Core:
@@ -353,7 +361,7 @@ def generate(
         bits), default the smallest whole number of bytes; dsp_budget: engines beyond it multiply with adders.
     Raises: RtlError: no plane layer, padding not below the taps; FoldingError: a folding that does not fit.
     """
-    folding = fold(network, dsp_budget=dsp_budget) if folding is None else folding
+    folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
     check(network, folding)
     if not network.plane_stages:
         raise RtlError("the core needs at least one layer with weights, received none")
@@ -363,8 +371,8 @@ def generate(
         raise RtlError(f"input_bits must be a multiple of 8, at least {least}, received {input_bits}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    segments = _segments(network, folding)
-    given = _multipliers(segments, dsp_budget)
+    segments = _segments(network, folding, PARTS[part].adder_operands)
+    multipliers = _with_multipliers(segments, dsp_budget)
     text, taps, tables, report = _Text(), [], [], []
 
     def table(name: str, words: list[int], width: int) -> None:
@@ -420,7 +428,7 @@ def generate(
             text.instance(
                 "alq_layer",
                 name,
-                layer.parameters(name, given[id(layer)]),
+                layer.parameters(name, name in multipliers),
                 {
                     "clk": "aclk",
                     "reset": "reset",

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hls.area import layer_area
 from hls.folding import (
     Folding,
     FoldingError,
@@ -13,6 +12,7 @@ from hls.folding import (
     check,
     chunks,
     deal,
+    estimated_luts,
     filter_visits,
     fold,
     legal_engines,
@@ -124,14 +124,11 @@ def test_fold_meets_its_target_and_gets_cheaper_with_time(small_network):
 
 
 def test_fold_relaxes_the_target_for_a_budget(small_network):
-    fast = fold(small_network, 192)
-    cost = [
-        sum(layer_area(s, *e).luts for s, e in zip(small_network.plane_stages, f.layers))
-        for f in (fast, fold(small_network, 8192))
-    ]
-    budget = int(sum(cost) / 2)
+    fast, slow = fold(small_network, 192), fold(small_network, 8192)
+    budget = int((estimated_luts(small_network, fast) + estimated_luts(small_network, slow)) / 2)
     folding = fold(small_network, 192, lut_budget=budget)
-    assert sum(layer_area(s, *e).luts for s, e in zip(small_network.plane_stages, folding.layers)) <= budget
+    assert estimated_luts(small_network, folding) <= budget
+    assert schedule(small_network, folding).between_frames < schedule(small_network, slow).between_frames
     assert fast == fold(small_network, 192, lut_budget=10**6)
     with pytest.raises(FoldingError, match="the smallest folding needs about"):
         fold(small_network, lut_budget=10)
@@ -142,8 +139,8 @@ def test_fold_refuses_what_cannot_be(small_network):
         fold(small_network, 3)
     with pytest.raises(FoldingError, match="part must be one of"):
         fold(small_network, part="xc7z010")
-    with pytest.raises(FoldingError, match="out of reach with 1 multipliers"):
-        fold(small_network, dsp_budget=1)
+    with pytest.raises(FoldingError, match="a frame every 64 cycles is out of reach: the fastest folding"):
+        fold(small_network)
 
 
 @pytest.mark.parametrize("count", [1, 7, 16, 96, 224])
@@ -153,3 +150,11 @@ def test_legal_lanes_are_the_smallest_for_their_chunks(count):
     assert legal[0] == 1
     assert legal[-1] == count
     assert all(chunks(layer, lanes - 1) > chunks(layer, lanes) for lanes in legal[1:])
+
+
+def test_engines_beyond_the_multipliers_cost_adders(small_network):
+    with_blocks, without = (fold(small_network, 192, dsp_budget=budget) for budget in (16, 0))
+    assert estimated_luts(small_network, with_blocks, dsp_budget=16) < estimated_luts(
+        small_network, without, dsp_budget=0
+    )
+    assert sum(e.engines for e in without.layers) <= sum(e.engines for e in with_blocks.layers)

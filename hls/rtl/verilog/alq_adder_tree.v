@@ -1,46 +1,78 @@
-// Sum of NUMBER values by two-operand adders, one register per level: a level's carry chains are as long as its
-// operands, so the clock depends on the width of the sum, not on NUMBER.
+// Sum of NUMBER values, one register per level: a level's carry chains are as long as its operands, so the clock depends
+// on the width of the sum, not on NUMBER. RADIX says how many numbers an adder takes: three where the technology adds
+// three at the cost of two (Xilinx), else two.
 `default_nettype none
 module alq_adder_tree #(
     parameter NUMBER = 4,
     parameter BITS = 4,
     parameter SIGNED = 0,
-    parameter LEVELS = 2,  // smallest L with 2**L >= NUMBER
-    parameter REGISTER_EVERY = 1
+    parameter RADIX = 2,
+    parameter LEVELS = 2,  // smallest L with RADIX**L >= NUMBER
+    parameter TOTAL_BITS = 6  // BITS + smallest w with 2**w >= NUMBER
 ) (
     input wire clk,
     input wire [NUMBER*BITS-1:0] values,
-    output wire [BITS+LEVELS-1:0] total
+    output wire [TOTAL_BITS-1:0] total
 );
-  genvar level, pair;
+  // Numbers left after some levels, and their width: enough for the sum of RADIX**level values.
+  function integer count_at;
+    input integer level;
+    integer index;
+    begin
+      count_at = NUMBER;
+      for (index = 0; index < level; index = index + 1) count_at = (count_at + RADIX - 1) / RADIX;
+    end
+  endfunction
+  function integer width_at;
+    input integer level;
+    integer index, reach;
+    begin
+      reach = 1;
+      for (index = 0; index < level; index = index + 1) reach = reach * RADIX;
+      if (reach > NUMBER) reach = NUMBER;
+      width_at = BITS;
+      for (index = 1; index < reach; index = index * 2) width_at = width_at + 1;
+    end
+  endfunction
+
+  genvar level, place;
   generate
     for (level = 0; level <= LEVELS; level = level + 1) begin : stage
-      localparam COUNT = (NUMBER + (1 << level) - 1) >> level;
-      localparam WIDTH = BITS + level;
+      localparam COUNT = count_at(level);
+      localparam WIDTH = width_at(level);
       wire [COUNT*WIDTH-1:0] sums;
       if (level == 0) begin : leaves
         assign sums = values;
       end else begin : adders
-        localparam BEFORE = (NUMBER + (1 << (level - 1)) - 1) >> (level - 1);
+        localparam PAST = count_at(level - 1);
+        localparam FROM = width_at(level - 1);
+        reg [COUNT*WIDTH-1:0] held;
         wire [COUNT*WIDTH-1:0] added;
-        for (pair = 0; pair < COUNT; pair = pair + 1) begin : node
-          wire [WIDTH-2:0] left = stage[level-1].sums[2*pair*(WIDTH-1)+:WIDTH-1];
-          wire left_sign = SIGNED ? left[WIDTH-2] : 1'b0;
-          if (2 * pair + 1 < BEFORE) begin : both
-            wire [WIDTH-2:0] right = stage[level-1].sums[(2*pair+1)*(WIDTH-1)+:WIDTH-1];
-            wire right_sign = SIGNED ? right[WIDTH-2] : 1'b0;
-            assign added[pair*WIDTH+:WIDTH] = {left_sign, left} + {right_sign, right};
-          end else begin : alone
-            assign added[pair*WIDTH+:WIDTH] = {left_sign, left};
+        for (place = 0; place < COUNT; place = place + 1) begin : node
+          localparam FIRST = RADIX * place;
+          localparam TERMS = PAST - FIRST < RADIX ? PAST - FIRST : RADIX;
+          wire [FROM-1:0] a = stage[level-1].sums[FIRST*FROM+:FROM];
+          wire [FROM+1:0] sum;
+          if (TERMS == 3) begin : three
+            alq_add3 #(
+                .BITS  (FROM),
+                .SIGNED(SIGNED)
+            ) add3 (
+                .a  (a),
+                .b  (stage[level-1].sums[(FIRST+1)*FROM+:FROM]),
+                .c  (stage[level-1].sums[(FIRST+2)*FROM+:FROM]),
+                .sum(sum)
+            );
+          end else if (TERMS == 2) begin : two
+            wire [FROM-1:0] b = stage[level-1].sums[(FIRST+1)*FROM+:FROM];
+            assign sum = {{2{SIGNED ? a[FROM-1] : 1'b0}}, a} + {{2{SIGNED ? b[FROM-1] : 1'b0}}, b};
+          end else begin : one
+            assign sum = {{2{SIGNED ? a[FROM-1] : 1'b0}}, a};
           end
+          assign added[place*WIDTH+:WIDTH] = sum[WIDTH-1:0];
         end
-        if (level % REGISTER_EVERY == 0 || level == LEVELS) begin : registered
-          reg [COUNT*WIDTH-1:0] held;
-          always @(posedge clk) held <= added;
-          assign sums = held;
-        end else begin : through
-          assign sums = added;
-        end
+        always @(posedge clk) held <= added;
+        assign sums = held;
       end
     end
   endgenerate

@@ -9,7 +9,9 @@ module alq_engine #(
     parameter BITS = 4,
     parameter SIGNED = 0,
     parameter LANES = 8,
+    parameter RADIX = 2,  // of the adder tree
     parameter LEVELS = 3,
+    parameter TREE_BITS = 7,
     parameter SUM_BITS = 8,
     parameter OWN_SUM = 0,  // 1: add up all x in a second tree, 0: the sum comes from the line buffer
     parameter TERM_BITS = 10,  // of 2 * masked sum - sum of all x, signed
@@ -28,7 +30,6 @@ module alq_engine #(
     input wire valid,  // stage 4 + LEVELS
     output wire signed [ACCUMULATOR_BITS-1:0] sum  // stage 5 + LEVELS
 );
-  localparam TREE_BITS = BITS + LEVELS;
   wire [LANES*BITS-1:0] masked;
   genvar lane;
   generate
@@ -45,7 +46,9 @@ module alq_engine #(
       .NUMBER(LANES),
       .BITS(BITS),
       .SIGNED(SIGNED),
-      .LEVELS(LEVELS)
+      .RADIX(RADIX),
+      .LEVELS(LEVELS),
+      .TOTAL_BITS(TREE_BITS)
   ) tree (
       .clk(clk),
       .values(masked),
@@ -62,7 +65,9 @@ module alq_engine #(
           .NUMBER(LANES),
           .BITS(BITS),
           .SIGNED(SIGNED),
-          .LEVELS(LEVELS)
+          .RADIX(RADIX),
+          .LEVELS(LEVELS),
+          .TOTAL_BITS(TREE_BITS)
       ) tree (
           .clk(clk),
           .values(values),
@@ -86,23 +91,66 @@ module alq_engine #(
         if (valid) accumulator <= (start ? $signed(bias) : accumulator) + product;
       end
     end else begin : adders
-      // partial products in two halves, added when they enter the accumulator
-      localparam LOW = (COORDINATE_BITS + 1) / 2;
-      wire signed [TERM_BITS+COORDINATE_BITS-1:0] wide = term;
-      reg signed [TERM_BITS+COORDINATE_BITS-1:0] low, high, low_next, high_next;
-      integer bit_index;
+      // One register per bit of the coordinate holds the term or, through its reset pin, zero; then sums of three.
+      localparam THREES = (COORDINATE_BITS + 2) / 3;
+      localparam NINES = (THREES + 2) / 3;
+      localparam BITS_3 = TERM_BITS + 4;
+      localparam BITS_9 = BITS_3 + 8;
+      wire [3*THREES*TERM_BITS-1:0] parts;
+      wire [3*NINES*BITS_3-1:0] threes;
+      wire [NINES*BITS_9-1:0] nines;
+      genvar place;
+      for (place = 0; place < 3 * THREES; place = place + 1) begin : part
+        if (place < COORDINATE_BITS) begin : used
+          reg [TERM_BITS-1:0] value;
+          always @(posedge clk)
+            if (!coordinate[place]) value <= 0;
+            else value <= term;
+          assign parts[place*TERM_BITS+:TERM_BITS] = value;
+        end else begin : unused
+          assign parts[place*TERM_BITS+:TERM_BITS] = 0;
+        end
+      end
+      for (place = 0; place < 3 * NINES; place = place + 1) begin : three
+        if (place < THREES) begin : used
+          wire signed [TERM_BITS-1:0] a = parts[3*place*TERM_BITS+:TERM_BITS];
+          wire signed [TERM_BITS-1:0] b = parts[(3*place+1)*TERM_BITS+:TERM_BITS];
+          wire signed [TERM_BITS-1:0] c = parts[(3*place+2)*TERM_BITS+:TERM_BITS];
+          alq_add3 #(
+              .BITS  (TERM_BITS + 2),
+              .SIGNED(1)
+          ) add3 (
+              .a  ({{2{a[TERM_BITS-1]}}, a}),
+              .b  ({b[TERM_BITS-1], b, 1'b0}),
+              .c  ({c, 2'b00}),
+              .sum(threes[place*BITS_3+:BITS_3])
+          );
+        end else begin : unused
+          assign threes[place*BITS_3+:BITS_3] = 0;
+        end
+      end
+      for (place = 0; place < NINES; place = place + 1) begin : nine
+        wire [BITS_3-1:0] a = threes[3*place*BITS_3+:BITS_3];
+        wire [BITS_3-1:0] b = threes[(3*place+1)*BITS_3+:BITS_3];
+        wire [BITS_3-1:0] c = threes[(3*place+2)*BITS_3+:BITS_3];
+        alq_add3 #(
+            .BITS  (BITS_3 + 6),
+            .SIGNED(1)
+        ) add3 (
+            .a  ({{6{a[BITS_3-1]}}, a}),
+            .b  ({{3{b[BITS_3-1]}}, b, 3'b000}),
+            .c  ({c, 6'b000000}),
+            .sum(nines[place*BITS_9+:BITS_9])
+        );
+      end
+      reg signed [BITS_9+9*NINES-1:0] product;
+      integer each;
       always @* begin
-        low_next  = 0;
-        high_next = 0;
-        for (bit_index = 0; bit_index < COORDINATE_BITS; bit_index = bit_index + 1)
-          if (bit_index < LOW) low_next = low_next + (coordinate[bit_index] ? wide <<< bit_index : 0);
-          else high_next = high_next + (coordinate[bit_index] ? wide <<< bit_index : 0);
+        product = 0;
+        for (each = 0; each < NINES; each = each + 1)
+          product = product + ($signed(nines[each*BITS_9+:BITS_9]) <<< 9 * each);
       end
-      always @(posedge clk) begin
-        low  <= low_next;
-        high <= high_next;
-        if (valid) accumulator <= (start ? $signed(bias) : accumulator) + low + high;
-      end
+      always @(posedge clk) if (valid) accumulator <= (start ? $signed(bias) : accumulator) + product;
     end
   endgenerate
 endmodule

@@ -23,9 +23,12 @@ module alq_layer #(
     // what computes
     parameter ENGINES = 1,
     parameter LANES = 4,
+    parameter RADIX = 2,
     parameter LEVELS = 2,
+    parameter TREE_BITS = 6,
     parameter WORDS = 1,  // words of LANES values in the window: groups * CHUNKS
     parameter [16*WORDS*LANES-1:0] SOURCE = 0,  // place in the window of every value of every word; 16'hffff: zero
+    parameter ROTATE = 0,  // 1: rotating line buffer
     parameter GROUPED = 0,  // 1: the sign table also holds, for every engine, the word to take
     parameter CHUNKS = 1,
     parameter VISITS = 4,
@@ -33,7 +36,7 @@ module alq_layer #(
     parameter TERM_BITS = 13,
     parameter COORDINATE_BITS = 8,
     parameter ACCUMULATOR_BITS = 20,
-    parameter [ENGINES-1:0] MULTIPLIER = 1,
+    parameter MULTIPLIER = 1,
     parameter SIGN_FILE = "",
     parameter SIGN_BLOCK = 0,
     parameter PROGRAM_FILE = "",
@@ -60,34 +63,7 @@ module alq_layer #(
   localparam ENGINE_PROGRAM = 1 + COORDINATE_BITS + ACCUMULATOR_BITS;
 
   wire complete, take;
-  wire [TAPS*CHANNELS*BITS-1:0] window;
   wire [SUM_BITS-1:0] total;
-  alq_window #(
-      .BITS(BITS),
-      .SIGNED(SIGNED),
-      .LANES(LANES_IN),
-      .BEATS(BEATS_IN),
-      .MASK(MASK_IN),
-      .SLOTS(SLOTS_IN),
-      .CHANNELS(CHANNELS),
-      .TAPS(TAPS),
-      .STRIDE(STRIDE),
-      .TIMES(TIMES),
-      .FIRST(FIRST),
-      .LAST(LAST),
-      .SUM(!GROUPED),
-      .SUM_BITS(SUM_BITS)
-  ) line_buffer (
-      .clk(clk),
-      .reset(reset),
-      .valid(in_valid),
-      .data(in_data),
-      .ready(in_ready),
-      .complete(complete),
-      .take(take),
-      .window(window),
-      .total(total)
-  );
 
   // stage 0: address
   reg [ADDRESS_BITS-1:0] address;
@@ -97,7 +73,6 @@ module alq_layer #(
   wire at_start = address == 0;
   wire issue = room && (!at_start || complete);
   wire last_visit = visit == VISITS - 1;
-  assign take = issue && at_start;
   generate
     if (CHUNKS == 1) begin : whole
       assign chunk = 0;
@@ -122,20 +97,7 @@ module alq_layer #(
       if (last_chunk) visit <= last_visit ? {VISIT_BITS{1'b0}} : visit + 1'b1;
     end
 
-  // stage 1: the copied window, the word of this chunk, the signs
-  reg [TAPS*CHANNELS*BITS-1:0] copy;
-  always @(posedge clk) if (take) copy <= window;
-  wire [WORDS*LANES*BITS-1:0] words;
-  genvar place, engine;
-  generate
-    for (place = 0; place < WORDS * LANES; place = place + 1) begin : wiring
-      if (SOURCE[16*place+:16] == 16'hffff) begin : nothing
-        assign words[place*BITS+:BITS] = 0;
-      end else begin : value
-        assign words[place*BITS+:BITS] = copy[SOURCE[16*place+:16]*BITS+:BITS];
-      end
-    end
-  endgenerate
+  // stage 1: the signs, and the words that they belong to
   wire [ENGINES*ENGINE_SIGNS-1:0] signs;
   alq_rom #(
       .DEPTH(VISITS * CHUNKS),
@@ -148,8 +110,96 @@ module alq_layer #(
       .address(address),
       .data(signs)
   );
-  reg [WORD_BITS-1:0] chunk_1;
-  always @(posedge clk) chunk_1 <= chunk;
+  wire [ENGINES*LANES*BITS-1:0] x;
+  genvar place, engine;
+  generate
+    if (ROTATE) begin : turning
+      wire [LANES*BITS-1:0] oldest;
+      reg [LANES*BITS-1:0] word;
+      always @(posedge clk) word <= oldest;
+      assign x = {ENGINES{word}};
+      assign take = issue && last_visit && last_chunk;
+      assign total = 0;
+      alq_ring #(
+          .BITS(BITS),
+          .WORD(LANES),
+          .CHANNELS(CHANNELS),
+          .TAPS(TAPS),
+          .STRIDE(STRIDE),
+          .TIMES(TIMES),
+          .FIRST(FIRST),
+          .LAST(LAST)
+      ) line_buffer (
+          .clk(clk),
+          .reset(reset),
+          .valid(in_valid),
+          .data(in_data),
+          .ready(in_ready),
+          .complete(complete),
+          .turn(issue),
+          .take(take),
+          .oldest(oldest)
+      );
+    end else begin : still
+      wire [TAPS*CHANNELS*BITS-1:0] window;
+      reg [TAPS*CHANNELS*BITS-1:0] copy;
+      reg [WORD_BITS-1:0] chunk_1;
+      always @(posedge clk) chunk_1 <= chunk;
+      always @(posedge clk) if (take) copy <= window;
+      assign take = issue && at_start;
+      alq_window #(
+          .BITS(BITS),
+          .SIGNED(SIGNED),
+          .LANES(LANES_IN),
+          .BEATS(BEATS_IN),
+          .MASK(MASK_IN),
+          .SLOTS(SLOTS_IN),
+          .CHANNELS(CHANNELS),
+          .TAPS(TAPS),
+          .STRIDE(STRIDE),
+          .TIMES(TIMES),
+          .FIRST(FIRST),
+          .LAST(LAST),
+          .SUM(!GROUPED),
+          .SUM_BITS(SUM_BITS)
+      ) line_buffer (
+          .clk(clk),
+          .reset(reset),
+          .valid(in_valid),
+          .data(in_data),
+          .ready(in_ready),
+          .complete(complete),
+          .take(take),
+          .window(window),
+          .total(total)
+      );
+      wire [WORDS*LANES*BITS-1:0] words;
+      for (place = 0; place < WORDS * LANES; place = place + 1) begin : wiring
+        if (SOURCE[16*place+:16] == 16'hffff) begin : nothing
+          assign words[place*BITS+:BITS] = 0;
+        end else begin : value
+          assign words[place*BITS+:BITS] = copy[SOURCE[16*place+:16]*BITS+:BITS];
+        end
+      end
+      for (engine = 0; engine < ENGINES; engine = engine + 1) begin : choice
+        wire [WORD_BITS-1:0] index;
+        if (GROUPED) begin : own_word
+          assign index = signs[engine*ENGINE_SIGNS+LANES+:WORD_BITS];
+        end else begin : same_word
+          assign index = chunk_1;
+        end
+        alq_word_select #(
+            .WORDS(WORDS),
+            .WIDTH(LANES * BITS),
+            .INDEX(WORD_BITS)
+        ) select (
+            .words(words),
+            .index(index),
+            .word (x[engine*LANES*BITS+:LANES*BITS])
+        );
+      end
+    end
+  endgenerate
 
   // the program of every plane, read when its sum leaves the tree
   wire [VISIT_BITS-1:0] visit_late;
@@ -213,22 +263,6 @@ module alq_layer #(
   generate
     for (engine = 0; engine < ENGINES; engine = engine + 1) begin : engines
       localparam AT = 1 + engine * ENGINE_PROGRAM;
-      wire [WORD_BITS-1:0] index;
-      if (GROUPED) begin : own_word
-        assign index = signs[engine*ENGINE_SIGNS+LANES+:WORD_BITS];
-      end else begin : same_word
-        assign index = chunk_1;
-      end
-      wire [LANES*BITS-1:0] x;
-      alq_word_select #(
-          .WORDS(WORDS),
-          .WIDTH(LANES * BITS),
-          .INDEX(WORD_BITS)
-      ) select (
-          .words(words),
-          .index(index),
-          .word (x)
-      );
       reg [ACCUMULATOR_BITS-1:0] bias;
       reg start;
       always @(posedge clk) begin
@@ -240,16 +274,18 @@ module alq_layer #(
           .BITS(BITS),
           .SIGNED(SIGNED),
           .LANES(LANES),
+          .RADIX(RADIX),
           .LEVELS(LEVELS),
+          .TREE_BITS(TREE_BITS),
           .SUM_BITS(SUM_BITS),
-          .OWN_SUM(GROUPED),
+          .OWN_SUM(GROUPED || ROTATE),
           .TERM_BITS(TERM_BITS),
           .COORDINATE_BITS(COORDINATE_BITS),
           .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
-          .MULTIPLIER(MULTIPLIER[engine])
+          .MULTIPLIER(MULTIPLIER)
       ) arithmetic (
           .clk(clk),
-          .x(x),
+          .x(x[engine*LANES*BITS+:LANES*BITS]),
           .minus(signs[engine*ENGINE_SIGNS+:LANES]),
           .all(total_late),
           .subtract(subtract),

@@ -4,6 +4,7 @@
 // that beat. Lane l brings SLOTS[l] values per time step (16 bits each in the parameter) and owns a shift register of
 // TAPS * SLOTS[l] values, newest first: no multiplexers. Zeros are shifted in after the frame's last time step where the
 // padding asks for them; the registers are cleared between frames, which is the padding before the first one.
+// (alq_ring is the small and slow form of the same.)
 `default_nettype none
 module alq_window #(
     parameter BITS = 8,

@@ -1,0 +1,95 @@
+// Rotating line buffer: the last TAPS time steps of all channels in one ring of words of WORD values, oldest first at its
+// end. A plane engine of WORD lanes reads one word per cycle while the ring turns; a whole turn is a plane, after which
+// every word is in its place again. Nothing is ever addressed, and the ring has no reset: on xc7 it is one LUT per 32
+// words and bit. While it turns nothing can enter, so alq_window serves layers that are busy all the time.
+//
+// A time step arrives as CHANNELS beats of one value; WORD divides CHANNELS.
+`default_nettype none
+module alq_ring #(
+    parameter BITS = 8,
+    parameter WORD = 1,
+    parameter CHANNELS = 1,
+    parameter TAPS = 4,
+    parameter STRIDE = 1,
+    parameter TIMES = 16,  // time steps of a frame
+    parameter FIRST = 3,  // the time step that completes the first window
+    parameter LAST = 15  // the last time step, zeros after the frame included
+) (
+    input wire clk,
+    input wire reset,
+    input wire valid,
+    input wire [BITS-1:0] data,
+    output wire ready,
+    output reg complete,  // a window stands ready
+    input wire turn,  // read one word
+    input wire take,  // with the last word of the last plane
+    output wire [WORD*BITS-1:0] oldest
+);
+`include "alq_functions.vh"
+  localparam WORDS = TAPS * CHANNELS / WORD;
+  localparam BEAT_BITS = width_of(CHANNELS);
+  localparam FILL_BITS = width_of(WORD);
+  localparam CLEAR_BITS = width_of(WORDS);
+  localparam TIME_BITS = width_of(LAST + 2);
+  localparam WAIT_BITS = width_of((FIRST > STRIDE ? FIRST : STRIDE) + 1);
+
+  reg [BEAT_BITS-1:0] beat;
+  reg [FILL_BITS-1:0] fill;
+  reg [CLEAR_BITS-1:0] cleared;
+  reg [TIME_BITS-1:0] times;
+  reg [WAIT_BITS-1:0] waiting;
+  reg clearing, padding, ended;
+  wire enter = (valid || padding) && !complete && !ended && !clearing;
+  wire last_beat = beat == CHANNELS - 1;
+  wire last_of_word = fill == WORD - 1;
+  assign ready = !padding && !complete && !ended && !clearing;
+
+  always @(posedge clk) begin
+    if (reset || (ended && !complete)) begin
+      beat <= 0;
+      fill <= 0;
+      cleared <= 0;
+      times <= 0;
+      waiting <= FIRST;
+      complete <= 1'b0;
+      padding <= 1'b0;
+      ended <= 1'b0;
+      clearing <= 1'b1;
+    end else begin
+      if (take) complete <= 1'b0;
+      if (clearing) begin
+        cleared <= cleared + 1'b1;
+        if (cleared == WORDS - 1) clearing <= 1'b0;
+      end
+      if (enter) begin
+        fill <= last_of_word ? {FILL_BITS{1'b0}} : fill + 1'b1;
+        beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
+        if (last_beat) begin
+          times <= times + 1'b1;
+          if (times == TIMES - 1 && LAST > TIMES - 1) padding <= 1'b1;
+          if (times == LAST) ended <= 1'b1;
+          waiting <= waiting == 0 ? STRIDE - 1 : waiting - 1'b1;
+          if (waiting == 0) complete <= 1'b1;
+        end
+      end
+    end
+  end
+
+  // A word is collected value by value, the first one highest, then moves into the ring at once.
+  wire [WORD*BITS-1:0] entering;
+  wire [BITS-1:0] value = padding ? {BITS{1'b0}} : data;
+  generate
+    if (WORD == 1) begin : single
+      assign entering = value;
+    end else begin : several
+      reg [(WORD-1)*BITS-1:0] collected;
+      always @(posedge clk) if (enter) collected <= WORD == 2 ? value : {collected, value};
+      assign entering = {collected, value};
+    end
+  endgenerate
+  reg [WORDS*WORD*BITS-1:0] ring;
+  assign oldest = ring[(WORDS-1)*WORD*BITS+:WORD*BITS];
+  wire [WORD*BITS-1:0] next = clearing ? {WORD * BITS{1'b0}} : turn ? oldest : entering;
+  always @(posedge clk) if (clearing || turn || (enter && last_of_word)) ring <= WORDS == 1 ? next : {ring, next};
+endmodule
+`default_nettype wire
