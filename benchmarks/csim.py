@@ -210,8 +210,8 @@ def main() -> None:
             f"window, largest error {row['max_error_lsb']:g} LSB"
         )
     print(
-        f"stock / ours: {result['speed_ratio']:.1f} per window ({result['processor_speed_ratio']:.1f} in processor time), "
-        f"{result['compile_ratio']:.2f} to compile"
+        f"stock / ours: {result['speed_ratio']:.1f} per window ({result['processor_speed_ratio']:.1f} in processor "
+        f"time), {result['compile_ratio']:.2f} to compile"
     )
 
 

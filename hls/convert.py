@@ -108,6 +108,25 @@ exit
 """
 
 
+VIVADO_SCRIPT = """# Places and routes the core alone (out of context), after csynth, and reports resources and timing.
+#   vivado -mode batch -source vivado.tcl
+cd [file dirname [file normalize [info script]]]
+read_verilog [glob {top}_prj/solution1/syn/verilog/*.v]
+foreach script [glob -nocomplain {top}_prj/solution1/syn/verilog/*.tcl] {{ source $script }}
+set clock [open vivado_clock.xdc w]
+puts $clock "create_clock -period {period} -name ap_clk \\[get_ports ap_clk\\]"
+close $clock
+read_xdc -mode out_of_context vivado_clock.xdc
+synth_design -top {top} -part {part} -mode out_of_context
+opt_design
+place_design
+route_design
+report_utilization -file vivado_utilization.rpt
+report_timing_summary -file vivado_timing.rpt
+exit
+"""
+
+
 class ConversionError(ValueError):
     """A network or an option that cannot become a project; the message says what can."""
 
@@ -275,6 +294,7 @@ def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) ->
             partition=MAX_PARALLEL_VALUES,
         )
     )
+    (folder / "vivado.tcl").write_text(VIVADO_SCRIPT.format(top=TOP, part=part, period=f"{1000 / clock_mhz:g}"))
     network.save(folder / "network.alq")
     _write_manifest(network, folder, folding, part, clock_mhz, backend, io_type)
 
