@@ -17,6 +17,7 @@ from hls4ml.writer import get_writer
 
 from hls import folding as foldings
 from hls.extension import BACKENDS, KERNELS, register
+from hls.fifos import SMALLEST, fifo_depths
 from hls.folding import Folding
 from hls.graph import default_folding, stage_attributes
 from qmodel.fixed_point import Format
@@ -26,7 +27,6 @@ NETWORK_FUNCTION = "alq_network"  # what hls4ml writes
 TOP = "ecg_alq"  # the AXI4-Stream core around it
 IO_TYPES = ("io_stream", "io_parallel")
 MAX_PARALLEL_VALUES = 4096  # of one stage: what Vitis HLS partitions into registers
-FIFO_DEPTH = 2  # beats between two stages; one more than the handshake needs
 GOLDEN_FRAMES = 4
 
 TOP_HEADER = """#ifndef ECG_ALQ_H_
@@ -69,9 +69,9 @@ void ecg_alq(hls::stream<sample_axis> &samples, hls::stream<logit_axis> &logits)
 """
 
 STREAM_DECLARATIONS = """    hls::stream<input_t> input("input");
-    #pragma HLS STREAM variable=input depth={depth}
+    #pragma HLS STREAM variable=input depth={input_depth}
     hls::stream<result_t> output("output");
-    #pragma HLS STREAM variable=output depth={depth}
+    #pragma HLS STREAM variable=output depth={output_depth}
 """
 
 ARRAY_DECLARATIONS = """    input_t input[n_samples];
@@ -89,9 +89,9 @@ if {{[info exists ::env(ECG_ALQ_STEPS)]}} {{ set steps $::env(ECG_ALQ_STEPS) }}
 
 open_project -reset {top}_prj
 set_top {top}
-add_files firmware/{network}.cpp -cflags "-std=c++14 -Ifirmware"
-add_files firmware/{top}.cpp -cflags "-std=c++14 -Ifirmware"
-add_files -tb {top}_test.cpp -cflags "-std=c++14 -Ifirmware"
+add_files firmware/{network}.cpp -cflags "-std={standard} -Ifirmware"
+add_files firmware/{top}.cpp -cflags "-std={standard} -Ifirmware"
+add_files -tb {top}_test.cpp -cflags "-std={standard} -Ifirmware"
 add_files -tb tb_data
 open_solution -reset solution1
 set_part {part}
@@ -232,10 +232,10 @@ def _check_parallel(network: FrozenNetwork) -> None:
 def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) -> None:
     model = graph(network, folder, folding, part, clock_mhz, backend, io_type)
     model.apply_flow(f"{backend.lower()}:ip")
+    depths = fifo_depths(network, folding)
     if io_type == "io_stream":
-        for layer in model.get_layers():
-            for variable in layer.get_variables():
-                variable.pragma = ("stream", FIFO_DEPTH)
+        for layer, depth in zip(model.get_layers(), [*depths, SMALLEST], strict=True):
+            layer.get_output_variable().pragma = ("stream", depth)
     # hls4ml's writer, without what belongs to its own top: ours has another testbench, script and library.
     writer = get_writer(backend)
     writer.write_project_dir(model)
@@ -269,7 +269,8 @@ def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) ->
             logits=output.output_length * output.output_channels,
         )
     )
-    declarations = STREAM_DECLARATIONS.format(depth=FIFO_DEPTH) if io_type == "io_stream" else ARRAY_DECLARATIONS
+    streams = STREAM_DECLARATIONS.format(input_depth=depths[0], output_depth=SMALLEST)
+    declarations = streams if io_type == "io_stream" else ARRAY_DECLARATIONS
     (firmware / f"{TOP}.cpp").write_text(
         TOP_SOURCE.format(
             identity=network.identity,
@@ -287,6 +288,7 @@ def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) ->
     (folder / "build_prj.tcl").write_text(
         BUILD_SCRIPT.format(
             command=command if backend == "Vitis" else "vivado_hls -f build_prj.tcl",
+            standard="c++14" if backend == "Vitis" else "c++0x",
             top=TOP,
             network=NETWORK_FUNCTION,
             part=part,
@@ -332,6 +334,7 @@ def _write_manifest(network, folder: Path, folding, part, clock_mhz, backend, io
         "backend": backend,
         "io_type": io_type,
         "folding": {s.name: f._asdict() for s, f in zip(network.plane_stages, folding.layers)},
+        "fifo_depths": dict(zip((s.name for s in network.stages), fifo_depths(network, folding))),
         "input": {"transfer_bits": axis_bits(first), "length": network.input_length, **first._asdict()},
         "output": {
             "transfer_bits": axis_bits(last.output_format),

@@ -155,14 +155,13 @@ template <typename CONFIG_T> struct line_buffer {
 #pragma HLS UNROLL
             for (unsigned chunk = 0; chunk < CONFIG_T::n_chunks; chunk++) {
 #pragma HLS UNROLL
-                const unsigned first = chunk * CONFIG_T::n_lanes;
-                const unsigned left = CONFIG_T::group_size - first;
-                for (unsigned lane = 0; lane < (left < CONFIG_T::n_lanes ? left : CONFIG_T::n_lanes); lane++) {
+                for (unsigned lane = 0; lane < CONFIG_T::n_lanes; lane++) {
 #pragma HLS UNROLL
-                    const unsigned weight = first + lane;
-                    window[group * CONFIG_T::n_chunks + chunk][lane] =
-                        samples[CONFIG_T::kernelwise ? weight * CONFIG_T::n_channels + group
-                                                     : group * CONFIG_T::group_size + weight];
+                    const unsigned weight = chunk * CONFIG_T::n_lanes + lane;
+                    if (weight < CONFIG_T::group_size)
+                        window[group * CONFIG_T::n_chunks + chunk][lane] =
+                            samples[CONFIG_T::kernelwise ? weight * CONFIG_T::n_channels + group
+                                                         : group * CONFIG_T::group_size + weight];
                 }
             }
             totals[group] = 0;
@@ -187,7 +186,7 @@ void engines_cycle(
     const typename plane_types<CONFIG_T>::sample_t window[CONFIG_T::n_groups * CONFIG_T::n_chunks][CONFIG_T::n_lanes],
     const typename plane_types<CONFIG_T>::sum_t totals[CONFIG_T::n_groups],
     const sign signs[CONFIG_T::n_engines][CONFIG_T::n_slots * CONFIG_T::n_chunks][CONFIG_T::n_lanes],
-    const plane planes[CONFIG_T::n_engines][CONFIG_T::n_slots], unsigned slot, unsigned chunk,
+    const plane planes[CONFIG_T::n_engines][CONFIG_T::n_slots], unsigned slot, unsigned chunk, unsigned word,
     typename plane_types<CONFIG_T>::sum_t sums[CONFIG_T::n_engines],
     typename plane_types<CONFIG_T>::accumulator_t accumulators[CONFIG_T::n_engines],
     typename finish<CONFIG_T, CONFIG_T::logits>::result_t results[CONFIG_T::n_engines][CONFIG_T::n_seats]) {
@@ -203,7 +202,6 @@ Engines:
 #pragma HLS UNROLL
         const plane now = planes[engine][slot];
         const unsigned row = now.group * CONFIG_T::n_chunks + chunk;
-        const unsigned word = slot * CONFIG_T::n_chunks + chunk;
 
         // n_lanes AND gates and a balanced adder tree, pipelined by the scheduler.
         sum_t masked = 0;
@@ -289,10 +287,11 @@ Fill:
     }
     line::latch(samples, unit_sums, window, totals);
 
+    // Clock cycle within the output step, which is also the address of its sign word.
+    typename counter<CONFIG_T::n_slots * CONFIG_T::n_chunks>::type cycle = 0;
 // The three loops flatten into one that starts a chunk in every engine each clock cycle.
 Steps:
     for (unsigned step = 0; step < CONFIG_T::out_length; step++) {
-        typename counter<CONFIG_T::n_slots * CONFIG_T::n_chunks>::type cycle = 0;
     Slots:
         for (unsigned slot = 0; slot < CONFIG_T::n_slots; slot++) {
         Chunks:
@@ -300,9 +299,10 @@ Steps:
 #pragma HLS PIPELINE II = 1
                 if (cycle < CONFIG_T::stride)
                     line::take(data, samples, unit_sums, position);
-                engines_cycle<CONFIG_T>(window, totals, signs, planes, slot, chunk, sums, accumulators, results);
+                engines_cycle<CONFIG_T>(window, totals, signs, planes, slot, chunk, cycle, sums, accumulators, results);
                 cycle++;
                 if (slot == CONFIG_T::n_slots - 1 && chunk == CONFIG_T::n_chunks - 1) {
+                    cycle = 0;
                     res_T beat;
                 Pack:
                     for (unsigned filter = 0; filter < CONFIG_T::n_filters; filter++) {
@@ -359,7 +359,8 @@ Steps:
     Slots:
         for (unsigned slot = 0; slot < CONFIG_T::n_slots; slot++)
             for (unsigned chunk = 0; chunk < CONFIG_T::n_chunks; chunk++)
-                engines_cycle<CONFIG_T>(window, totals, signs, planes, slot, chunk, sums, accumulators, results);
+                engines_cycle<CONFIG_T>(window, totals, signs, planes, slot, chunk, slot * CONFIG_T::n_chunks + chunk,
+                                        sums, accumulators, results);
     Pack:
         for (unsigned filter = 0; filter < CONFIG_T::n_filters; filter++)
             res[step * CONFIG_T::n_filters + filter] =

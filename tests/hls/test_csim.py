@@ -132,9 +132,9 @@ def test_sanitizers_find_nothing(network, project, tmp_path):
     csim.run_testbench(project, program)
 
 
-def test_kernels_compile_without_warnings(project):
-    simulation = CSimulation(project, ("-O2", *csim.STRICT))
-    assert simulation.library.is_file()
+@pytest.mark.parametrize("standard", ["-std=c++11", "-std=c++14"], ids=["Vivado HLS", "Vitis HLS"])
+def test_kernels_compile_without_warnings(project, standard):
+    assert csim.compile(project, ("-O2", standard, *csim.STRICT)).is_file()
 
 
 def test_compiles_once_per_source(project, tmp_path):
