@@ -12,6 +12,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,6 +68,8 @@ class Core:
     sources: tuple[Path, ...]
     tables: tuple[Path, ...]
     taps: tuple[Tap, ...]
+    part: str
+    input_bits: int
 
 
 def visits_of(layer: PlaneLayer, engines: int) -> list[list[tuple[int, int | None, bool, bool]]]:
@@ -217,7 +220,7 @@ class _Layer:
             table.append(_packed(fields, width) << 1 | (visit in self.ends))
         return table, width * len(self.walks) + 1
 
-    def parameters(self, name: str, multiplier: bool) -> dict[str, str | int]:
+    def parameters(self, tables: str, multiplier: bool) -> dict[str, str | int]:
         """Parameters of alq_layer; `multiplier`: every engine has a DSP block, else it multiplies with adders."""
         stage, layer, entering = self.stage, self.layer, self.entering
         places, words = self.places(), self.words()
@@ -257,9 +260,9 @@ class _Layer:
             "COORDINATE_BITS": layer.coordinate_format.bits,
             "ACCUMULATOR_BITS": self.accumulator_bits,
             "MULTIPLIER": int(multiplier),
-            "SIGN_FILE": f'"{name}_signs.hex"',
+            "SIGN_FILE": f'"{tables}_signs.hex"',
             "SIGN_BLOCK": int(self.visits * self.chunks > BLOCK_DEPTH),
-            "PROGRAM_FILE": f'"{name}_program.hex"',
+            "PROGRAM_FILE": f'"{tables}_program.hex"',
             "PROGRAM_BLOCK": int(self.visits > BLOCK_DEPTH),
             "LOGITS": int(layer.output is None),
             "SHIFT": self.shift,
@@ -271,6 +274,19 @@ class _Layer:
         cycles = np.zeros((self.visits, self.chunks), bool)
         cycles[self.ends, -1] = True
         return cycles.reshape(-1)
+
+
+class Buffer(NamedTuple):
+    """A FIFO between two layers: bits of a beat, beats it holds, beats before its end at which it asks to stop."""
+
+    width: int
+    depth: int
+    margin: int
+
+    @property
+    def bits(self) -> int:
+        """Memory bits."""
+        return self.width * self.depth
 
 
 class _Segment:
@@ -296,16 +312,19 @@ class _Segment:
         frame[alive] = step
         return frame.reshape(-1)
 
-    def buffer(self, network: FrozenNetwork, beats: int, padding_after: int) -> tuple[int, int]:
-        """Depth and margin of the FIFO: what is still in the pipeline when `room` falls, and what the next layer's
-        padding holds up (it cannot take the next frame's first time steps while it works on zeros)."""
+    def buffer(self, network: FrozenNetwork, padding_after: int) -> Buffer:
+        """The FIFO: room for what is still in the pipeline when `room` falls, and for what the next layer's padding
+        holds up (it cannot take the next frame's first time steps while it works on zeros)."""
+        beats = len(self.layer.leaving.channels) if self.layer else 1
         latency = (FIXED_STAGES + self.layer.levels if self.layer else 0) + len(self.after) + 2
         emission = self.emission(network)
         twice = np.concatenate([[0], np.cumsum(np.concatenate([emission, emission]))])
         margin = int((twice[latency:] - twice[:-latency]).max()) if latency < len(twice) else int(twice[-1])
         margin += 1
         wanted = margin + beats * (1 + padding_after)
-        return max(16, 1 << (wanted - 1).bit_length()), margin
+        values = self.layer.leaving.lanes if self.layer else 1
+        stage = self.after[-1][1] if self.after else self.layer.stage
+        return Buffer(values * stage.output_format.bits, max(16, 1 << (wanted - 1).bit_length()), margin)
 
 
 class _Text:
@@ -337,6 +356,16 @@ def _segments(network: FrozenNetwork, folding: Folding, radix: int) -> list[_Seg
     return segments
 
 
+def _padding_after(segments: list[_Segment], number: int) -> int:
+    return segments[number + 1].layer.layer.padding[1] if number + 1 < len(segments) else 0
+
+
+def buffers(network: FrozenNetwork, folding: Folding, part: str = "xc7z020") -> list[Buffer]:
+    """The FIFO behind every plane layer (behind the pools and sums that follow it)."""
+    segments = _segments(network, folding, PARTS[part].adder_operands)
+    return [s.buffer(network, _padding_after(segments, n)) for n, s in enumerate(segments) if s.layer]
+
+
 def _with_multipliers(segments: list[_Segment], budget: int) -> set[str]:
     """Names of the layers whose engines get DSP blocks: those with the widest products first, as far as they reach."""
     layers, chosen = [segment.layer for segment in segments if segment.layer], set()
@@ -354,11 +383,13 @@ def generate(
     part: str = "xc7z020",
     input_bits: int | None = None,
     dsp_budget: int = 16,
+    top: str = TOP,
 ) -> Core:
     """Write the Verilog core of a network into `folder`: modules, top `ecg_alq`, tables, and `core.json`.
 
     Args: folding: default `fold(network)`; input_bits: width of the input stream's TDATA (the sample lies in its low
-        bits), default the smallest whole number of bytes; dsp_budget: engines beyond it multiply with adders.
+        bits), default the smallest whole number of bytes; dsp_budget: engines beyond it multiply with adders;
+        top: name of the top module, with which the tables' names begin.
     Raises: RtlError: no plane layer, padding not below the taps; FoldingError: a folding that does not fit.
     """
     folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
@@ -419,8 +450,8 @@ def generate(
             name = layer.stage.name
             signs, sign_width = layer.sign_words()
             program, program_width = layer.program_words()
-            table(f"{name}_signs.hex", signs, sign_width)
-            table(f"{name}_program.hex", program, program_width)
+            table(f"{top}_{name}_signs.hex", signs, sign_width)
+            table(f"{top}_{name}_program.hex", program, program_width)
             bits, signed, beats = layer.output.bits, layer.output.signed, layer.leaving
             flow = f"{name}_valid", f"{name}_data"
             text.wire(1, flow[0])
@@ -428,7 +459,7 @@ def generate(
             text.instance(
                 "alq_layer",
                 name,
-                layer.parameters(name, name in multipliers),
+                layer.parameters(f"{top}_{name}", name in multipliers),
                 {
                     "clk": "aclk",
                     "reset": "reset",
@@ -463,15 +494,14 @@ def generate(
             else:
                 text.instance("alq_time_sum", name, common | {"OUTPUT_BITS": bits}, ports)
             tap(index, name, bits, signed, beats)
-        following = segments[number + 1].layer.layer.padding[1] if number + 1 < len(segments) else 0
-        depth, margin = segment.buffer(network, len(beats.channels), following)
+        buffer = segment.buffer(network, _padding_after(segments, number))
         valid, data, ready = f"fifo_{number}_valid", f"fifo_{number}_data", f"fifo_{number}_ready"
         text.wire(1, valid, ready)
         text.wire(beats.lanes * bits, data)
         text.instance(
             "alq_fifo",
             f"fifo_{number}",
-            {"WIDTH": beats.lanes * bits, "DEPTH": depth, "MARGIN": margin},
+            {"WIDTH": buffer.width, "DEPTH": buffer.depth, "MARGIN": buffer.margin},
             {
                 "clk": "aclk",
                 "reset": "reset",
@@ -483,7 +513,7 @@ def generate(
                 "ready": ready,
             },
         )
-        report.append({"segment": number, "depth": depth, "margin": margin, "width": beats.lanes * bits})
+        report.append(buffer._asdict())
     final = network.stages[-1]
     values = final.output_length * final.output_channels
     output_bits = 32 if bits <= 32 else 64
@@ -513,9 +543,9 @@ def generate(
         | {name: name for name in axi}
         | {name: name for name in ("begins", "ends", "too_short", "too_long")},
     )
-    top = folder / f"{TOP}.v"
-    with written_beside(top) as beside:
-        beside.write_text(_top(network, input_bits, output_bits, taps, text))
+    top_file = folder / f"{top}.v"
+    with written_beside(top_file) as beside:
+        beside.write_text(_top(top, network, input_bits, output_bits, taps, text))
     modules = []
     for module in sorted(VERILOG.glob("alq_*")):
         with written_beside(folder / module.name) as beside:
@@ -531,7 +561,7 @@ def generate(
         }
         beside.write_text(json.dumps(content, indent=1) + "\n")
     sources = tuple(path for path in modules if path.suffix == ".v")
-    return Core(network, folding, folder, TOP, (*sources, top), tuple(tables), tuple(taps))
+    return Core(network, folding, folder, top, (*sources, top_file), tuple(tables), tuple(taps), part, input_bits)
 
 
 _AXI_LITE = """input wire [5:0] s_axi_awaddr
@@ -555,7 +585,7 @@ output wire s_axi_rvalid
 input wire s_axi_rready""".splitlines()
 
 
-def _top(network: FrozenNetwork, input_bits: int, output_bits: int, taps: list[Tap], text: _Text) -> str:
+def _top(top: str, network: FrozenNetwork, input_bits: int, output_bits: int, taps: list[Tap], text: _Text) -> str:
     ports = [
         "input wire aclk",
         "input wire aresetn",
@@ -572,7 +602,7 @@ def _top(network: FrozenNetwork, input_bits: int, output_bits: int, taps: list[T
     lines = [
         f"// Generated from the frozen network {network.identity}; do not edit.",
         "`default_nettype none",
-        f"module {TOP} (",
+        f"module {top} (",
         ",\n".join(f"    {port}" for port in ports),
         "`ifdef ALQ_TAPS  // every stream between layers, for comparison with the golden model",
         f"    , output wire [{len(taps) - 1}:0] tap_valid",

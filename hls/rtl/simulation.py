@@ -7,8 +7,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,13 +17,14 @@ import numpy as np
 
 from hls.folding import schedule
 from hls.rtl.generate import Core, Tap
+from hls.rtl.tools import ToolError, run
 
 BUILD_TIMEOUT = 1800  # seconds
 REGISTER_NAMES = ("magic", "version", "cycles", "frames", "errors", "samples", "values")  # words 0 to 6
 TOO_SHORT, TOO_LONG = 1, 2  # bits of the error word
 
 
-class SimulationError(RuntimeError):
+class SimulationError(ToolError):
     """The simulator is missing, failed to build, stopped at an assertion or did not end."""
 
 
@@ -69,26 +68,11 @@ def _call(job: dict, folder: Path, log: Path, timeout: float) -> None:
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [env.get("PYTHONPATH")])])
     env["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"  # the wheel does not name its compiler's flag
     (folder / "job.json").write_text(json.dumps(job))
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hls.rtl.runner", str(folder / "job.json")],
-            cwd=folder,
-            env=env,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(timeout)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise SimulationError(f"the simulator did not end within {timeout:.0f} s: see {log}") from None
-            raise
-    if code:
-        tail = log.read_text(errors="replace").splitlines()[-20:]
-        raise SimulationError(f"the simulator failed with code {code}, see {log}:\n" + "\n".join(tail))
+    argv = [sys.executable, "-m", "hls.rtl.runner", str(folder / "job.json")]
+    try:
+        run(argv, folder, str(log), timeout, env)
+    except ToolError as error:
+        raise SimulationError(str(error)) from None
 
 
 def build(
@@ -223,7 +207,7 @@ class Difference:
     lsb: int
 
 
-def frames_of(network, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def stream_of(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Windows (window, sample) as one stream: samples and TLAST."""
     lasts = np.zeros(windows.shape, bool)
     lasts[:, -1] = True

@@ -1,0 +1,195 @@
+"""Estimates of a folded core before anything is generated: cycles, LUTs, flip-flops, block RAM, multipliers, FIFO bits.
+
+Every number here is *estimated* by these formulas; simulation and synthesis measure the same quantities.
+
+    cycles of an output step   max over engines of sum over filters of max(1, planes) * ceil(group size / lanes)
+    busy cycles of a layer     output steps * cycles of an output step
+    cycles between frames      max(input length, busy cycles of every layer)
+    cycles per frame           end of the last output step, where step n of a layer ends at
+                               max(arrival of its last input, end of step n - 1) + cycles of an output step,
+                               plus per layer the registers it passes: adder tree levels + 9 (+ 1 per pool or sum)
+    LUTs, flip-flops           engines * (adder tree + signs + coordinates and biases + requantisation)
+                               + line buffer + control + pools + FIFO   (`hls.area`)
+    block RAM                  tables of more than 64 words, in halves of 36 kbit
+    multipliers                one per engine, as far as the budget of multipliers reaches
+    FIFO bits                  depth * width of the buffers between layers, depth derived from what can still be in the
+                               pipeline when the buffer asks to stop, plus what the next layer's padding holds up
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hls.area import PARTS, Area, frame_area, layer_area, tree_levels
+from hls.folding import Folding, check, chunks, followers, schedule, step_cycles
+from hls.rtl.generate import buffers
+from qmodel.files import written_beside
+from qmodel.frozen import FrozenNetwork
+
+ENGINE_REGISTERS = 9  # window complete to FIFO read, adder tree and pools not counted
+
+
+class BudgetError(ValueError):
+    """An estimate exceeds a budget; the message says by how much, and what would fit."""
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """One plane layer (estimated): its folding, cycles and resources, the pools and sums behind it included."""
+
+    name: str
+    engines: int
+    lanes: int
+    chunks: int
+    planes: int
+    steps: int
+    cycles_per_step: int
+    area: Area
+    sign_bits: int
+    fifo_bits: int
+
+    @property
+    def cycles(self) -> int:
+        """Busy cycles per frame."""
+        return self.steps * self.cycles_per_step
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A whole core (estimated)."""
+
+    part: str
+    cycles_per_frame: int
+    cycles_between_frames: int
+    area: Area
+    fifo_bits: int
+    layers: tuple[LayerEstimate, ...]
+
+    @property
+    def row(self) -> dict[str, float | int | str]:
+        """The totals under the names of the result tables."""
+        return {
+            "kind": "estimated",
+            "target": self.part,
+            "cycles_per_frame": self.cycles_per_frame,
+            "cycles_between_frames": self.cycles_between_frames,
+            "luts": round(self.area.luts),
+            "ffs": round(self.area.ffs),
+            "bram36": self.area.bram36,
+            "dsp": self.area.dsps,
+            "fifo_bits": self.fifo_bits,
+        }
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a core may use; None: whatever the part holds, or any number of cycles."""
+
+    luts: int | None = None
+    ffs: int | None = None
+    bram36: float | None = None
+    dsp: int | None = None
+    cycles_per_frame: int | None = None
+    cycles_between_frames: int | None = None
+
+
+PYNQ_BUDGET = Budget(luts=13_000, bram36=20, dsp=16, cycles_per_frame=6_000, cycles_between_frames=3_700)
+
+
+def estimate(network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int = 16) -> Estimate:
+    """Estimate a folded core by the formulas above.
+
+    Args: dsp_budget: multipliers; engines beyond it multiply with adders.
+    Raises: FoldingError: the folding does not fit the network. KeyError: unknown part.
+    """
+    check(network, folding)
+    device, plan = PARTS[part], schedule(network, folding)
+    deep = buffers(network, folding, part)
+    layers, registers = [], 0
+    for position, ((stage, after), entry) in enumerate(zip(followers(network), folding.layers)):
+        multiplier = entry.engines <= dsp_budget
+        dsp_budget -= entry.engines if multiplier else 0
+        registers += ENGINE_REGISTERS + tree_levels(entry.lanes, device.adder_operands) + len(after)
+        layers.append(
+            LayerEstimate(
+                name=stage.name,
+                engines=entry.engines,
+                lanes=entry.lanes,
+                chunks=chunks(stage.layer, entry.lanes),
+                planes=len(stage.layer.coordinates),
+                steps=stage.output_length,
+                cycles_per_step=step_cycles(stage.layer, entry),
+                area=layer_area(stage, *entry, after, part, multiplier),
+                sign_bits=stage.layer.signs.size,
+                fifo_bits=deep[position].bits,
+            )
+        )
+    return Estimate(
+        part,
+        plan.frame + registers,
+        plan.between_frames,
+        frame_area(part).plus(*(layer.area for layer in layers)),
+        sum(buffer.bits for buffer in deep),
+        tuple(layers),
+    )
+
+
+def check_budget(estimated: Estimate, budget: Budget = PYNQ_BUDGET) -> None:
+    """Raise BudgetError where an estimate exceeds the budget or the part."""
+    part, row = PARTS[estimated.part], estimated.row
+    limits = {
+        "luts": (budget.luts, part.luts),
+        "ffs": (budget.ffs, part.ffs),
+        "bram36": (budget.bram36, part.bram36),
+        "dsp": (budget.dsp, part.dsps),
+        "cycles_per_frame": (budget.cycles_per_frame, None),
+        "cycles_between_frames": (budget.cycles_between_frames, None),
+    }
+    exceeded = []
+    for name, given in limits.items():
+        limit = min((value for value in given if value is not None), default=None)
+        if limit is not None and row[name] > limit:
+            exceeded.append(f"{name} {row[name]} > {limit}")
+    if exceeded:
+        raise BudgetError(
+            f"estimated for {estimated.part}: {', '.join(exceeded)}; "
+            "relax the target (`fold(network, target_cycles)`), give a LUT budget (`fold(network, lut_budget=...)`), "
+            "or freeze the network with fewer planes"
+        )
+
+
+def plot_pipeline(estimated: Estimate, path: str | Path, title: str = "") -> Path:
+    """Draw the pipeline layer by layer: lanes, busy cycles and memory; writes `path` (the suffix gives the format)."""
+    from matplotlib.figure import Figure
+
+    layers = estimated.layers
+    names = [layer.name for layer in layers]
+    figure = Figure(figsize=(1.6 + 1.1 * len(layers), 7.5), layout="constrained")
+    lanes, cycles, area, memory = figure.subplots(4, 1, sharex=True)
+    lanes.bar(names, [layer.engines * layer.lanes for layer in layers], color="tab:blue")
+    for index, layer in enumerate(layers):
+        label = f"{layer.engines} x {layer.lanes}"
+        lanes.annotate(label, (index, layer.engines * layer.lanes), ha="center", va="bottom", fontsize=8)
+    lanes.set_ylabel("lanes\n(engines x lanes)")
+    lanes.margins(y=0.2)
+    cycles.bar(names, [layer.cycles for layer in layers], color="tab:orange")
+    cycles.axhline(estimated.cycles_between_frames, color="black", linewidth=0.8, linestyle="--")
+    cycles.set_ylabel("busy cycles\nper frame")
+    area.bar(names, [layer.area.luts for layer in layers], color="tab:green")
+    area.set_ylabel("LUTs")
+    memory.bar(names, [layer.sign_bits for layer in layers], color="tab:red", label="signs")
+    bottom = [layer.sign_bits for layer in layers]
+    memory.bar(names, [layer.fifo_bits for layer in layers], bottom=bottom, color="tab:purple", label="FIFO")
+    memory.set_ylabel("memory bits")
+    memory.legend()
+    row = estimated.row
+    figure.suptitle(
+        f"{title + ': ' if title else ''}estimated for {estimated.part}: {row['cycles_per_frame']} cycles per frame, "
+        f"one every {row['cycles_between_frames']},\n{row['luts']} LUT, {row['ffs']} FF, {row['bram36']:g} BRAM36, "
+        f"{row['dsp']} DSP"
+    )
+    path = Path(path)
+    with written_beside(path) as beside:
+        figure.savefig(beside, format=path.suffix.lstrip(".") or "png", dpi=110)
+    return path
