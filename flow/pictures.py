@@ -68,6 +68,9 @@ def _inline(text: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    # Matplotlib names every group; in a page only names that something refers to may stay.
+    referred = set(re.findall(r"#([\w.-]+)", text))
+    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in referred else "", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return text
