@@ -60,7 +60,6 @@ class Flow:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.build = Path(settings.build)
-        self._training_set = None
         self._products: dict[str, Product] = {}
 
     # Data -------------------------------------------------------------------------------------------------------------
@@ -172,7 +171,7 @@ class Flow:
         return recipe.quick(chosen) if self.settings.quick else chosen
 
     @cached_property
-    def _own_training_set(self):
+    def _training_set(self):
         from qmodel.data import annotations
         from qmodel.training_data import training_set
 
@@ -188,36 +187,9 @@ class Flow:
             seed=self._recipe.seed,
         )
 
-    def _taught(self, teacher: Product):
-        """The training set with the teacher's answers mixed into its targets."""
-        from qmodel import recipe
-
-        if self._training_set is None:
-            validation = self._part(self.fold.validation)
-            self._training_set = recipe.teach(self._recipe, self._own_training_set, validation, teacher.folder)
-        return self._training_set
-
-    @_once
-    def teach(self) -> Product:
-        """A wider float network that teaches the others, `float.keras`; nothing if the recipe has no teacher."""
-
-        def work(folder: Path) -> dict:
-            validation = self._part(self.fold.validation)
-            import_tensorflow()
-            from qmodel import recipe
-
-            self._training_set = recipe.teach(self._recipe, self._own_training_set, validation, folder)
-            taught = self._recipe.teacher > 0
-            history = _take_history(folder / "float") if taught else []
-            return self.source | {"teacher_share": self._recipe.teacher, "history": history}
-
-        inputs = {"data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
-        return make(self.build, "teach", inputs, self._split_settings(), work, resumable=True)
-
     @_once
     def train(self) -> Product:
         """Float training: `float.keras`."""
-        teacher = self.teach()
 
         def work(folder: Path) -> dict:
             validation, test = self._part(self.fold.validation), self._part(self.fold.test)
@@ -225,7 +197,7 @@ class Flow:
             from qmodel import recipe
             from qmodel.training import accuracy
 
-            model = recipe.train(self._recipe, self._taught(teacher), validation, folder)
+            model = recipe.train(self._recipe, self._training_set, validation, folder)
             return self.source | {
                 "windows": {part: len(getattr(self.fold, part)) for part in ("train", "validation", "test")},
                 "parameters": model.count_params(),
@@ -234,13 +206,13 @@ class Flow:
                 "history": _take_history(folder / "float"),
             }
 
-        inputs = {"teach": teacher.identity, "data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
+        inputs = {"data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
         return make(self.build, "train", inputs, self._split_settings(), work, resumable=True)
 
     @_once
     def quantise(self) -> Product:
         """ALQ, folding and finish: `alq.keras`, `folded.keras`."""
-        teacher, trained = self.teach(), self.train()
+        trained = self.train()
 
         def work(folder: Path) -> dict:
             validation, test = self._part(self.fold.validation), self._part(self.fold.test)
@@ -249,7 +221,7 @@ class Flow:
             from qmodel.training import accuracy
 
             model = recipe.load(trained.folder / recipe.FLOAT_MODEL)
-            folded = recipe.quantise(self._recipe, model, self._taught(teacher), validation, folder)
+            folded = recipe.quantise(self._recipe, model, self._training_set, validation, folder)
             return self.source | {
                 "budget_bytes": self._recipe.budget_bytes,
                 "accuracy_validation": accuracy(folded, *validation),
@@ -408,8 +380,7 @@ class Flow:
         if self.settings.frozen is not None:
             raise InputError("a report tells of training as well: run `ecg-alq flow`, not a build with --frozen")
         products = {
-            step: getattr(self, step)()
-            for step in ("teach", "train", "quantise", "freeze", "convert", "csim", "parity")
+            step: getattr(self, step)() for step in ("train", "quantise", "freeze", "convert", "csim", "parity")
         }
 
         def work(folder: Path) -> dict:

@@ -82,19 +82,6 @@ NETWORKS = {
         hidden=(),
         dropout=0.0,
     ),
-    # Never quantised: what it says of the training windows teaches the other two.
-    "teacher": Network(
-        blocks=(
-            _same(12, 16, 2, 4),
-            _same(24, 7, 1, 2),
-            _same(48, 7, 1, 3),
-            _same(64, 5, 1, 2),
-            _same(96, 5, 1, 2),
-            _same(128, 3, 1, 1),
-        ),
-        average=True,
-        hidden=(),
-    ),
     # For tests and tutorials: everything of the others in a size that trains and simulates in seconds.
     "tiny": Network(
         blocks=(_same(4, 8, 4, 4), Block(6, 5, 1, (2, 2), 3, 2), _same(8, 3, 1, 2)), average=True, hidden=()

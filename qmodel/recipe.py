@@ -18,7 +18,7 @@ from qmodel.files import written_beside
 from qmodel.freeze import freeze
 from qmodel.frozen import FrozenNetwork
 from qmodel.normalisation import fold, settle
-from qmodel.training import FloatRecipe, predict, softmax, train_float
+from qmodel.training import FloatRecipe, train_float
 from qmodel.training_data import TrainingSet
 
 FLOAT_MODEL, ALQ_MODEL, FOLDED_MODEL, FROZEN_FILE = "float.keras", "alq.keras", "folded.keras", "network.alq"
@@ -35,7 +35,6 @@ class Recipe:
         network: name in `qmodel.networks`; budget_bytes: of the frozen file.
         bits: largest bitwidth, of all layers or one per layer; grouping: of the weights.
         epoch_windows: windows per epoch; other_windows: use the database's other windows with labels by rule.
-        teacher: share of the targets that a wider float network, trained first, gives; 0: none.
         alq: rounds and finish before folding; finish: after it, with fixed-point coordinates and biases.
     """
 
@@ -47,8 +46,6 @@ class Recipe:
     epoch_windows: int = 4000
     other_windows: bool = True
     seed: int = 0
-    teacher: float = 0.0
-    teacher_training: FloatRecipe = field(default_factory=lambda: FloatRecipe(epochs=16))
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
     alq: Schedule = field(default_factory=Schedule)
     finish: Schedule = field(
@@ -78,35 +75,16 @@ def quick(recipe: Recipe) -> Recipe:
     )
 
 
-def teach(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> TrainingSet:
-    """Train the teacher and mix what it says into the targets; its folder may serve several networks.
-
-    Returns: the training set for `train` and `quantise`; `data` itself when the recipe has no teacher.
-    """
-    if not recipe.teacher:
-        return data
-    path = Path(folder) / FLOAT_MODEL
-    if path.exists():
-        model = load(path)
-    else:
-        model = _float_stage("teacher", recipe.teacher_training, recipe.seed, data, validation, Path(folder))
-    return data.taught(lambda inputs: softmax(predict(model, inputs)), recipe.teacher)
-
-
 def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> keras.Model:
     """Train the float stage; saved as `float.keras` in the folder, beside its checkpoint.
 
     Args: validation: inputs (window, sample, 1) and labels, reported, never trained on.
     """
-    return _float_stage(recipe.network, recipe.float_training, recipe.seed, data, validation, Path(folder))
-
-
-def _float_stage(
-    name: str, training: FloatRecipe, seed: int, data: TrainingSet, validation: Validation, folder: Path
-) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    model = networks.build(networks.network(name), "float")
-    train_float(model, data, validation, training, folder / "float", seed, f"{name} float")
+    folder = Path(folder)
+    keras.utils.set_random_seed(recipe.seed)
+    model = networks.build(networks.network(recipe.network), "float")
+    label = f"{recipe.network} float"
+    train_float(model, data, validation, recipe.float_training, folder / "float", recipe.seed, label)
     _save(model, folder / FLOAT_MODEL)
     return model
 

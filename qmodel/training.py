@@ -108,12 +108,6 @@ def predict(model: keras.Model, inputs: np.ndarray, batch: int = 100) -> np.ndar
     )
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Class probabilities of logits (window, class)."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
 def accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> float:
     """Share of windows whose largest logit is their label's."""
     return float((predict(model, inputs).argmax(1) == labels).mean())

@@ -7,8 +7,8 @@ held-out fragment of the same record are never used, nor (protocol `patient`) an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +22,6 @@ from qmodel.fixed_point import INPUT_FORMAT, standardise
 def to_input(signals: np.ndarray) -> np.ndarray:
     """Network input of integer windows (window, sample): float32, shape (window, sample, 1), on the input grid."""
     return (standardise(signals) * INPUT_FORMAT.step).astype(np.float32)[..., None]
-
-
-TEACHER_SHIFTS = 4  # the teacher is asked about as many circular shifts of a window, and its answers are averaged
 
 
 class Batch(NamedTuple):
@@ -70,16 +67,6 @@ class TrainingSet:
             chosen = order[start : start + batch]
             beats = None if self.beats is None else self.beats[chosen]
             yield augment(self.signals[chosen], self.targets[chosen], beats, random)
-
-    def taught(self, teacher: Callable[[np.ndarray], np.ndarray], share: float) -> TrainingSet:
-        """This set with targets that are, by `share`, what a teacher says of its windows.
-
-        Args: teacher: inputs (window, sample, 1) -> class probabilities (window, class).
-        """
-        samples = self.signals.shape[1]
-        shifts = [i * samples // TEACHER_SHIFTS for i in range(TEACHER_SHIFTS)]
-        said = np.mean([teacher(np.roll(self.signals, shift, axis=1)[..., None]) for shift in shifts], axis=0)
-        return replace(self, targets=((1 - share) * self.targets + share * said).astype(np.float32))
 
     def batches(self, batch: int) -> int:
         """Batches per epoch."""

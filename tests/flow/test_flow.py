@@ -20,7 +20,7 @@ from qmodel.training import FloatRecipe
 pytestmark = pytest.mark.slow
 
 ASKED = ["--network", "tiny", "--quick", "--synthetic"]
-STEPS = ("teach", "train", "quantise", "freeze", "convert", "csim", "parity", "report")
+STEPS = ("train", "quantise", "freeze", "convert", "csim", "parity", "report")
 
 
 def shortest(full: recipe.Recipe) -> recipe.Recipe:
@@ -28,7 +28,6 @@ def shortest(full: recipe.Recipe) -> recipe.Recipe:
     return replace(
         full,
         epoch_windows=64,
-        teacher=0.0,
         float_training=FloatRecipe(epochs=2),
         alq=Schedule(rounds=1, bases=1, coordinates=0, finish=1, finish_coordinates=0),
         finish=Schedule(rounds=0, finish=2, finish_coordinates=0, finish_learning_rate=3e-4),
@@ -101,7 +100,7 @@ def test_page_is_self_contained(build):
 def test_changed_setting_runs_its_step_and_those_after_it(build, capsys):
     assert main(["parity", "--build", str(build), "--clock-mhz", "80"]) == 0
     progress = capsys.readouterr().err
-    for step in ("teach", "train", "quantise", "freeze"):
+    for step in ("train", "quantise", "freeze"):
         assert re.search(rf"^{step} +cached", progress, re.MULTILINE)
     for step in ("convert", "parity"):
         assert not re.search(rf"^{step} +cached", progress, re.MULTILINE)

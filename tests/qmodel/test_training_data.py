@@ -8,7 +8,7 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import TrainingSet, augment, place_of, rule_labels, to_input, training_set
+from qmodel.training_data import augment, place_of, rule_labels, to_input, training_set
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,6 @@ def test_beats_shift_with_the_window():
         place, beat = np.argwhere(marks)[0]
         assert beat == 1
         assert abs(int(window.argmax()) // 25 - place) % 143 <= 1
-
-
-def test_teacher_answers_are_mixed_in():
-    data = TrainingSet(np.ones((3, 8), np.float32), np.eye(3, dtype=np.float32), 3, np.zeros(0), 3)
-    taught = data.taught(lambda inputs: np.full((len(inputs), 3), 1 / 3), 0.6)
-    assert np.allclose(taught.targets, 0.4 * np.eye(3) + 0.2)
 
 
 def test_flat_training_windows_are_refused(ecg_windows):
