@@ -70,7 +70,7 @@ def quick(recipe: Recipe) -> Recipe:
         recipe,
         epoch_windows=1600,
         float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
-        alq=Schedule(rounds=2, bases=1, coordinates=1, finish=3, finish_coordinates=1),
+        alq=replace(recipe.alq, finish=4),
         finish=Schedule(rounds=0, finish=2, finish_coordinates=1, finish_learning_rate=3e-4),
     )
 
