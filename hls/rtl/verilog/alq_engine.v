@@ -54,7 +54,9 @@ module alq_engine #(
       .values(masked),
       .total(positive)
   );
-  wire [TERM_BITS-1:0] twice, once;
+  // Signed on both sides, though the widths make it the same: yosys 0.70 moves this subtraction into the DSP block's
+  // pre-adder, and there extends unsigned operands with zeros even when the difference is signed.
+  wire signed [TERM_BITS-1:0] twice, once;
   assign twice = {{(TERM_BITS) {SIGNED ? positive[TREE_BITS-1] : 1'b0}}, positive, 1'b0};
   generate
     if (OWN_SUM) begin : own
