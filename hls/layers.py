@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-import numpy as np
 from hls4ml.backends.fpga.fpga_types import StaticWeightVariableDefinition
 from hls4ml.model.attributes import Attribute
 from hls4ml.model.layers import Layer
 from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType, NamedType, WeightVariable
 
 from hls.folding import LayerFolding
-from hls.tables import EngineTables, engine_tables
+from hls.tables import EngineTables, cpp_tables, engine_tables
 from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import Stage
 
@@ -52,10 +51,6 @@ class Table(WeightVariable, StaticWeightVariableDefinition):
         return f"static const {self.type.name} {self.name}{name_suffix}{dimensions}"
 
 
-def _braces(parts) -> str:
-    return "\n    {" + ", ".join(parts) + "}"
-
-
 class _StageLayer(Layer):
     """A stage of a frozen network."""
 
@@ -83,23 +78,8 @@ class ALQPlanes(_StageLayer):
         super().initialize()
         # Text files that replace constants in C simulation would only slow down what is already a constant.
         self.model.config.writer_config["WriteWeightsTxt"] = False
-        signs, planes, seats = self.engine_tables
-        words = [
-            _braces(_braces("01"[bit] for bit in word) for word in engine) for engine in signs.astype(int).tolist()
-        ]
-        entries = [
-            _braces(f"{{{p.group}, {_text(p.starts)}, {_text(p.ends)}, {p.coordinate}, {p.bias}}}" for p in engine)
-            for engine in planes
-        ]
-        places = [f"{{{engine}, {position}}}" for engine, position in seats]
-        coordinates = np.array([[p.coordinate for p in engine] for engine in planes])
-        self.set_attr("signs", Table(f"{self.name}_signs", "alq::sign", signs, words))
-        self.set_attr("planes", Table(f"{self.name}_planes", "alq::plane", coordinates, entries))
-        self.set_attr("seats", Table(f"{self.name}_seats", "alq::seat", np.arange(len(seats)), places))
-
-
-def _text(value: bool) -> str:
-    return "true" if value else "false"
+        for name, table in cpp_tables(self.engine_tables).items():
+            self.set_attr(name, Table(f"{self.name}_{name}", *table))
 
 
 class ALQKerasLayer(Layer):

@@ -82,6 +82,35 @@ def engine_tables(layer: PlaneLayer, folding: LayerFolding) -> EngineTables:
     )
 
 
+class CppTable(NamedTuple):
+    """A constant C++ array: element type, values (their shape is the array's), text of each entry of the first axis."""
+
+    type_name: str
+    values: np.ndarray
+    texts: list[str]
+
+
+def cpp_tables(tables: EngineTables) -> dict[str, CppTable]:
+    """The three tables of a layer as C++: signs, planes, seats."""
+
+    def braces(parts) -> str:
+        return "\n    {" + ", ".join(parts) + "}"
+
+    def entry(plane: PlaneEntry) -> str:
+        starts, ends = ("true" if flag else "false" for flag in (plane.starts, plane.ends))
+        return f"{{{plane.group}, {starts}, {ends}, {plane.coordinate}, {plane.bias}}}"
+
+    signs = [braces(braces("01"[bit] for bit in word) for word in engine) for engine in tables.signs.tolist()]
+    planes = [braces(map(entry, engine)) for engine in tables.planes]
+    seats = [f"{{{engine}, {position}}}" for engine, position in tables.seats]
+    coordinates = np.array([[plane.coordinate for plane in engine] for engine in tables.planes])
+    return {
+        "signs": CppTable("alq::sign", tables.signs, signs),
+        "planes": CppTable("alq::plane", coordinates, planes),
+        "seats": CppTable("alq::seat", np.arange(len(seats)), seats),
+    }
+
+
 def unit_size(layer: PlaneLayer) -> int:
     """Weights of one time step that always belong to the same group."""
     return 1 if layer.kernelwise else gcd(layer.channels, layer.group_size)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
-from hls import tables
+from hls.folding import LayerFolding
 from hls.layers import ALQMaxPool, ALQPlanes, ALQTimeSum
+from hls.tables import EngineTables, sum_bits, unit_size
 from qmodel.fixed_point import Format
-from qmodel.frozen import Stage
+from qmodel.frozen import MaxPool, Stage
 
 PLANES_CONFIG = """struct config{index} : alq::plane_config {{
     static const unsigned in_length = {in_length};
@@ -59,14 +60,12 @@ def _shift(source: Format, coordinate: Format, output: Format, accumulator_bits:
     return min(max(source.fraction + coordinate.fraction - output.fraction, -output.bits), accumulator_bits)
 
 
-def planes_config(stage: Stage, node: ALQPlanes) -> str:
+def planes_config(index: int, stage: Stage, folding: LayerFolding, engines: EngineTables) -> str:
     """Configuration of a plane layer."""
-    layer, source, engines = stage.layer, stage.input_format, node.engine_tables
+    layer, source, output = stage.layer, stage.input_format, stage.layer.output
     accumulator_bits = layer.accumulator_bits(source)
-    output = layer.output
-    folding = node.get_attr("folding")
     return PLANES_CONFIG.format(
-        index=node.index,
+        index=index,
         in_length=stage.input_length,
         out_length=stage.output_length,
         channels=layer.channels,
@@ -77,7 +76,7 @@ def planes_config(stage: Stage, node: ALQPlanes) -> str:
         kernelwise=_boolean(layer.kernelwise),
         groups=layer.groups,
         group_size=layer.group_size,
-        unit=tables.unit_size(layer),
+        unit=unit_size(layer),
         engines=folding.engines,
         lanes=folding.lanes,
         chunks=engines.signs.shape[1] // engines.slots,
@@ -85,12 +84,28 @@ def planes_config(stage: Stage, node: ALQPlanes) -> str:
         seats=engines.seat_count,
         in_signed=_boolean(source.signed),
         in_bits=source.bits,
-        sum_bits=tables.sum_bits(layer, source),
+        sum_bits=sum_bits(layer, source),
         coordinate_bits=layer.coordinate_format.bits,
         accumulator_bits=accumulator_bits,
         logits=_boolean(output is None),
         out_bits=stage.output_format.bits,
         shift=0 if output is None else _shift(source, layer.coordinate_format, output, accumulator_bits),
+    )
+
+
+def pool_config(index: int, stage: Stage) -> str:
+    """Configuration of a pooling layer."""
+    maximum = isinstance(stage.layer, MaxPool)
+    return POOL_CONFIG.format(
+        index=index,
+        in_length=stage.input_length,
+        out_length=stage.output_length,
+        channels=stage.input_channels,
+        size=stage.layer.size if maximum else stage.input_length,
+        stride=stage.layer.stride if maximum else 1,
+        in_signed=_boolean(stage.input_format.signed),
+        in_bits=stage.input_format.bits,
+        out_bits=stage.output_format.bits,
     )
 
 
@@ -102,7 +117,7 @@ class PlanesConfig(LayerConfigTemplate):
 
     def format(self, node):
         """C++ text."""
-        return planes_config(node.get_attr("stage"), node)
+        return planes_config(node.index, node.get_attr("stage"), node.get_attr("folding"), node.engine_tables)
 
 
 class PoolConfig(LayerConfigTemplate):
@@ -113,19 +128,7 @@ class PoolConfig(LayerConfigTemplate):
 
     def format(self, node):
         """C++ text."""
-        stage = node.get_attr("stage")
-        maximum = isinstance(node, ALQMaxPool)
-        return POOL_CONFIG.format(
-            index=node.index,
-            in_length=stage.input_length,
-            out_length=stage.output_length,
-            channels=stage.input_channels,
-            size=stage.layer.size if maximum else stage.input_length,
-            stride=stage.layer.stride if maximum else 1,
-            in_signed=_boolean(stage.input_format.signed),
-            in_bits=stage.input_format.bits,
-            out_bits=stage.output_format.bits,
-        )
+        return pool_config(node.index, node.get_attr("stage"))
 
 
 class PlanesCall(FunctionCallTemplate):

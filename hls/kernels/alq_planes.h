@@ -278,6 +278,9 @@ void plane_convolution(hls::stream<data_T> &data, hls::stream<res_T> &res,
     clear(samples);
     clear(unit_sums);
     clear(window);
+    clear(sums);
+    clear(accumulators);
+    clear(results);
 
 // One time step per clock cycle until the first output can start.
 Fill:
@@ -316,7 +319,7 @@ Steps:
             }
         }
     }
-    trace<res_T, finish_t::is_signed, res_T::value_type::width>(res, CONFIG_T::out_length);
+    trace<res_T, finish_t::is_signed, CONFIG_T::out_bits>(res, CONFIG_T::out_length);
 }
 
 // The same layer with arrays instead of streams (io_parallel, small layers): the caller's PIPELINE unrolls all of it.
@@ -343,6 +346,9 @@ Steps:
         clear(samples);
         clear(unit_sums);
         clear(window);
+        clear(sums);
+        clear(accumulators);
+        clear(results);
     Fill:
         for (unsigned tap = 0; tap < CONFIG_T::n_taps; tap++) {
             const unsigned position = step * CONFIG_T::stride + tap;
@@ -366,7 +372,7 @@ Steps:
             res[step * CONFIG_T::n_filters + filter] =
                 from_raw<res_T>(results[seats[filter].engine][seats[filter].position]);
     }
-    trace<res_T, finish_t::is_signed, res_T::width>(res, CONFIG_T::out_length * CONFIG_T::n_filters);
+    trace<res_T, finish_t::is_signed, CONFIG_T::out_bits>(res, CONFIG_T::out_length * CONFIG_T::n_filters);
 }
 
 } // namespace alq

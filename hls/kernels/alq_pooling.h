@@ -64,7 +64,7 @@ Steps:
         if (phase == CONFIG_T::stride)
             phase = 0;
     }
-    trace<res_T, CONFIG_T::in_signed, res_T::value_type::width>(res, CONFIG_T::out_length);
+    trace<res_T, CONFIG_T::in_signed, CONFIG_T::out_bits>(res, CONFIG_T::out_length);
 }
 
 // The same layer with arrays instead of streams (io_parallel).
@@ -82,7 +82,7 @@ Steps:
             }
             res[step * CONFIG_T::n_channels + channel] = best;
         }
-    trace<res_T, CONFIG_T::in_signed, res_T::width>(res, CONFIG_T::out_length * CONFIG_T::n_channels);
+    trace<res_T, CONFIG_T::in_signed, CONFIG_T::out_bits>(res, CONFIG_T::out_length * CONFIG_T::n_channels);
 }
 
 // Sum over all time steps, one beat out per frame. A beat enters every clock cycle.
@@ -108,7 +108,7 @@ Steps:
         out[channel] = from_raw<typename res_T::value_type>(sums[channel]);
     }
     res.write(out);
-    trace<res_T, CONFIG_T::in_signed, res_T::value_type::width>(res, 1);
+    trace<res_T, CONFIG_T::in_signed, CONFIG_T::out_bits>(res, 1);
 }
 
 // The same layer with arrays instead of streams (io_parallel).
@@ -121,7 +121,7 @@ Channels:
             sum = sum + data[step * CONFIG_T::n_channels + channel];
         res[channel] = sum;
     }
-    trace<res_T, CONFIG_T::in_signed, res_T::width>(res, CONFIG_T::n_channels);
+    trace<res_T, CONFIG_T::in_signed, CONFIG_T::out_bits>(res, CONFIG_T::n_channels);
 }
 
 } // namespace alq

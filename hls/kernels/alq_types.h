@@ -59,10 +59,10 @@ template <unsigned HIGHEST> struct counter {
 #endif
 
 // One sign of a plane: 1 = +1, 0 = -1.
-#ifdef __SYNTHESIS__
+#if defined(__SYNTHESIS__) || defined(ALQ_EXACT_WIDTHS)
 typedef ap_uint<1> sign;
 #else
-typedef unsigned char sign; // g++ neither vectorises bool nor initialises tables of ap_uint at compile time
+typedef unsigned char sign; // not bool, which g++ does not vectorise
 #endif
 
 // Zeros in one clock cycle. The default constructors of ap_types leave values as they are, so `= {}` would not do.

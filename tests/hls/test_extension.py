@@ -47,7 +47,7 @@ def convert(model, folder, **options):
     )
 
 
-@pytest.mark.parametrize("average", [False, True], ids=["flatten", "time sum"])
+@pytest.mark.parametrize("average", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["flatten", "time sum"])
 def test_hls4ml_predicts_the_golden_integers(spec, tmp_path, capfd, average):
     from qmodel.freeze import freeze
 
