@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -73,7 +74,8 @@ def _call(job: dict, folder: Path, log: Path, timeout: float) -> None:
     try:
         run(argv, folder, str(log), timeout, env)
     except ToolError as error:
-        raise SimulationError(str(error)) from None
+        failed = re.findall(r"ASSERTION FAILED.*", log.read_text(errors="replace"))
+        raise SimulationError("\n".join([*failed[:3], str(error)])) from None
 
 
 def build(
@@ -149,6 +151,7 @@ def play(
     reset_at: Sequence[int] = (),
     seed: int = 0,
     taps: bool = True,
+    plusargs: Sequence[str] = (),
     timeout: float = 3600,
 ) -> Record:
     """Send beats to a core and record what leaves until `expected` beats have left or nothing moves any more.
@@ -181,7 +184,7 @@ def play(
             "top": core.top,
             "build_dir": str(simulator),
             "test_dir": str(folder),
-            "plusargs": ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}"],
+            "plusargs": ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}", *plusargs],
             "environment": {"ECG_ALQ_PLAN": str(folder / "plan.npz"), "ECG_ALQ_RECORD": str(folder / "record.npz")},
             "results": str(folder / "results.xml"),
         }

@@ -1,6 +1,7 @@
 // AXI4-Lite registers (32 bits, byte addresses):
 //   0x00 magic number "ALQF"        0x04 version of this map
-//   0x08 cycles of the last frame, first sample taken to last logit taken      0x0c frames done
+//   0x08 cycles of the last frame, from its first sample's way into the core to its last logit taken
+//   0x0c frames done
 //   0x10 error flags: bit 0 a frame was too short, bit 1 too long; write ones to clear
 //   0x14 samples per frame          0x18 values per frame of logits
 //   0x20 to 0x3c SHA-256 of the frozen file, eight words, most significant first
@@ -39,13 +40,19 @@ module alq_registers #(
   localparam [31:0] MAGIC = 32'h414c5146;  // "ALQF"
   localparam [31:0] VERSION = 32'd1;
 
-  // A frame's start time waits in a small ring until its last logit has left: frames overlap in the pipeline.
+  // A frame's start time waits in a small ring until its last logit has left: frames overlap in the pipeline. The events
+  // come one cycle late, which keeps this block out of the streams' timing and changes no difference.
+  reg begun, done;
+  always @(posedge clk) begin
+    begun <= begins && !reset;
+    done  <= ends && !reset;
+  end
   reg [31:0] now, cycles, frames;
   (* ram_style = "distributed" *) reg [31:0] started[0:31];
   reg [4:0] head, tail;
   reg [1:0] errors;
   always @(posedge clk) begin
-    if (begins) started[tail] <= now;
+    if (begun) started[tail] <= now;
     if (reset) begin
       now <= 0;
       cycles <= 0;
@@ -54,17 +61,17 @@ module alq_registers #(
       tail <= 0;
     end else begin
       now <= now + 1'b1;
-      if (begins) tail <= tail + 1'b1;
-      if (ends) begin
+      if (begun) tail <= tail + 1'b1;
+      if (done) begin
         head   <= head + 1'b1;
-        cycles <= now - started[head] + 1'b1;
+        cycles <= now - started[head] + 2'd2;  // the sample's own cycle, and the register behind the pins
         frames <= frames + 1'b1;
       end
     end
   end
 
   // write: address and data are taken together
-  wire write = s_axi_awvalid && s_axi_wvalid && !s_axi_bvalid;
+  wire write = s_axi_awvalid && s_axi_wvalid && !s_axi_bvalid && !reset;
   assign s_axi_awready = write;
   assign s_axi_wready = write;
   assign s_axi_bresp = 2'b00;
@@ -79,7 +86,7 @@ module alq_registers #(
       errors <= (errors & ~(clear ? s_axi_wdata[1:0] : 2'b00)) | {too_long, too_short};
     end
 
-  assign s_axi_arready = !s_axi_rvalid || s_axi_rready;
+  assign s_axi_arready = !reset && (!s_axi_rvalid || s_axi_rready);
   assign s_axi_rresp   = 2'b00;
   reg [31:0] word;
   always @*

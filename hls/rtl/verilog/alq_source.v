@@ -23,13 +23,38 @@ module alq_source #(
 );
 `include "alq_functions.vh"
   localparam COUNT_BITS = width_of(SAMPLES);
+  // Two registers between the pins and the core: TREADY is a register, so the core's timing ends here.
+  reg [BITS-1:0] first, second;
+  reg first_last, second_last, first_full, second_full;
+  wire have = first_full;
+  wire take;
+  assign s_axis_tready = !second_full && !reset;
+  wire enter = s_axis_tvalid && s_axis_tready;
+  always @(posedge clk) begin
+    if (take || !first_full) begin
+      first <= second_full ? second : s_axis_tdata[BITS-1:0];
+      first_last <= second_full ? second_last : s_axis_tlast;
+    end
+    if (enter) begin
+      second <= s_axis_tdata[BITS-1:0];
+      second_last <= s_axis_tlast;
+    end
+    if (reset) begin
+      first_full  <= 1'b0;
+      second_full <= 1'b0;
+    end else if (take || !first_full) begin
+      first_full  <= second_full || enter;
+      second_full <= 1'b0;
+    end else if (enter) second_full <= 1'b1;
+  end
+
   reg [COUNT_BITS-1:0] count;
   reg filling, dropping;
   wire last = count == SAMPLES - 1;
   wire step = valid && ready;
-  assign valid = filling || (s_axis_tvalid && !dropping);
-  assign data = filling ? {BITS{1'b0}} : s_axis_tdata[BITS-1:0];
-  assign s_axis_tready = dropping || (ready && !filling);
+  assign valid = filling || (have && !dropping);
+  assign data = filling ? {BITS{1'b0}} : first;
+  assign take = have && !filling && (dropping || ready);
   assign begins = step && count == 0;
   always @(posedge clk)
     if (reset) begin
@@ -39,15 +64,15 @@ module alq_source #(
       too_short <= 1'b0;
       too_long <= 1'b0;
     end else begin
-      too_short <= step && !filling && !last && s_axis_tlast;
-      too_long  <= step && !filling && last && !s_axis_tlast;
+      too_short <= step && !filling && !last && first_last;
+      too_long  <= step && !filling && last && !first_last;
       if (step) begin
         count <= last ? {COUNT_BITS{1'b0}} : count + 1'b1;
         if (last) filling <= 1'b0;
-        else if (s_axis_tlast && !filling) filling <= 1'b1;
-        if (last && !filling && !s_axis_tlast) dropping <= 1'b1;
+        else if (first_last && !filling) filling <= 1'b1;
+        if (last && !filling && !first_last) dropping <= 1'b1;
       end
-      if (dropping && s_axis_tvalid && s_axis_tlast) dropping <= 1'b0;
+      if (dropping && have && first_last) dropping <= 1'b0;
     end
 endmodule
 `default_nettype wire
