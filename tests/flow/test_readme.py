@@ -36,6 +36,8 @@ def results(tmp_path):
         "network": "compact", "engine": "rtl", "target": "ecp5-85k", "cycles_per_frame": 3700, "luts": 9000, "dsp": 7,
         "bram36": 4, "fmax_mhz": 81.25, "latency_us": 45.5,
     }  # fmt: skip
+    speeds = [{"engine": "ecg-alq", "seconds_per_window": 0.002}, {"engine": "other", "seconds_per_window": 0.1}]
+    (folder / "csim.json").write_text(json.dumps({"rows": speeds}))
     (folder / "hardware.json").write_text(json.dumps([hardware | {"cycles_per_frame": 500_000, "luts": 900}, hardware]))
     return folder
 
@@ -54,7 +56,8 @@ def test_values_come_from_the_files(results):
     assert "| accuracy, stratified, before quantisation | 97.00 ± 1.23 % |  | measured |" in table
     assert "4,400 bytes" in table
     assert "| LUT, ecp5-85k |  | 9,000 | routed |" in table  # of the fastest core, not of the smallest
-    assert "105.79 us" in table
+    assert "| C simulation of a window | 2.00 ms |  | measured | measured in the same run, other: 100.00 ms |" in table
+    assert "published: 105.79 us" in table
 
 
 def test_no_results(tmp_path):
