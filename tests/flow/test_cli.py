@@ -336,3 +336,43 @@ class TestSimulation:
         text = capsys.readouterr().out
         assert re.search(r"^mismatches +1$", text, re.MULTILINE)
         assert "window 1, layer conv1, filter 2, time step 7" in text
+
+
+class TestHardware:
+    def test_choices_are_those_of_the_modules(self):
+        from flow.cli import TARGETS, VENDOR_STEPS
+        from hls.area import PARTS
+        from hls.synthesis import STEPS
+
+        assert set(TARGETS) == set(PARTS)
+        assert VENDOR_STEPS == STEPS
+
+    def test_build_without_a_frozen_network(self, tmp_path, capsys):
+        for command in ("rtl", "hardware"):
+            assert "run `ecg-alq freeze`" in refused(capsys, command, "--build", str(tmp_path))
+        assert "run `ecg-alq convert`" in refused(capsys, "synth", "--build", str(tmp_path))
+        assert not list(tmp_path.iterdir())
+
+    def test_writes_a_core(self, frozen_file, untrained, tmp_path, capsys):
+        folder = tmp_path / "core"
+        for target in ("xc7z020", "ecp5-85k"):
+            arguments = ["--frozen", str(frozen_file), "--target", target, "--output", str(folder)]
+            assert main(["rtl", *arguments, "--json"]) == 0
+            result = json.loads(capsys.readouterr().out)
+            assert result["identity"] == untrained.identity
+            assert all(Path(path).is_file() for path in result["sources"])
+
+    def test_too_few_windows(self, frozen_file, capsys):
+        assert "at least 2" in refused(capsys, "hardware", "--frozen", str(frozen_file), "--windows", "1")
+
+    def test_rows_replace_those_of_the_same_core(self, tmp_path):
+        from flow.hardware import add_rows
+
+        row = {"network": "compact", "target": "xc7z020", "cycles_between_frames": 3600, "lanes": 800, "luts": 1}
+        add_rows(tmp_path, [row, row | {"lanes": 7, "luts": 2}])
+        path = add_rows(tmp_path, [row | {"luts": 3}])
+        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [2, 3]
+
+    @pytest.mark.skipif(shutil.which("vitis_hls") is not None, reason="needs a machine without AMD's tools")
+    def test_missing_tool_says_what_to_install(self, simulated, capsys):
+        assert "is not installed" in refused(capsys, "synth", "--build", str(simulated))
