@@ -37,9 +37,10 @@ async def play(dut):
     dut.s_axis_tvalid.value = 0
     dut.m_axis_tready.value = 0
     Clock(dut.aclk, PERIOD, "ns").start()
-    master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, dut.aresetn, reset_active_level=False)
     for _ in range(4):
         await FallingEdge(dut.aclk)
+    # not before: registers hold anything until the reset has reached them, a valid answer for instance
+    master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), dut.aclk, dut.aresetn, reset_active_level=False)
     dut.aresetn.value = 1
 
     out, out_last, out_cycle, in_cycle = [], [], [], []

@@ -21,6 +21,10 @@ module alq_fifo #(
   reg [ADDRESS-1:0] head, tail;
   reg [ADDRESS:0] used;
   wire read = valid && ready;
+`ifndef SYNTHESIS
+  reg armed;  // before the first reset registers hold anything
+  initial armed = 1'b0;
+`endif
   assign valid = used != 0;
   assign data = words[head];
   always @(posedge clk) begin
@@ -37,7 +41,8 @@ module alq_fifo #(
       room <= used < DEPTH - MARGIN;
     end
 `ifndef SYNTHESIS
-    if (!reset && write && used == DEPTH) begin
+    if (reset) armed <= 1'b1;
+    if (armed && !reset && write && used == DEPTH) begin
       $display("ASSERTION FAILED %m: FIFO overflow");
       $stop;
     end
