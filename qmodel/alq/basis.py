@@ -131,15 +131,19 @@ def nearest_signs(target, coordinates):
     """
     target, coordinates = ops.convert_to_tensor(target), ops.convert_to_tensor(coordinates)
     planes = coordinates.shape[-1]
-    numbers = np.arange(1 << planes, dtype=np.int32)[:, None]  # bit i of a combination's number: the sign of plane i
+    # Levels come in pairs +-L, so half of them, made positive, and the weight's magnitude are enough. Bit i of a
+    # combination's number is the sign of plane i; its complement has the opposite level.
+    numbers = np.arange(1 << (planes - 1), dtype=np.int32)[:, None]
     table = (numbers >> np.arange(planes) & 1) * 2 - 1
     levels = ops.sum(coordinates[..., None, :] * ops.cast(table, target.dtype), -1, keepdims=True)
-    distance = ops.abs(target[..., None, :] - levels)  # (..., combination, weight)
+    numbers = ops.where(levels < 0, (1 << planes) - 1 - numbers, numbers)
+    distance = ops.abs(ops.abs(target)[..., None, :] - ops.abs(levels))  # (..., combination, weight)
     # Two plain reductions over a leading axis, which compilers vectorise; an argmin they do not.
     nearest = distance == ops.min(distance, axis=-2, keepdims=True)
     best = ops.max(ops.where(nearest, numbers, -1), axis=-2)
     bits = [ops.bitwise_and(ops.right_shift(best, i), 1) for i in range(planes)]
-    return ops.cast(ops.stack(bits, axis=-2), target.dtype) * 2 - 1
+    signs = ops.cast(ops.stack(bits, axis=-2), target.dtype) * 2 - 1
+    return ops.where(target[..., None, :] < 0, -signs, signs)
 
 
 def quadratic_target(weights, gradient, hessian):
