@@ -43,6 +43,7 @@ def figures(products: dict[str, Product], settings: dict, logits: np.ndarray, la
             key: frozen[key]
             for key in ("identity", "parameters", "bytes", "compression_bytes", "compression_bits", "average_bits")
         },
+        "estimated": products["convert"].results["estimated"],
         "confusion": matrix.tolist(),
         "classes": list(CLASSES),
         "seconds": {step: product.manifest["seconds"] for step, product in products.items()},
@@ -78,6 +79,7 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         _parity(products["parity"].results),
         "<h2>Sizes</h2><p>The size of a model is the size of its file. Sign bits alone are what some papers count.</p>",
         _sizes(products["freeze"].results),
+        _hardware(products["convert"].results),
         "<h2>Where it comes from</h2><p>Everything needed to make this page again.</p>",
         _provenance(summary, products),
         "<footer>Made by ecg-alq. For research and teaching: not a medical device.</footer>",
@@ -248,6 +250,25 @@ def _sizes(frozen: dict) -> str:
         ("compression by sign bits", f"{frozen['compression_bits']:.2f}x"),
     )
     return _table(head, rows, foot) + _facts(facts)
+
+
+def _hardware(converted: dict) -> str:
+    row = converted["estimated"]
+    if row is None:
+        return ""
+    clock = converted["clock_mhz"]
+    facts = (
+        ("cycles per frame", f"{row['cycles_per_frame']:,}: {row['cycles_per_frame'] / clock:.1f} us at {clock:g} MHz"),
+        ("cycles between frames", f"{row['cycles_between_frames']:,}"),
+        ("LUT", f"{row['luts']:,}"),
+        ("FF", f"{row['ffs']:,}"),
+        ("BRAM36", f"{row['bram36']:g}"),
+        ("DSP", f"{row['dsp']}"),
+    )
+    return (
+        f"<h2>Hardware, estimated</h2><p>By formulas of ours, for {escape(converted['part'])} and the project's folding; "
+        "nothing here was synthesised. <code>ecg-alq hardware</code> measures with open tools.</p>" + _facts(facts)
+    )
 
 
 def _facts(rows: Sequence[tuple[str, str]]) -> str:

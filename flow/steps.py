@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SYNTHETIC_NOTE = "synthetic ECG: these figures say that the flow works and nothing about patients"
 SYNTHETIC_PER_CLASS, SYNTHETIC_PER_CLASS_QUICK = 60, 20
 TRAINING_PROGRAM = ("qmodel/**/*.py", "qmodel/data/*.csv", "qmodel/data/*.txt", "flow/steps.py")
-HLS_PROGRAM = ("qmodel/*.py", "hls/*.py", "hls/kernels/**/*", "flow/steps.py")
+HLS_PROGRAM = ("qmodel/*.py", "hls/*.py", "hls/rtl/*.py", "hls/kernels/**/*", "flow/steps.py")
 FROZEN, TEST, PARITY = "network.alq", "test.npz", "parity.json"
 
 
@@ -277,12 +277,24 @@ class Flow:
         }
 
         def work(folder: Path) -> dict:
+            from hls.area import PARTS
             from hls.convert import convert
+            from hls.estimate import estimate
+            from hls.graph import default_folding
             from qmodel.frozen import FrozenNetwork
 
-            convert(FrozenNetwork.load(frozen.folder / FROZEN), folder / "project", **options)
+            network = FrozenNetwork.load(frozen.folder / FROZEN)
+            folding = default_folding(network, settings.part)
+            convert(network, folder / "project", folding, **options)
+            device = next((name for name in PARTS if settings.part.startswith(name)), None)
+            estimated = estimate(network, folding, device).row if device else None
             files = [path for path in (folder / "project").rglob("*") if path.is_file()]
-            return self.source | {"identity": frozen.results["identity"], "files": len(files), **options}
+            return self.source | {
+                "identity": frozen.results["identity"],
+                "files": len(files),
+                "estimated": estimated,
+                **options,
+            }
 
         inputs = {"freeze": frozen.identity, "program": program(*HLS_PROGRAM)}
         return make(self.build, "convert", inputs, options, work)

@@ -45,7 +45,18 @@ def _converted(results: dict) -> list[tuple[str, str]]:
     return [
         ("part", f"{results['part']}, {results['clock_mhz']:g} MHz, {results['backend']}, {results['io_type']}"),
         ("files", str(results["files"])),
+        *((name, f"{value} (estimated)") for name, value in _estimated(results["estimated"])),
         ("frozen network", results["identity"]),
+    ]
+
+
+def _estimated(row: dict | None) -> list[tuple[str, str]]:
+    if row is None:
+        return []
+    return [
+        ("cycles per frame", f"{row['cycles_per_frame']:,}"),
+        ("LUT, FF", f"{row['luts']:,}, {row['ffs']:,}"),
+        ("BRAM36, DSP", f"{row['bram36']:g}, {row['dsp']}"),
     ]
 
 
