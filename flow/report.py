@@ -266,7 +266,7 @@ def _hardware(converted: dict) -> str:
         ("DSP", f"{row['dsp']}"),
     )
     return (
-        f"<h2>Hardware, estimated</h2><p>By formulas of ours for {escape(converted['part'])}, folded as the project is; "
+        f"<h2>Hardware, estimated</h2><p>By formulas for {escape(converted['part'])}, folded as the project is; "
         "nothing here was synthesised. <code>ecg-alq hardware</code> measures with open tools.</p>" + _facts(facts)
     )
 
