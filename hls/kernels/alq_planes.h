@@ -201,7 +201,9 @@ Engines:
     for (unsigned engine = 0; engine < CONFIG_T::n_engines; engine++) {
 #pragma HLS UNROLL
         const plane now = planes[engine][slot];
-        const unsigned row = now.group * CONFIG_T::n_chunks + chunk;
+        // With one group all engines read the same row: one multiplexer for the layer instead of one per engine.
+        const unsigned group = CONFIG_T::n_groups == 1 ? 0 : now.group;
+        const unsigned row = group * CONFIG_T::n_chunks + chunk;
 
         // n_lanes AND gates and a balanced adder tree, pipelined by the scheduler.
         sum_t masked = 0;
@@ -214,7 +216,7 @@ Engines:
         sums[engine] = sum;
 
         if (chunk == CONFIG_T::n_chunks - 1) {
-            const sum_t signed_sum = 2 * sum - totals[now.group];
+            const sum_t signed_sum = 2 * sum - totals[group];
             const accumulator_t product = coordinate_t(now.coordinate) * signed_sum;
             // The only loop-carried path of the layer is this addition, so one plane per cycle is possible.
             const accumulator_t before = now.starts ? accumulator_t(now.bias) : accumulators[engine];

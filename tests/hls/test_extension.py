@@ -67,6 +67,24 @@ def test_hls4ml_predicts_the_golden_integers(spec, tmp_path, capfd, average):
     assert widths == [INPUT_FORMAT.bits] + [stage.output_format.bits for stage in frozen.stages]
 
 
+def test_golden_equals_keras_equals_c_simulation(spec, tmp_path):
+    from functools import partial
+
+    from hls.convert import convert as convert_frozen
+    from hls.parity import compare
+    from qmodel.freeze import freeze, keras_trace
+    from tests.hls.projects import simulate
+    from tests.strategies import random_inputs
+
+    model = folded_model(spec)
+    frozen = freeze(model)
+    simulation = simulate(convert_frozen(frozen, tmp_path / "project"))
+    engines = {"Keras": partial(keras_trace, model, frozen), "C simulation": simulation.trace}
+    report = compare(frozen, engines, random_inputs(frozen, np.random.default_rng(3), 20))
+    assert report.equal, str(report)
+    assert set(report.per_layer) == {"Keras", "C simulation"}
+
+
 def test_alq_in_a_plain_qkeras_layer_is_refused(tmp_path, capfd):
     from qkeras import QConv1D
 
