@@ -233,11 +233,12 @@ def fold(
 
     Every layer gets the fewest LUTs (estimated, `hls.area`) that do its output steps in `target_cycles`; the layers
     that work on after the last sample are then made faster until first sample to last logit takes at most 5/3 of that.
-    Args: target_cycles: cycles between frames, default one per input sample; lut_budget: if the folding for
-        `target_cycles` needs more, the target is relaxed until it fits; dsp_budget: multipliers, one per engine;
+    Args: target_cycles: cycles between frames, default one per input sample or, where the network is too slow for
+        that, the least it can do; lut_budget: if the folding for the target needs more, the target is relaxed until
+        it fits; dsp_budget: multipliers, one per engine;
         engines beyond it multiply with adders.
-    Raises: FoldingError: unknown part, a target below one cycle per sample or out of reach, a budget too small for the
-        smallest folding.
+    Raises: FoldingError: unknown part, a given target below one cycle per sample or out of reach, a budget too small
+        for the smallest folding.
     """
     if part not in PARTS:
         raise FoldingError(f"part must be one of {sorted(PARTS)}, received {part!r}")
@@ -247,6 +248,8 @@ def fold(
             f"target_cycles must be at least {network.input_length}, one cycle per input sample, received {target}"
         )
     stages = network.plane_stages
+    if not stages:
+        raise FoldingError("a folding needs at least one layer with weights, received none")
     dsp_budget = min(dsp_budget, PARTS[part].dsps)
     table = [_options(stage, after, stage is stages[-1], part) for stage, after in followers(network)]
 
@@ -274,7 +277,7 @@ def fold(
 
     if good(target):
         return for_target(target)
-    if lut_budget is None:
+    if lut_budget is None and target_cycles is not None:
         fastest = schedule(network, Folding(tuple(min(options, key=lambda o: o.cycles).folding for options in table)))
         raise FoldingError(
             f"a frame every {target} cycles is out of reach: the fastest folding of all needs "

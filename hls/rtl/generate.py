@@ -392,10 +392,10 @@ def generate(
         top: name of the top module, with which the tables' names begin.
     Raises: RtlError: no plane layer, padding not below the taps; FoldingError: a folding that does not fit.
     """
-    folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
-    check(network, folding)
     if not network.plane_stages:
         raise RtlError("the core needs at least one layer with weights, received none")
+    folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
+    check(network, folding)
     least = -(-network.input_format.bits // 8) * 8
     input_bits = least if input_bits is None else input_bits
     if input_bits < least or input_bits % 8:

@@ -140,7 +140,13 @@ def test_fold_refuses_what_cannot_be(small_network):
     with pytest.raises(FoldingError, match="part must be one of"):
         fold(small_network, part="xc7z010")
     with pytest.raises(FoldingError, match="a frame every 64 cycles is out of reach: the fastest folding"):
-        fold(small_network)
+        fold(small_network, 64)
+
+
+def test_without_a_target_the_fastest_folding_is_taken(small_network):
+    plan = schedule(small_network, fold(small_network))
+    assert plan.between_frames == 192
+    assert plan.frame < 192 * 5 / 3
 
 
 @pytest.mark.parametrize("count", [1, 7, 16, 96, 224])
