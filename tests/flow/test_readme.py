@@ -34,7 +34,8 @@ def results(tmp_path):
     (folder / "stratified.json").write_text(json.dumps({"rows": rows}))
     hardware = {
         "network": "compact", "engine": "rtl", "target": "ecp5-85k", "cycles_per_frame": 3700, "luts": 9000, "dsp": 7,
-        "bram36": 4, "fmax_mhz": 81.25, "latency_us": 45.5,
+        "bram36": 4, "fmax_mhz": 91.25, "clock_mhz": 87.5, "latency_us": 42.29,
+        "kinds": {"cycles": "simulated", "area": "routed", "fmax_mhz": "routed"},
     }  # fmt: skip
     speeds = [{"engine": "ecg-alq", "seconds_per_window": 0.002}, {"engine": "other", "seconds_per_window": 0.1}]
     (folder / "csim.json").write_text(json.dumps({"rows": speeds}))
