@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -41,7 +41,7 @@ class Figures:
 
     Args: tool: name and step; kind: always "vendor" here; area: LUTs, flip-flops, block RAM (36 kbit), multipliers;
         cycles_per_frame: first sample to last logit; cycles_between_frames: initiation interval of frames;
-        clock_mhz: highest clock that the tool expects or, after routing, proves.
+        clock_mhz: highest clock that the tool expects or, after routing, proves; target: device.
     """
 
     tool: str
@@ -50,6 +50,24 @@ class Figures:
     cycles_per_frame: int | None = None
     cycles_between_frames: int | None = None
     clock_mhz: float | None = None
+    target: str | None = None
+
+    @property
+    def row(self) -> dict[str, float | int | str | None]:
+        """The figures under the names of the estimates' rows (`hls.estimate.Estimate.row`), for one table of both."""
+        luts, ffs, bram36, dsps = self.area or (None,) * 4
+        return {
+            "kind": self.kind,
+            "tool": self.tool,
+            "target": self.target,
+            "cycles_per_frame": self.cycles_per_frame,
+            "cycles_between_frames": self.cycles_between_frames,
+            "luts": luts,
+            "ffs": ffs,
+            "bram36": bram36,
+            "dsp": dsps,
+            "clock_mhz": self.clock_mhz,
+        }
 
 
 def installed(backend: str) -> list[str] | None:
@@ -156,7 +174,7 @@ def read_reports(folder: str | os.PathLike) -> list[Figures]:
         found.append(read_vivado(utilisation, timing, period))
     if not found:
         raise SynthesisError(f"{folder} holds no report of a vendor's tool yet: run the synthesis first")
-    return found
+    return [replace(entry, target=_manifest(folder)["part"]) for entry in found]
 
 
 def read_csynth(path: str | os.PathLike) -> Figures:
@@ -242,23 +260,29 @@ def read_vivado(utilisation: str | os.PathLike, timing: str | os.PathLike, perio
     raise SynthesisError(f"{timing} is not a timing summary: it has no worst negative slack")
 
 
-def table(figures: Iterable[Figures]) -> str:
-    """The figures as lines of text, one tool per line."""
-    lines = [f"{'tool':<28}{'kind':<10}{'LUT':>8}{'FF':>8}{'BRAM36':>8}{'DSP':>5}{'frame':>8}{'interval':>9}{'MHz':>7}"]
-    for entry in figures:
-        area = entry.area or Area(None, None, None, None)
-        cells = (area.luts, area.ffs, area.bram36, area.dsps, entry.cycles_per_frame, entry.cycles_between_frames)
-        text = "".join(
-            f"{'-' if value is None else f'{value:g}':>{width}}" for value, width in zip(cells, (8, 8, 8, 5, 8, 9))
+def table(rows: Iterable[dict]) -> str:
+    """Rows of estimates and of reports (`.row` of either) as lines of text."""
+    columns = {
+        "luts": ("LUT", 8),
+        "ffs": ("FF", 8),
+        "bram36": ("BRAM36", 8),
+        "dsp": ("DSP", 5),
+        "cycles_per_frame": ("cycles", 8),
+        "cycles_between_frames": ("between", 9),
+        "clock_mhz": ("MHz", 7),
+    }
+    lines = [f"{'':<28}{'kind':<11}" + "".join(f"{title:>{width}}" for title, width in columns.values())]
+    for row in rows:
+        cells = "".join(
+            f"{'-' if row.get(name) is None else f'{row[name]:.6g}':>{width}}" for name, (_, width) in columns.items()
         )
-        clock = "-" if entry.clock_mhz is None else f"{entry.clock_mhz:.0f}"
-        lines.append(f"{entry.tool:<28}{entry.kind:<10}{text}{clock:>7}")
+        lines.append(f"{row.get('tool') or row['target']:<28}{row['kind']:<11}{cells}")
     return "\n".join(lines)
 
 
 def save(figures: Iterable[Figures], path: str | os.PathLike) -> Path:
     """Write figures as JSON."""
-    rows = [asdict(entry) | {"area": entry.area._asdict() if entry.area else None} for entry in figures]
+    rows = [entry.row for entry in figures]
     with written_beside(path) as beside:
         beside.write_text(json.dumps(rows, indent=2) + "\n")
     return Path(path)

@@ -128,10 +128,24 @@ def test_vivado_after_csynth(own_project, tools):
     figures = synthesise(own_project, ("csynth",), vivado=True, progress=False)
     assert [entry.tool for entry in figures] == ["Vitis HLS 2023.2 csynth", "Vivado, routed"]
     saved = json.loads(synthesis.save(figures, own_project / "vendor.json").read_text())
-    assert saved[1]["area"] == {"luts": 11111, "ffs": 22222, "bram36": 5.5, "dsps": 7}
-    text = synthesis.table(figures)
-    assert "12345" in text
-    assert "vendor" in text
+    assert saved[1] == {
+        "kind": "vendor", "tool": "Vivado, routed", "target": "xc7z020clg400-1", "cycles_per_frame": None,
+        "cycles_between_frames": None, "luts": 11111, "ffs": 22222, "bram36": 5.5, "dsp": 7, "clock_mhz": 125.0,
+    }  # fmt: skip
+
+
+def test_one_table_for_estimates_and_reports(network):
+    from hls.convert import default_folding
+    from hls.estimate import estimate
+
+    estimated = estimate(network, default_folding(network, "xc7z020")).row
+    vendor = read_csynth(REPORTS / "csynth.xml").row
+    assert set(estimated) - {"fifo_bits"} <= set(vendor)
+    lines = synthesis.table([estimated, vendor]).splitlines()
+    assert "estimated" in lines[1]
+    assert f" {estimated['luts']} " in lines[1]
+    assert "vendor" in lines[2]
+    assert " 12345 " in lines[2]
 
 
 @pytest.mark.parametrize(
