@@ -232,7 +232,8 @@ def fold(
     """The cheapest balanced folding that takes a new frame every `target_cycles`, or the fastest within `lut_budget`.
 
     Every layer gets the fewest LUTs (estimated, `hls.area`) that do its output steps in `target_cycles`; the layers
-    that work on after the last sample are then made faster until first sample to last logit takes at most 5/3 of that.
+    that work on after the last sample are then made faster until first sample to last logit takes at most 5/3 of that,
+    or the least the network can do.
     Args: target_cycles: cycles between frames, default one per input sample or, where the network is too slow for
         that, the least it can do; lut_budget: if the folding for the target needs more, the target is relaxed until
         it fits; dsp_budget: multipliers, one per engine;
@@ -264,8 +265,9 @@ def fold(
         free = _cheapest(table, limits, dsp_budget, 0)
         if free is None or quick(free):
             return free
-        if not quick(_cheapest(table, limits, dsp_budget, 1e6)):
-            return None
+        quickest = _cheapest(table, limits, dsp_budget, 1e6)
+        if not quick(quickest):
+            return quickest
         price = _bisect(1e-3, 1e6, lambda price: quick(_cheapest(table, limits, dsp_budget, price)), 1.02)
         return _cheapest(table, limits, dsp_budget, price)
 

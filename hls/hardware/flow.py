@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from hls.area import PARTS
 from hls.estimate import estimate
-from hls.folding import Folding, FoldingError, LayerFolding, fold, schedule
+from hls.folding import LATENCY_SHARE, REGISTER_CYCLES, Folding, FoldingError, LayerFolding, fold, schedule
 from hls.hardware import ecp5, yosys
 from hls.hardware.pictures import plot_floorplan, plot_sweep, plot_utilisation
 from hls.rtl.generate import VERILOG, Core, generate
@@ -206,11 +207,11 @@ def sweep(
 ) -> list[dict]:
     """Rows of foldings between the fastest and the smallest core, and `sweep.png`: cycles against LUTs.
 
-    Args: targets: cycles between frames to fold for, default six steps from one cycle per sample to one lane per layer.
+    Args: targets: cycles between frames to fold for, default six steps from the fastest folding to one lane per layer.
     """
     network, folder = FrozenNetwork.load(network_file), Path(folder)
     name = Path(network_file).stem if name is None else name
-    targets = sweep_targets(network) if targets is None else targets
+    targets = sweep_targets(network, target) if targets is None else targets
     rows = []
     for cycles in targets:
         folding = fold(network, cycles, part=target)
@@ -220,8 +221,10 @@ def sweep(
     return rows
 
 
-def sweep_targets(network: FrozenNetwork, steps: int = 6) -> list[int]:
-    """Cycles between frames from one per sample to what one engine of one lane per layer takes, geometric."""
-    smallest = Folding(tuple(LayerFolding(1, 1) for _ in network.plane_stages))
-    slowest = schedule(network, smallest).between_frames
-    return [int(value) for value in np.geomspace(network.input_length, slowest, steps).round()]
+def sweep_targets(network: FrozenNetwork, part: str, steps: int = 6) -> list[int]:
+    """Cycles between frames, geometric, from the fastest folding to one engine of one lane per layer."""
+    fastest = schedule(network, fold(network, part=part)).between_frames
+    smallest = schedule(network, Folding(tuple(LayerFolding(1, 1) for _ in network.plane_stages)))
+    registers = REGISTER_CYCLES * len(network.plane_stages)
+    slowest = max(smallest.between_frames, math.ceil((smallest.frame + registers) / LATENCY_SHARE))
+    return [int(value) for value in np.geomspace(fastest, slowest, steps).round()]

