@@ -115,7 +115,7 @@ def _simulation(results: Path) -> list[Row]:
 def _hardware(results: Path) -> list[Row]:
     """The fastest core of every network and target."""
     best: dict[tuple[str, str], dict] = {}
-    for row in _rows(results, "hardware.json"):
+    for row in (row for row in _rows(results, "hardware.json") if row["network"] in NETWORKS):
         key = (row["target"], row["network"])
         if key not in best or row["cycles_per_frame"] < best[key]["cycles_per_frame"]:
             best[key] = row
