@@ -181,7 +181,7 @@ class _Layer:
         words = self.words()
         word_bits = _bits_unsigned(len(words) - 1)
         width = lanes + (word_bits if self.grouped else 0)
-        slot = np.empty((layer.groups, layer.taps * layer.channels), np.int64)  # place of a weight in its group
+        slot = np.zeros((layer.groups, layer.taps * layer.channels), np.int64)  # place of a weight in its group
         for group in range(layer.groups):
             slot[group, layer.weight_index[group]] = np.arange(layer.group_size)
         table = []
