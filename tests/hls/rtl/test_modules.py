@@ -1,4 +1,4 @@
-"""Modules on their own: requantisation over all inputs, the ternary adder proved, the language level kept."""
+"""Modules on their own: requantisation over all inputs, adders of a technology proved, the language level kept."""
 
 import os
 from pathlib import Path
@@ -43,15 +43,20 @@ def test_requantisation_equals_golden_for_every_accumulator(verilator, tmp_path)
         assert np.array_equal(rows[inside, column], golden), (shift, bits)
 
 
-@pytest.mark.parametrize(("bits", "signed"), [(1, 0), (4, 0), (7, 0), (2, 1), (5, 1)])
-def test_ternary_adder_of_xc7_equals_the_portable_one(tmp_path, bits, signed):
+ADDERS = {"xc7": ("alq_add3", "a, b, c", 1), "ecp5": ("alq_add2", "a, b", 0)}  # module, operands, bits of growth - 1
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(1, 0), (4, 0), (7, 0), (2, 1), (5, 1), (9, 1)])
+@pytest.mark.parametrize("technology", ADDERS)
+def test_a_technologys_own_adder_equals_the_portable_one(tmp_path, technology, bits, signed):
     pytest.importorskip("pyosys")
-    ports = f"input [{bits - 1}:0] a, b, c, output [{bits + 1}:0] sum"
+    module, operands, growth = ADDERS[technology]
+    ports = f"input [{bits - 1}:0] {operands}, output [{bits + growth}:0] sum"
     for name in ("plain", "own"):
-        text = f"module {name} ({ports}); alq_add3 #(.BITS({bits}), .SIGNED({signed})) x (a, b, c, sum); endmodule\n"
+        text = f"module {name} ({ports}); {module} #(.BITS({bits}), .SIGNED({signed})) x ({operands}, sum); endmodule\n"
         (tmp_path / f"{name}.v").write_text(text)
     steps = []
-    for name, source in (("plain", VERILOG / "alq_add3.v"), ("own", VERILOG / "xc7" / "alq_add3.v")):
+    for name, source in (("plain", VERILOG / f"{module}.v"), ("own", VERILOG / technology / f"{module}.v")):
         models = ["read_verilog +/xilinx/cells_sim.v"] if name == "own" else []
         steps += ["design -reset", *models, f"read_verilog -defer {source}", f"read_verilog {name}.v"]
         steps += [f"hierarchy -top {name}", "proc", "flatten", "opt_clean", f"design -stash {name}"]
