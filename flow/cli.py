@@ -301,11 +301,10 @@ def _synth(arguments: argparse.Namespace) -> int:
         result = hardware.bambu(file, Path(arguments.build) / "bambu", arguments.clock_mhz)
         print(json.dumps(result, indent=2) if arguments.json else "\n".join(result["output"]))
         return 0
-    figures = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        print("\n".join(f"{entry['tool']}: {entry['area']}, {entry['clock_mhz']} MHz" for entry in figures))
+    rows = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    from hls.synthesis import table
+
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,14 +152,17 @@ def add_sweep(results: Path, rows: list[dict]) -> Path:
 
 
 def vendor(build: str, steps: list[str], vivado: bool) -> list[dict]:
-    """Run AMD's tools on the build's HLS project, figures of every report. Raises: InputError: no project."""
+    """Run AMD's tools on the build's HLS project; rows of our estimate and of every report, for one table.
+
+    Raises: InputError: no project; SynthesisError: a tool is missing or fails.
+    """
     from hls import synthesis
 
     project = Path(build) / "convert" / "project"
     if not project.is_dir():
         raise InputError(f"{build} holds no HLS project: run `ecg-alq convert`")
     figures = synthesis.synthesise(project, steps, vivado)
-    return [asdict(entry) | {"area": entry.area._asdict() if entry.area else None} for entry in figures]
+    return [*synthesis.estimated(project), *(entry.row for entry in figures)]
 
 
 def bambu(file: Path, folder: Path, clock_mhz: float) -> dict:

@@ -13,8 +13,8 @@ from qmodel.frozen import MaxPool, PlaneLayer, Stage
 
 
 class Part(NamedTuple):
-    """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands that one level of an
-    adder tree takes (alq_adder_tree.v).
+    """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands that one level of
+    an adder tree takes (alq_adder_tree.v).
 
     Source: data sheets (Xilinx DS190; Lattice FPGA-DS-02012).
     """

@@ -106,7 +106,7 @@ def _check_engines(layer: PlaneLayer, engines: int, name: str, last: bool = Fals
 
 
 def smallest(network: FrozenNetwork) -> Folding:
-    """One engine of one lane per layer: the smallest core of these engines, and far faster than 360 samples a second."""
+    """One engine of one lane per layer: the smallest core, and still far faster than 360 samples a second."""
     return Folding(tuple(LayerFolding(1, 1) for _ in network.plane_stages))
 
 
