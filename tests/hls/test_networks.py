@@ -1,4 +1,4 @@
-"""Both networks: they fit the small FPGA, and on all windows golden model = C simulation, every layer, every integer."""
+"""Both networks fit the small FPGA, and golden model = C simulation on all windows, every layer, every integer."""
 
 from __future__ import annotations
 
