@@ -8,7 +8,7 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import augment, place_of, rule_labels, to_input, training_set
+from qmodel.training_data import BALANCE, augment, place_of, rule_labels, to_input, training_set
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +116,13 @@ def test_inputs_are_the_input_stage(ecg_windows):
 
 
 def test_rare_classes_are_drawn_more_often_than_they_are(ecg_windows):
-    """Twice as many windows of a class are drawn 2 ** 0.5 times as often (BALANCE), each window as often as its like."""
+    """A class with n times as many windows is drawn n ** (1 - BALANCE) times as often."""
     fold = splits.make("stratified", ecg_windows.index, 5)[0]
-    rare, common = ecg_windows.labels[fold.train[0]], None
+    rare = ecg_windows.labels[fold.train[0]]
     keep = [i for i in fold.train if ecg_windows.labels[i] != rare] + [fold.train[0]]
     common = next(label for label in ecg_windows.labels[keep] if label != rare)
     data = training_set(ecg_windows, splits.Fold(np.array(keep), fold.validation, fold.test), epoch_windows=4000)
     drawn = np.concatenate([batch.targets.argmax(1) for batch in data.epoch(np.random.default_rng(0), 40)])
     windows = (ecg_windows.labels[keep] == common).sum()
     ratio = (drawn == common).sum() / (drawn == rare).sum()
-    assert ratio == pytest.approx(windows**0.5, rel=0.1)
+    assert ratio == pytest.approx(windows ** (1 - BALANCE), rel=0.1)
