@@ -71,7 +71,7 @@ module alq_layer #(
   reg [VISIT_BITS-1:0] visit;
   wire [WORD_BITS-1:0] chunk;
   wire first_chunk, last_chunk;
-  wire at_start = address == 0;
+  reg at_start;  // the address is zero: a register, since everything that moves in the line buffer hangs on it
   wire issue = room && (!at_start || complete);
   wire last_visit = visit == VISITS - 1;
   generate
@@ -93,8 +93,10 @@ module alq_layer #(
     if (reset) begin
       address <= 0;
       visit <= 0;
+      at_start <= 1'b1;
     end else if (issue) begin
       address <= last_visit && last_chunk ? {ADDRESS_BITS{1'b0}} : address + 1'b1;
+      at_start <= last_visit && last_chunk;
       if (last_chunk) visit <= last_visit ? {VISIT_BITS{1'b0}} : visit + 1'b1;
     end
 

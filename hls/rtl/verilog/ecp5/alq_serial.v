@@ -108,10 +108,10 @@ module alq_serial #(
   reg [39:0] frame;
   reg [5:0] out_bits;
   reg [TIMER_BITS-1:0] out_timer;
-  reg signed [31:0] best;
+  // The comparison takes two cycles more: 32 bits of carry would be the longest path of all.
+  reg signed [31:0] value, best;
   reg [4:0] place, best_place;
-  reg at_start;
-  wire larger = at_start || $signed(logit) > best;
+  reg at_start, value_last, fresh, larger, compared;
   always @(posedge clk)
     if (reset) begin
       transmit <= 1'b1;
@@ -119,11 +119,28 @@ module alq_serial #(
       out_timer <= 0;
       logit_ready <= 1'b0;
       at_start <= 1'b1;
+      fresh <= 1'b0;
+      compared <= 1'b0;
       place <= 0;
       largest <= 0;
       answered <= 1'b0;
     end else begin
       logit_ready <= 1'b0;
+      fresh <= 1'b0;
+      larger <= at_start || value > best;
+      compared <= fresh;
+      if (compared) begin
+        if (larger) begin
+          best <= value;
+          best_place <= place;
+        end
+        place <= value_last ? 5'd0 : place + 1'b1;
+        at_start <= value_last;
+        if (value_last) begin
+          largest  <= larger ? place : best_place;
+          answered <= !answered;
+        end
+      end
       if (out_timer != 0) out_timer <= out_timer - 1'b1;
       else if (out_bits != 0) begin
         transmit <= frame[0];
@@ -138,16 +155,9 @@ module alq_serial #(
             1'b1, logit[31:24], 1'b0, 1'b1, logit[23:16], 1'b0, 1'b1, logit[15:8], 1'b0, 1'b1, logit[7:0], 1'b0
           };
           out_bits <= 40;
-          if (larger) begin
-            best <= logit;
-            best_place <= place;
-          end
-          place <= logit_last ? 5'd0 : place + 1'b1;
-          at_start <= logit_last;
-          if (logit_last) begin
-            largest  <= larger ? place : best_place;
-            answered <= !answered;
-          end
+          fresh <= 1'b1;
+          value <= logit;
+          value_last <= logit_last;
         end
       end
     end
