@@ -66,12 +66,11 @@ class Recording:
         """This recording with one lead alone.
 
         Args: name: the lead (case does not matter) or its number from 1; without it MLII or II, else a lead called
-            ECG, else a limb lead, else the first.
+            ECG, else a limb lead, else the first with ECG in its name, else the first.
         Raises: DataError: no such lead; the message lists those there are.
         """
         if name is None:
-            plain = [_plain(lead) for lead in self.leads]
-            column = next((plain.index(wanted) for wanted in _LEAD_ORDER if wanted in plain), 0)
+            column = _likeliest(self.leads)
         else:
             same = [i for i, lead in enumerate(self.leads) if lead.casefold() == name.strip().casefold()]
             same = same or [i for i, lead in enumerate(self.leads) if _plain(lead) == _plain(name)]
@@ -86,12 +85,15 @@ class Recording:
         """Windows of one lead at 360 Hz, ready for a classifier: pick the lead, resample, cut.
 
         Args: lead: as in `lead`; hop_s: seconds from window to window.
-        Raises: DataError: no such lead, shorter than a window, amplitudes of another unit than mV, hop out of range.
+        Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV; a hop out of
+            range.
         """
         one = self.lead(lead)
         signal = one.signals[:, 0]
         rate = self.sampling_rate_hz
         _check_rate(rate, self.name)
+        if np.isnan(signal).all():
+            raise DataError(f"{self.name}, lead {one.leads[0]}: none of its {len(signal)} samples has a value")
         if self.duration_s < WINDOW_S:
             raise DataError(
                 f"a window needs {WINDOW_S:g} s of ECG: {self.name} has {len(signal)} samples, {self.duration_s:.3g} s "
@@ -181,6 +183,14 @@ def _plain(lead: str) -> str:
     words = [word for word in re.split(r"[^A-Za-z0-9]+", lead.upper()) if word]
     rest = [word for word in words if word not in ("ECG", "EKG", "LEAD", "MV", "UV", "REF")]
     return "".join(rest) or (words[0] if words else "")
+
+
+def _likeliest(leads: Sequence[str]) -> int:
+    """Which lead to take where none is asked for, by its place: see Recording.lead."""
+    plain = [_plain(lead) for lead in leads]
+    ordered = [plain.index(wanted) for wanted in _LEAD_ORDER if wanted in plain]
+    ordered += [i for i, lead in enumerate(leads) if re.search("ECG|EKG", lead.upper())]
+    return (ordered or [0])[0]
 
 
 def read(
@@ -380,12 +390,9 @@ def _read_edf(path: Path, rate: float | None, scale: float | None, lead: str | N
 
 def _edf_rate(signals: Sequence, lead: str | None) -> float:
     """Sampling rate of the lead asked for, else of the signals that look most like ECG: others may have another."""
-    if lead is not None:
-        wanted = [s for s in signals if _plain(s.label) == _plain(lead)]
-    else:
-        wanted = [s for name in _LEAD_ORDER for s in signals if _plain(s.label) == name]
-        wanted += [s for s in signals if re.search("ECG|EKG", s.label.upper())]
-    return (wanted or signals)[0].sampling_frequency
+    labels = [signal.label for signal in signals]
+    same = [i for i, label in enumerate(labels) if lead is not None and _plain(label) == _plain(lead)]
+    return signals[same[0] if same else _likeliest(labels)].sampling_frequency
 
 
 def _read_csv(path: Path, rate: float | None, scale: float | None) -> Recording:
