@@ -13,7 +13,7 @@ import numpy as np
 from flow.settings import InputError
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASSES
-from qmodel.data.recording import Recording, Windows
+from qmodel.data.recording import WINDOW_S, Recording, Windows
 from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 
@@ -128,6 +128,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
+class Episode(NamedTuple):
+    """Windows one after the other of which the same is said; confidence: their mean, NaN where not usable."""
+
+    start_s: float
+    end_s: float
+    said: str
+    windows: int
+    confidence: float
+
+
 @dataclass(frozen=True)
 class Classification:
     """A recording, its windows, and what was found in them."""
@@ -139,12 +149,39 @@ class Classification:
     engine: str
     threshold: float
 
+    @property
+    def spans_s(self) -> np.ndarray:
+        """The seconds each window speaks for, shape (window, 2): its middle `hop_s`, so that none is told twice.
+
+        The first speaks from its start and the last to its end.
+        """
+        starts = self.windows.start_s
+        edges = np.append(starts + (WINDOW_S - self.windows.hop_s) / 2, starts[-1] + WINDOW_S)
+        edges[0] = starts[0]
+        return np.stack([edges[:-1], edges[1:]], axis=1)
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """What is said, from change to change, in order of time."""
+        said, spans = self.findings.said, self.spans_s
+        changes = np.flatnonzero(np.append(True, said[1:] != said[:-1]))
+        return [
+            Episode(
+                float(spans[first, 0]),
+                float(spans[end - 1, 1]),
+                str(said[first]),
+                int(end - first),
+                float(self.findings.confidence[first:end].mean()),
+            )
+            for first, end in zip(changes, np.append(changes[1:], len(said)))
+        ]
+
 
 def classify(
     path: str | os.PathLike | Recording,
     classifier: Classifier,
     lead: str | None = None,
-    hop_s: float = recording.WINDOW_S,
+    hop_s: float = WINDOW_S,
     sampling_rate_hz: float | None = None,
     units: str | None = None,
 ) -> Classification:

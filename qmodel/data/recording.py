@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,12 +67,11 @@ class Recording:
         """This recording with one lead alone.
 
         Args: name: the lead (case does not matter) or its number from 1; without it MLII or II, else a lead called
-            ECG, else a limb lead, else the first.
+            ECG, else a limb lead, else the first with ECG in its name, else the first.
         Raises: DataError: no such lead; the message lists those there are.
         """
         if name is None:
-            plain = [_plain(lead) for lead in self.leads]
-            column = next((plain.index(wanted) for wanted in _LEAD_ORDER if wanted in plain), 0)
+            column = _likeliest(self.leads)
         else:
             same = [i for i, lead in enumerate(self.leads) if lead.casefold() == name.strip().casefold()]
             same = same or [i for i, lead in enumerate(self.leads) if _plain(lead) == _plain(name)]
@@ -86,7 +86,8 @@ class Recording:
         """Windows of one lead at 360 Hz, ready for a classifier: pick the lead, resample, cut.
 
         Args: lead: as in `lead`; hop_s: seconds from window to window.
-        Raises: DataError: no such lead, shorter than a window, amplitudes of another unit than mV, hop out of range.
+        Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV; a hop out of
+            range.
         """
         return self.samples(lead).windows(hop_s)
 
@@ -100,6 +101,8 @@ class Recording:
         signal = one.signals[:, 0]
         rate = self.sampling_rate_hz
         _check_rate(rate, self.name)
+        if np.isnan(signal).all():
+            raise DataError(f"{self.name}, lead {one.leads[0]}: none of its {len(signal)} samples has a value")
         if self.duration_s < WINDOW_S:
             raise DataError(
                 f"a window needs {WINDOW_S:g} s of ECG: {self.name} has {len(signal)} samples, {self.duration_s:.3g} s "
@@ -212,6 +215,14 @@ def _plain(lead: str) -> str:
     words = [word for word in re.split(r"[^A-Za-z0-9]+", lead.upper()) if word]
     rest = [word for word in words if word not in ("ECG", "EKG", "LEAD", "MV", "UV", "REF")]
     return "".join(rest) or (words[0] if words else "")
+
+
+def _likeliest(leads: Sequence[str]) -> int:
+    """Which lead to take where none is asked for, by its place: see Recording.lead."""
+    plain = [_plain(lead) for lead in leads]
+    ordered = [plain.index(wanted) for wanted in _LEAD_ORDER if wanted in plain]
+    ordered += [i for i, lead in enumerate(leads) if re.search("ECG|EKG", lead.upper())]
+    return (ordered or [0])[0]
 
 
 def read(
@@ -411,24 +422,22 @@ def _read_edf(path: Path, rate: float | None, scale: float | None, lead: str | N
 
 def _edf_rate(signals: Sequence, lead: str | None) -> float:
     """Sampling rate of the lead asked for, else of the signals that look most like ECG: others may have another."""
-    if lead is not None:
-        wanted = [s for s in signals if _plain(s.label) == _plain(lead)]
-    else:
-        wanted = [s for name in _LEAD_ORDER for s in signals if _plain(s.label) == name]
-        wanted += [s for s in signals if re.search("ECG|EKG", s.label.upper())]
-    return (wanted or signals)[0].sampling_frequency
+    labels = [signal.label for signal in signals]
+    same = [i for i, label in enumerate(labels) if lead is not None and _plain(label) == _plain(lead)]
+    return signals[same[0] if same else _likeliest(labels)].sampling_frequency
 
 
 def _read_csv(path: Path, rate: float | None, scale: float | None) -> Recording:
     if rate is None:
         raise DataError(f"{path}: a CSV file does not tell its sampling rate: give --fs, in Hz")
-    names, units, first, delimiter = _csv_header(path)
+    header = _csv_header(path)
+    names, units = header.names, header.units
     import pandas
 
     try:
         table = pandas.read_csv(
-            path, sep=delimiter, header=None, skiprows=first, na_values=["-", "null", "None"], quotechar="'",
-            encoding="latin-1", skip_blank_lines=True, low_memory=False,
+            path, sep=header.delimiter, decimal=header.decimal, header=None, skiprows=header.lines, quotechar="'",
+            na_values=["-", "null", "None"], encoding="utf-8-sig", encoding_errors="replace", low_memory=False,
         )  # fmt: skip
     except Exception as error:
         raise DataError(f"{path} is not a table of numbers: {_why(error)}") from error
@@ -436,8 +445,8 @@ def _read_csv(path: Path, rate: float | None, scale: float | None) -> Recording:
         raise DataError(f"{path}: the header names {len(names)} columns, the rows have {table.shape[1]}")
     columns, leads = [], []
     for i in range(table.shape[1]):
-        name = names[i] if i < len(names) else f"lead {i + 1}"
-        if i < len(names) and _TIME_COLUMN.search(name):
+        name = (names[i] if i < len(names) else "") or f"lead {i + 1}"
+        if i < len(names) and _TIME_COLUMN.search(names[i]):
             continue
         column = table[i]
         if column.isna().all() and table.shape[1] > 1:
@@ -446,7 +455,8 @@ def _read_csv(path: Path, rate: float | None, scale: float | None) -> Recording:
             text = next(value for value in column if isinstance(value, str) and not _is_number(value))
             raise DataError(f"{path}: column {name!r} must hold numbers, received {text[:40]!r}")
         values = column.to_numpy(np.float64)
-        if i == 0 and table.shape[1] > 1 and _counts_evenly(values):
+        unnamed = i >= len(names) or not names[i]
+        if i == 0 and unnamed and table.shape[1] > 1 and _counts_evenly(values):
             continue
         unit = units[i] if scale is None and i < len(units) else None
         factor = scale if scale is not None else _unit_factor(unit, path, name)
@@ -459,32 +469,44 @@ def _read_csv(path: Path, rate: float | None, scale: float | None) -> Recording:
     return Recording(path.stem, np.stack(columns, axis=1), tuple(leads), rate, path, "CSV", scale is not None)
 
 
-def _csv_header(path: Path) -> tuple[list[str], list[str | None], int, str]:
-    """Names and units of the columns (empty without a header), lines before the numbers, delimiter."""
-    with open(path, encoding="latin-1", newline="") as file:
+class _CsvHeader(NamedTuple):
+    """What comes before the numbers of a CSV file: names and units by column (none without a header), lines, marks."""
+
+    names: list[str]
+    units: list[str | None]
+    lines: int
+    delimiter: str
+    decimal: str
+
+
+def _csv_header(path: Path) -> _CsvHeader:
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         lines = [line for _, line in zip(range(20), file)]
-    if not any(line.strip() for line in lines):
+    filled = [line for line in lines if line.strip()]
+    if not filled:
         raise DataError(f"{path} is empty")
     if "\0" in "".join(lines):
         raise DataError(f"{path} is not a text file")
-    filled = [line for line in lines if line.strip()]
-    delimiter = max((",", ";", "\t", " "), key=lambda d: (min(line.count(d) for line in filled), d != " "))
-    rows = [[field.strip(" '\"\ufeff\r\n") for field in row] for row in csv.reader(lines, delimiter=delimiter)]
-    first = next((i for i, row in enumerate(rows) if any(map(_is_number, row)) and not _words(row)), None)
-    if first is None or first > 2:
+    delimiter = max((";", "\t", ",", " "), key=lambda d: (min(line.count(d) for line in filled), d != " "))
+    decimal = "," if delimiter in ";\t" and re.search(r"\d,\d", filled[-1]) else "."
+    rows = [[field.strip(" '\"\r\n") for field in row] for row in csv.reader(lines, delimiter=delimiter)]
+    first = next((i for i, row in enumerate(rows) if _is_data(row, decimal)), None)
+    above = [row for row in rows[:first] if any(row)]
+    if first is None or len(above) > 2:
         raise DataError(f"{path} is not a table of numbers: one column per lead, after at most two lines of header")
-    names = rows[0] if first else []
-    units: list[str | None] = list(rows[1]) if first == 2 else []
-    if first == 1:  # "MLII (mV)", "MLII [mV]"
+    names: list[str] = above[0] if above else []
+    units: list[str | None] = list(above[1]) if len(above) == 2 else []
+    if len(above) == 1:  # "MLII (mV)", "MLII [mV]"
         parts = [re.fullmatch(r"(.*?)\s*[(\[]([^)\]]*)[)\]]", name) for name in names]
         units = [part[2] if part else None for part in parts]
         names = [part[1] if part else name for part, name in zip(parts, names)]
-    return [name or f"lead {i + 1}" for i, name in enumerate(names)], units, first, delimiter
+    return _CsvHeader(names, units, first, delimiter, decimal)
 
 
-def _words(row: Sequence[str]) -> bool:
-    """Whether a row has words in it: a header. Times of day and gaps are none."""
-    return any(re.search(r"[A-Za-z]", field) and not _is_number(field) for field in row)
+def _is_data(row: Sequence[str], decimal: str) -> bool:
+    """Whether a row has numbers and no words; times of day and gaps are neither."""
+    numbers = [_is_number(field.replace(decimal, ".")) for field in row]
+    return any(numbers) and not any(re.search("[A-Za-z]", f) and not number for f, number in zip(row, numbers))
 
 
 def _is_number(text: str) -> bool:
