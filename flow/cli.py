@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ EXTRAS = {
     "dask": "evaluate",
     "distributed": "evaluate",
     "hls4ml": "hls",
+    "aiohttp": "monitor",
     "matplotlib": "report",
     "scipy": "data",
     "pandas": "data",
@@ -151,6 +153,22 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
         default=FORMATS[:4],
         help=f"of files (default: {' '.join(FORMATS[:4])})",
     )
+
+
+def _monitor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=1.0, metavar="SECONDS", help="from decision to decision (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -359,6 +377,45 @@ def _classify(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _monitor(arguments: argparse.Namespace) -> int:
+    if (arguments.path is None) != arguments.synthetic:
+        raise InputError("give either the PATH of a recording or --synthetic")
+    import asyncio
+    import webbrowser
+
+    from flow import classify
+    from flow.monitor import server
+    from flow.monitor.stream import Play, demonstration
+    from qmodel import models
+    from qmodel.data import recording
+    from qmodel.frozen import FrozenNetwork
+
+    source = (
+        demonstration()
+        if arguments.synthetic
+        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
+    )
+    samples = source.samples(arguments.lead)
+    network = FrozenNetwork.load(arguments.frozen) if arguments.frozen else models.load()
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    with classify.Classifier(network, arguments.engine, threshold) as classifier:
+
+        def new_play() -> Play:
+            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+
+        new_play()  # refuses bad settings before anything is served
+        with suppress(KeyboardInterrupt):
+            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
+    return 0
+
+
 def _readme(arguments: argparse.Namespace) -> int:
     from flow import readme
 
@@ -474,6 +531,14 @@ COMMANDS = (
         "ecg-alq classify my_ecg.csv --fs 250",
         _classify_options,
         _classify,
+    ),
+    Command(
+        "monitor",
+        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
+        "network hears it as a stream. Served to this machine alone.",
+        "ecg-alq monitor my_record --lead II",
+        _monitor_options,
+        _monitor,
     ),
     Command(
         "readme",

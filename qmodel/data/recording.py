@@ -95,7 +95,7 @@ class Recording:
         """One lead at 360 Hz, ready to be cut.
 
         Args: lead: as in `lead`.
-        Raises: DataError: no such lead, shorter than a window, amplitudes of another unit than mV.
+        Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV.
         """
         one = self.lead(lead)
         signal = one.signals[:, 0]
