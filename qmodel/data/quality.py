@@ -85,9 +85,11 @@ def _noise(windows: np.ndarray) -> np.ndarray:
     for start in range(0, len(windows), BATCH):
         x = windows[start : start + BATCH].astype(np.float64)
         power = np.abs(np.fft.rfft((x - x.mean(1, keepdims=True)) * taper, axis=1)) ** 2
+        # Slices, not masks: they leave each window's powers in a row, so that the order in which they are added, and
+        # with it the last bit, does not depend on how many windows are assessed at once.
         low, ecg, high = (
-            power[:, (frequency >= lower) & (frequency < upper)].sum(1)
-            for lower, upper in ((0.05, LOW_HZ), (ECG_HZ, HIGH_HZ), (HIGH_HZ, np.inf))
+            power[:, slice(*np.searchsorted(frequency, band))].sum(1)
+            for band in ((0.05, LOW_HZ), (ECG_HZ, HIGH_HZ), (HIGH_HZ, np.inf))
         )
         whole = power.sum(1)
         with np.errstate(divide="ignore", invalid="ignore"):
