@@ -5,7 +5,8 @@ const MM_PER_SECOND = 25, GAINS_MM_PER_MV = [10, 5, 2.5, 1.25];
 const PIXELS_PER_MM = 96 / 25.4; // CSS pixels: the nominal size of a millimetre
 const SPEEDS = [1, 2, 5, 10, 30, 60];
 const AHEAD_SECONDS = 0.4; // of clock time that is asked for before it is shown
-const RIBBON = 20; // pixels below the trace
+const RIBBON = 20, TIMES = 16; // pixels below and above the trace
+const WANDER_UV = 300, GLIDE_SECONDS = 0.8; // of the base line
 const SILENCE_MS = 3000; // between two spoken announcements
 const MISSING = -32768; // a sample that the record does not have
 const KEEP_POSITION_KEYS = new Set(["INPUT", "SELECT"]);
@@ -92,11 +93,16 @@ class Palette {
     this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.read();
   }
+  /** Whether the page has gone from light to dark or back since the colours were read. */
+  get stale() {
+    return this.dark.matches !== this.readAs;
+  }
   read() {
+    this.readAs = this.dark.matches;
     const style = getComputedStyle(document.documentElement);
     const of = (name) => style.getPropertyValue(`--${name}`).trim();
     this.page = Object.fromEntries(
-      ["paper", "millimetre", "five", "trace", "muted", "ink", "line", "surface", "unknown", "accent"].map((n) => [n, of(n)]));
+      ["paper", "millimetre", "five", "trace", "muted", "line", "accent"].map((n) => [n, of(n)]));
     this.sayings = Object.fromEntries(this.record.sayings.map((saying) => [saying.name, saying]));
     this.font = getComputedStyle(document.body).fontFamily;
   }
@@ -125,7 +131,7 @@ class Strip {
     this.perSample = (PIXELS_PER_MM * MM_PER_SECOND) / record.rate_hz;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.gain = GAINS_MM_PER_MV[0];
-    this.base = null; // microvolts drawn at the middle
+    this.base = null; // microvolts drawn at the middle, which moves to `aim`
   }
 
   draw(position, seconds) {
@@ -137,7 +143,7 @@ class Strip {
     const x = (sample) => (sample - first) * this.perSample;
     const paper = height - RIBBON;
     const middle = Math.round(paper / 2 / (5 * PIXELS_PER_MM)) * 5 * PIXELS_PER_MM;
-    this.centre(Math.max(0, Math.floor(first)), Math.floor(position), middle, paper, seconds);
+    this.centre(Math.max(0, Math.floor(position - span)), Math.floor(position), middle, paper, seconds);
 
     context.fillStyle = colours.paper;
     context.fillRect(0, 0, width, height);
@@ -147,29 +153,35 @@ class Strip {
     this.trace(context, x, Math.max(0, Math.floor(first)), Math.floor(position), middle);
   }
 
-  /** Moves the base line to the median of what is seen, and takes the largest gain at which it fits. */
+  /**
+   * Keeps the base line at the middle: it follows the median of what is seen when that has wandered far, for paper
+   * that shifts all the time is hard to read. Takes the largest gain at which everything fits.
+   */
   centre(from, to, middle, paper, seconds) {
+    const { signal } = this.history;
     const seen = [];
     const step = Math.max(1, Math.floor((to - from) / 500));
-    for (let i = from; i < to; i += step) if (this.history.signal[i] !== MISSING) seen.push(this.history.signal[i]);
+    for (let i = from; i < to; i += step) if (signal[i] !== MISSING) seen.push(signal[i]);
     if (!seen.length) return;
     seen.sort((a, b) => a - b);
     const median = seen[seen.length >> 1];
-    const jump = this.base === null || seconds === 0;
-    this.base = jump ? median : this.base + (median - this.base) * (1 - Math.exp(-seconds / 0.8));
+    const beginning = to - from < 2 * this.record.rate_hz; // too little to tell
+    if (this.base === null || beginning || Math.abs(median - this.aim) > WANDER_UV) this.aim = median;
+    const jump = this.base === null || seconds === 0 || this.still.matches;
+    this.base = jump ? this.aim : this.base + (this.aim - this.base) * (1 - Math.exp(-seconds / GLIDE_SECONDS));
+
     let up = 0, down = 0;
     for (let i = from; i < to; i++) {
-      const value = this.history.signal[i];
-      if (value === MISSING) continue;
-      up = Math.max(up, value - this.base);
-      down = Math.max(down, this.base - value);
+      if (signal[i] === MISSING) continue;
+      up = Math.max(up, signal[i] - this.base);
+      down = Math.max(down, this.base - signal[i]);
     }
-    const fits = (gain, share) => {
-      const pixels = (share * PIXELS_PER_MM * gain) / 1000;
-      return up * pixels < middle - 16 && down * pixels < paper - middle;
+    const fits = (gain, room) => {
+      const pixels = (room * PIXELS_PER_MM * gain) / 1000;
+      return up * pixels < middle - TIMES && down * pixels < paper - middle;
     };
     const i = GAINS_MM_PER_MV.indexOf(this.gain);
-    if (!fits(this.gain, 1) || i < 0) this.gain = GAINS_MM_PER_MV.find((gain) => fits(gain, 1)) ?? GAINS_MM_PER_MV.at(-1);
+    if (!fits(this.gain, 1)) this.gain = GAINS_MM_PER_MV.find((gain) => fits(gain, 1)) ?? GAINS_MM_PER_MV.at(-1);
     else if (i > 0 && fits(GAINS_MM_PER_MV[i - 1], jump ? 1 : 1.15)) this.gain = GAINS_MM_PER_MV[i - 1];
   }
 
@@ -282,6 +294,8 @@ class Monitor {
     this.search = null; // a jump that waits for the source
     this.rows = []; // of the events that the page has reached, oldest first
     this.spokenAt = -Infinity;
+    this.drawn = null; // what the picture shows; null: draw anew
+    this.told = null; // the decision that is shown; undefined where there is none yet
   }
 
   async start() {
@@ -327,11 +341,6 @@ class Monitor {
     byId("position").oninput = (event) => this.jump(Number(event.target.value));
     byId("position").onkeydown = (event) => this.step(event);
     document.onkeydown = (event) => this.key(event);
-    const redraw = () => {
-      this.palette.read();
-      this.recolour();
-    };
-    this.palette.dark.onchange = redraw;
     addEventListener("resize", () => (this.drawn = null));
   }
 
@@ -444,9 +453,13 @@ class Monitor {
       }
     }
     this.request();
-    const drawn = `${this.position} ${this.history.received} ${this.palette.dark.matches}`;
+    if (this.palette.stale) {
+      this.palette.read();
+      this.drawn = null;
+    }
+    const drawn = `${this.position} ${this.history.received}`;
     if (drawn !== this.drawn) {
-      const jumped = this.drawn === null || this.drawn === undefined;
+      const jumped = this.drawn === null;
       this.drawn = drawn;
       this.head = Math.max(this.head, this.position);
       this.strip.draw(this.position, jumped ? 0 : seconds);
@@ -468,8 +481,7 @@ class Monitor {
     byId("scale").textContent = `${MM_PER_SECOND} mm/s, ${this.strip.gain} mm/mV, lead ${record.lead}`;
     if (decision === this.told) return;
     this.told = decision;
-    const colour = decision ? this.palette.colour(decision.said) : this.palette.page.line;
-    document.documentElement.style.setProperty("--rhythm", colour);
+    document.documentElement.style.setProperty("--rhythm", decision ? this.palette.colour(decision.said) : "var(--line)");
     const window = record.window_samples / record.rate_hz;
     byId("rhythm").textContent = decision?.said ?? "listening";
     byId("rhythm-title").textContent = decision ? this.palette.title(decision.said) : `to the first ${window} seconds`;
@@ -512,8 +524,7 @@ class Monitor {
       const long = element("span", this.palette.title(event.said));
       long.className = "long";
       const sureness = event.confidence === null ? "–" : percent(event.confidence);
-      row.append(cell(jump), cell(dot, element("span", event.said), long), cell(), cell(sureness));
-      row.dataset.said = event.said;
+      row.append(cell(jump), cell(dot, element("span", event.said), " ", long), cell(), cell(sureness));
       dot.style.setProperty("--colour", this.palette.colour(event.said));
       byId("events").prepend(row);
       this.rows.push(row);
@@ -532,21 +543,15 @@ class Monitor {
     byId("events-number").textContent = this.rows.length || "";
   }
 
-  recolour() {
-    this.told = undefined;
-    this.drawn = null;
-    for (const row of this.rows)
-      row.querySelector(".dot").style.setProperty("--colour", this.palette.colour(row.dataset.said));
-  }
-
-  /** For screen readers: the newest message, not more often than one can listen; urgent ones at once. */
+  /** For screen readers: what the user asked about at once, else the newest, not more often than one can listen. */
   say(text, urgent = false) {
-    clearTimeout(this.speaking);
-    const wait = urgent ? 0 : Math.max(0, this.spokenAt + SILENCE_MS - performance.now());
-    this.speaking = setTimeout(() => {
+    const speak = () => {
       this.spokenAt = performance.now();
       byId("announcement").textContent = text;
-    }, wait);
+    };
+    if (urgent) return speak();
+    clearTimeout(this.speaking);
+    this.speaking = setTimeout(speak, Math.max(0, this.spokenAt + SILENCE_MS - performance.now()));
   }
 
   lost(reason) {
