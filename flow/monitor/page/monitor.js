@@ -533,9 +533,11 @@ class Monitor {
     }
     const current = events.findLastIndex((event) => event.at <= this.position);
     this.rows.forEach((row, i) => {
-      const until = Math.min(events[i + 1]?.at ?? Infinity, this.head);
-      const lasts = row.children[2];
-      if (i >= this.rows.length - 2 || !lasts.textContent) lasts.textContent = `${Math.round((until - events[i].at) / rate)} s`;
+      if (!row.over) {
+        const end = Math.min(events[i + 1]?.at ?? Infinity, this.head);
+        row.children[2].textContent = `${Math.round((end - events[i].at) / rate)} s`;
+        row.over = end < this.head;
+      }
       if ((i === current) !== row.hasAttribute("aria-current")) row.toggleAttribute("aria-current", i === current);
     });
     byId("events-table").hidden = !this.rows.length;
