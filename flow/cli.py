@@ -154,6 +154,9 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
         default=FORMATS[:4],
         help=f"of files (default: {' '.join(FORMATS[:4])})",
     )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -348,10 +351,15 @@ def _classify(arguments: argparse.Namespace) -> int:
         from qmodel import models
 
         network = models.load()
-    from flow import classify, outputs
-    from flow.tables import classification
+    from flow import classify
 
     threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network, threshold)
+    from flow import outputs
+    from flow.tables import classification
+
     with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
         result = classify.classify(
             arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
@@ -359,6 +367,26 @@ def _classify(arguments: argparse.Namespace) -> int:
     files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
     content = outputs.summary(result) | {"files": files}
     print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+    from flow.archive import Settings, classify_archive
+    from flow.tables import archive
+
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
     return 0
 
 
@@ -474,7 +502,7 @@ COMMANDS = (
         "classify",
         "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
         "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
-        "ecg-alq classify my_ecg.csv --fs 250",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
         _classify_options,
         _classify,
     ),
@@ -516,7 +544,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
     except Exception as error:
         message = _input_message(error)

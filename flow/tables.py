@@ -114,15 +114,28 @@ def evaluation(rows: list[dict]) -> list[str]:
 
 def classification(content: dict) -> list[str]:
     """What was found in a recording (flow.outputs.summary, with its files): how long each thing is said."""
+    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
+    head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
+    return [head, *_said(content["seconds_said"]), *content["files"]]
+
+
+def archive(summary: dict) -> list[str]:
+    """What was found in a folder of recordings (flow.archive): how long each thing is said, what was refused."""
+    classified = summary["recordings"] - len(summary["refused"])
+    return [
+        f"{classified} of {summary['recordings']} recordings, {summary['windows']:,} windows "
+        f"({summary['classified_now']} recordings now, the others before)",
+        *_said(summary["seconds_said"]),
+        *(f"refused: {name}: {why}" for name, why in summary["refused"].items()),
+        summary["table"],
+    ]
+
+
+def _said(seconds_said: dict[str, float]) -> list[str]:
     from flow.strips import full_name
 
-    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
-    told = sum(content["seconds_said"].values())
+    whole = sum(seconds_said.values())
     return [
-        f"{head}, {clock(content['duration_s'])}, {content['windows']} windows",
-        *(
-            f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / told):>8}  {full_name(said)}"
-            for said, seconds in sorted(content["seconds_said"].items(), key=lambda item: -item[1])
-        ),
-        *content["files"],
+        f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / whole):>8}  {full_name(said)}"
+        for said, seconds in sorted(seconds_said.items(), key=lambda item: -item[1])
     ]

@@ -244,7 +244,16 @@ def find(folder: str | os.PathLike, sampling_rate_hz: float | None = None) -> li
             f"{folder} holds no recording: looked for WFDB headers (.hea), .edf and .bdf files, and with --fs for .csv "
             "files, there and in the folders below"
         )
-    return found
+    segments = {p.with_name(f"{name}.hea") for p in found if p.suffix.lower() == ".hea" for name in _segments(p)}
+    return [p for p in found if p not in segments]
+
+
+def _segments(header: Path) -> list[str]:
+    """Names of the segments of a WFDB record that is made of such; they are no recordings of their own."""
+    lines = [line.split() for line in header.read_text("latin-1").splitlines() if line.strip() and line[0] != "#"]
+    if not lines or "/" not in lines[0][0]:
+        return []
+    return [words[0] for words in lines[1:] if words[0] != "~"]
 
 
 def mv_per(units: str) -> float:
