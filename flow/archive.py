@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -86,17 +88,20 @@ def _table(name: str, result: Classification | None, error: str | None):
     return pyarrow.Table.from_pylist(found, schema().with_metadata({"error": error or ""}))
 
 
-def run_task(task: Task) -> tuple[str, str, bool]:
-    """Classify one recording, or find that it was classified before.
-
-    Returns: its part of the table, why it was refused ("" if it was not), and whether the part was there before.
-    """
+def known(task: Task) -> tuple[str, str] | None:
+    """What `run_task` returned of the same recording before, if it did."""
     from pyarrow import parquet
 
-    part = task.part
-    if part.is_file():
-        return str(part), (parquet.read_schema(part).metadata or {}).get(b"error", b"").decode(), True
-    asked, result, error = task.settings, None, None
+    if not task.part.is_file():
+        return None
+    return str(task.part), (parquet.read_schema(task.part).metadata or {}).get(b"error", b"").decode()
+
+
+def run_task(task: Task) -> tuple[str, str]:
+    """Classify one recording. Returns: its part of the table, and why it was refused ("" if it was not)."""
+    from pyarrow import parquet
+
+    asked, part, result, error = task.settings, task.part, None, None
     try:
         classifier = _classifier(task.network, asked.engine, asked.threshold, asked.deploy)
         result = classify(
@@ -107,7 +112,31 @@ def run_task(task: Task) -> tuple[str, str, bool]:
     part.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(part) as beside:
         parquet.write_table(_table(str(Path(task.name).with_suffix("")), result, error), beside)
-    return str(part), error or "", False
+    return str(part), error or ""
+
+
+def _run(tasks: list[Task], scheduler: str | None, workers: int, before: int) -> dict[str, tuple[str, str]]:
+    """Outcomes of `run_task` on Dask workers, by the recordings' names."""
+    from dask.distributed import Client, LocalCluster, as_completed
+    from tqdm import tqdm
+
+    outcomes = {}
+    with ExitStack() as held:
+        address: object = scheduler
+        if scheduler is None:
+            # Workers that are slow to end log it; what fails in a task comes back with its result.
+            address = held.enter_context(
+                LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                )
+            )
+        client = held.enter_context(Client(address))
+        under_way = {client.submit(run_task, task, pure=False): task.name for task in tasks}
+        with tqdm(total=before + len(tasks), initial=before, desc="Recordings", unit="recording") as bar:
+            for done in as_completed(under_way):
+                outcomes[under_way[done]] = done.result()
+                bar.update()
+    return outcomes
 
 
 def classify_archive(
@@ -125,9 +154,7 @@ def classify_archive(
     Returns: the summary: how many recordings and windows, seconds of each thing said, which were refused and why.
     Raises: DataError: no recording there; InputError: not one of them could be classified.
     """
-    from dask.distributed import Client, LocalCluster, as_completed
     from pyarrow import parquet  # before the work: a missing package is found at once
-    from tqdm import tqdm
 
     settings = settings or Settings()
     if workers < 1:
@@ -137,21 +164,11 @@ def classify_archive(
     names = [str(path.relative_to(root)) for path in recording.find(root, settings.sampling_rate_hz)]
     output = Path(output).resolve()
     tasks = [Task(str(root), name, network.file_bytes, settings, str(output)) for name in names]
-    outcomes: dict[str, tuple[str, str, bool]] = {}
-    cluster = None
-    if scheduler is None:
-        local = min(workers, len(tasks))
-        cluster = LocalCluster(n_workers=local, threads_per_worker=1, dashboard_address=None)
-    try:
-        with Client(cluster or scheduler) as client:
-            under_way = {client.submit(run_task, task, pure=False): task.name for task in tasks}
-            with tqdm(total=len(tasks), desc="Recordings", unit="recording") as bar:
-                for done in as_completed(under_way):
-                    outcomes[under_way[done]] = done.result()
-                    bar.update()
-    finally:
-        if cluster is not None:
-            cluster.close()
+    outcomes = {task.name: outcome for task in tasks if (outcome := known(task)) is not None}
+    left = [task for task in tasks if task.name not in outcomes]
+    before = len(outcomes)
+    if left:
+        outcomes |= _run(left, scheduler, min(workers, len(left)), before)
     refused = {name: outcomes[name][1] for name in names if outcomes[name][1]}
     if len(refused) == len(names):
         raise InputError(
@@ -174,7 +191,7 @@ def classify_archive(
         "folder": str(root),
         "table": str(output / TABLE),
         "recordings": len(names),
-        "classified_now": sum(not known for _, _, known in outcomes.values()),
+        "classified_before": before,
         "refused": refused,
         "windows": windows,
         "seconds_said": dict(sorted(seconds.items(), key=lambda item: -item[1])),

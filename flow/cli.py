@@ -174,6 +174,20 @@ def _final_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
 
 
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
+    )
+
+
 def _core_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
@@ -406,6 +420,33 @@ def _classify_archive(arguments: argparse.Namespace, network, threshold: float) 
     return 0
 
 
+def _abstain(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.abstain import measure
+    from flow.tables import abstention
+    from qmodel.recipe import RECIPES
+
+    row = measure(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        validate=arguments.validate,
+    )
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
+    return 0
+
+
 def _final(arguments: argparse.Namespace) -> int:
     from qmodel.data import mitdb
 
@@ -548,6 +589,14 @@ COMMANDS = (
         "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
         _classify_options,
         _classify,
+    ),
+    Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
     ),
     Command(
         "final",

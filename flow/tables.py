@@ -124,10 +124,30 @@ def archive(summary: dict) -> list[str]:
     classified = summary["recordings"] - len(summary["refused"])
     return [
         f"{classified} of {summary['recordings']} recordings, {summary['windows']:,} windows "
-        f"({summary['classified_now']} recordings now, the others before)",
+        f"({summary['classified_before']} recordings were classified before)",
         *_said(summary["seconds_said"]),
         *(f"refused: {name}: {why}" for name, why in summary["refused"].items()),
         summary["table"],
+    ]
+
+
+def abstention(row: dict) -> list[str]:
+    """Accuracy against the share of windows answered (flow.abstain)."""
+
+    def line(entry: dict) -> str:
+        right = "none answered" if entry["accuracy"] is None else f"{percent(entry['accuracy'])} of those right"
+        return f"{percent(entry['answered']):>8} answered, {right}"
+
+    return [
+        f"{row['network']}, {row['protocol']}, {row['part']} parts of {row['folds']} folds, {row['windows']:,} windows",
+        f"threshold {row['threshold']:g}: {line(row['at_threshold']).strip()}",
+        *(f"  {entry['threshold']:4.2f}  {line(entry)}" for entry in row["curve"]),
+        f"expected calibration error {percent(row['calibration']['expected_error'])}",
+        *(
+            f"  {entry['noise']:<8} noise, {entry['signal_to_noise_db']:>3} dB: {percent(entry['not_usable'])} "
+            f"not usable, {line(entry).strip()}"
+            for entry in row["noise"]
+        ),
     ]
 
 
