@@ -162,14 +162,14 @@ def calibration(truth: np.ndarray, label: np.ndarray, confidence: np.ndarray) ->
 def add_noise(windows: np.ndarray, kind: str, decibels: float, seed: int) -> np.ndarray:
     """Windows int16 (window, sample) with noise of a power relative to each window's own.
 
-    Args: kind: white, or baseline (wander of 0.05 to 0.5 Hz); decibels: of the ECG over the noise.
+    Args: kind: white, or baseline (wander up to 0.3 Hz, as of breathing); decibels: of the ECG over the noise.
     """
     random = np.random.default_rng(seed)
     noise = random.standard_normal(windows.shape)
     if kind == "baseline":
         spectrum = np.fft.rfft(noise, axis=1)
         frequency = np.fft.rfftfreq(windows.shape[1], 1 / mitdb.SAMPLING_RATE_HZ)
-        spectrum[:, (frequency < 0.05) | (frequency > 0.5)] = 0
+        spectrum[:, (frequency == 0) | (frequency > 0.3)] = 0
         noise = np.fft.irfft(spectrum, windows.shape[1], axis=1)
     noise /= noise.std(1, keepdims=True)
     noisy = windows + windows.std(1, keepdims=True) * 10 ** (-decibels / 20) * noise

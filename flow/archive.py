@@ -15,7 +15,7 @@ from flow.outputs import COLUMNS, rows
 from flow.provenance import fingerprint, provenance
 from flow.settings import InputError
 from qmodel.data import recording
-from qmodel.data.mitdb import DataError
+from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
 from qmodel.data.recording import WINDOW_S
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
@@ -152,14 +152,21 @@ def classify_archive(
     Args: scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine;
         workers: processes of the local cluster.
     Returns: the summary: how many recordings and windows, seconds of each thing said, which were refused and why.
-    Raises: DataError: no recording there; InputError: not one of them could be classified.
+    Raises: DataError: no recording there, a rate, unit or hop out of range; InputError: not one of them could be
+        classified.
     """
     from pyarrow import parquet  # before the work: a missing package is found at once
 
     settings = settings or Settings()
     if workers < 1:
         raise InputError(f"--workers must be at least 1, received {workers}")
-    Classifier(network, threshold=settings.threshold)  # refuses a wrong network or threshold before any work
+    # What is wrong for every recording is refused before any work.
+    Classifier(network, threshold=settings.threshold)
+    recording.hop_samples(settings.hop_s)
+    if settings.units is not None:
+        recording.mv_per(settings.units)
+    if settings.sampling_rate_hz is not None:
+        recording.check_rate(settings.sampling_rate_hz, "--fs")
     root = Path(folder).expanduser().resolve()
     names = [str(path.relative_to(root)) for path in recording.find(root, settings.sampling_rate_hz)]
     output = Path(output).resolve()
@@ -186,7 +193,7 @@ def classify_archive(
             writer.write_table(part.cast(schema()).replace_schema_metadata(described.metadata))
             windows += part.num_rows
             for said in part["said"].to_pylist():
-                seconds[said] = seconds.get(said, 0.0) + settings.hop_s
+                seconds[said] = seconds.get(said, 0.0) + recording.hop_samples(settings.hop_s) / SAMPLING_RATE_HZ
     summary = {
         "folder": str(root),
         "table": str(output / TABLE),

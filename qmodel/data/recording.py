@@ -92,7 +92,7 @@ class Recording:
         one = self.lead(lead)
         signal = one.signals[:, 0]
         rate = self.sampling_rate_hz
-        _check_rate(rate, self.name)
+        check_rate(rate, self.name)
         if np.isnan(signal).all():
             raise DataError(f"{self.name}, lead {one.leads[0]}: none of its {len(signal)} samples has a value")
         if self.duration_s < WINDOW_S:
@@ -106,8 +106,9 @@ class Recording:
         samples = resample(signal, rate)
         at = np.minimum((np.arange(len(samples)) * (rate / SAMPLING_RATE_HZ)).astype(np.int64), len(signal) - 1)
         integers, starts = cut(samples, hop_s)
+        hop = hop_samples(hop_s) / SAMPLING_RATE_HZ
         missing, clipped = (_views(mark[at], starts).mean(1) for mark in marks)
-        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, one.leads[0], hop_s, samples)
+        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, one.leads[0], hop, samples)
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,7 @@ def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.nda
         Of a MIT-BIH record at 360 Hz these are its own ADC samples up to that number.
     Raises: DataError: hop out of range, or a signal shorter than a window.
     """
-    hop = round(hop_s * SAMPLING_RATE_HZ) if math.isfinite(hop_s) else 0
-    if not 1 <= hop <= WINDOW_SAMPLES:
-        raise DataError(f"the hop must be more than 0 and at most {WINDOW_S:g} s, received {hop_s:g}")
+    hop = hop_samples(hop_s)
     if len(signal) < WINDOW_SAMPLES:
         raise DataError(f"a window needs {WINDOW_SAMPLES} samples at {SAMPLING_RATE_HZ} Hz, received {len(signal)}")
     starts = np.arange(0, len(signal) - WINDOW_SAMPLES + 1, hop, dtype=np.int64)
@@ -173,6 +172,14 @@ def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.nda
     # A direct-coupled recorder's electrode offset alone may exceed 16 bits.
     centred = views - np.rint(np.median(views, axis=1, keepdims=True))
     return np.clip(centred, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1).astype(np.int16), starts
+
+
+def hop_samples(hop_s: float) -> int:
+    """Samples from window to window at 360 Hz. Raises: DataError: less than one, or more than a window."""
+    hop = round(hop_s * SAMPLING_RATE_HZ) if math.isfinite(hop_s) else 0
+    if not 1 <= hop <= WINDOW_SAMPLES:
+        raise DataError(f"the hop must be more than 0 and at most {WINDOW_S:g} s, received {hop_s:g}")
+    return hop
 
 
 def _views(signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -210,7 +217,7 @@ def read(
     path = Path(path).expanduser()
     scale = None if units is None else mv_per(units)
     if sampling_rate_hz is not None:
-        _check_rate(sampling_rate_hz, "--fs")
+        check_rate(sampling_rate_hz, "--fs")
     suffix = path.suffix.lower()
     if path.is_dir():
         raise DataError(f"{path} is a folder, a recording is a file")
@@ -223,7 +230,7 @@ def read(
         if not header.is_file():
             raise DataError(_not_found(path, header))
         recording = _read_wfdb(header, sampling_rate_hz, scale)
-    _check_rate(recording.sampling_rate_hz, recording.name)
+    check_rate(recording.sampling_rate_hz, recording.name)
     if not len(recording.signals):
         raise DataError(f"{path} holds no samples")
     return recording
@@ -281,7 +288,8 @@ def _not_found(path: Path, header: Path) -> str:
     return f"no such recording: {path}"
 
 
-def _check_rate(rate: float, what: str) -> None:
+def check_rate(rate: float, what: str) -> None:
+    """Raise DataError for a sampling rate that no ECG has; what: whose it is."""
     if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
         raise DataError(
             f"{what}: the sampling rate must be {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} Hz, received {rate:g} Hz: "
