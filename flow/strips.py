@@ -26,7 +26,7 @@ STRIPS = 8  # at most; one of each thing said first
 DPI = 144
 # Millimetres on paper.
 STRIP_MM = MM_PER_SECOND * WINDOW_S
-LEFT_MM, RIGHT_MM, HEAD_MM, FOOT_MM, ROW_MM, GAP_MM = 44.0, 24.0, 17.0, 12.0, 5.0, 4.0
+LEFT_MM, RIGHT_MM, HEAD_MM, FOOT_MM, ROW_MM, BAND_MM, GAP_MM = 44.0, 30.0, 17.0, 12.0, 5.0, 2.0, 4.0
 CAPTION_MM, CAPTION_LETTERS = 5.0, 150
 HIGHEST_STRIP_MM = 60  # what lies beyond is cut off, as on paper
 INK, FAINT, GRID_1_MM, GRID_5_MM = "#202020", "#666666", "#f6dede", "#e8b4b4"
@@ -73,7 +73,7 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
     kinds = [said for said in SAID if said in set(result.findings.said.tolist())]
     windows = chosen(result)
     signals = [_strip(result, window) for window in windows]
-    heights = [bottom + top for _, bottom, top in signals]
+    heights = [bottom + top + BAND_MM for _, bottom, top in signals]
     width = LEFT_MM + STRIP_MM + RIGHT_MM
     captions = textwrap.wrap("; ".join(f"{said}: {full_name(said)}" for said in kinds), CAPTION_LETTERS)
     captions.append(f"{MM_PER_SECOND} mm/s, {MM_PER_MV} mm/mV. For research and teaching: not a medical device.")
@@ -90,7 +90,7 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
         y = HEAD_MM + _timeline(axes, result, kinds, windows) + FOOT_MM
         for window, (signal, bottom, top) in zip(windows, signals, strict=True):
             _draw_strip(axes, result, window, signal, y, top, bottom)
-            y += top + bottom + GAP_MM
+            y += top + bottom + BAND_MM + GAP_MM
         for line in captions:
             axes.text(LEFT_MM, y, line, color=FAINT, va="top")
             y += CAPTION_MM
@@ -162,7 +162,7 @@ def _draw_strip(
         if first < last:
             x, width = LEFT_MM + MM_PER_SECOND * (first - start), MM_PER_SECOND * (last - first)
             axes.add_patch(Rectangle((x, y), width, up + down, color=colour(said), alpha=0.18, linewidth=0))
-            axes.add_patch(Rectangle((x, bottom - 2), width, 2, color=colour(said), linewidth=0, zorder=1.5))
+            axes.add_patch(Rectangle((x, bottom), width, BAND_MM, color=colour(said), linewidth=0))
     for spacing, shade, line_width in ((1, GRID_1_MM, 0.25), (5, GRID_5_MM, 0.5)):
         verticals = [[(x, y), (x, bottom)] for x in np.arange(LEFT_MM, right + 0.5, spacing)]
         levels = [[(LEFT_MM, level), (right, level)] for level in np.arange(y, bottom + 0.5, spacing)]

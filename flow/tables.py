@@ -114,15 +114,48 @@ def evaluation(rows: list[dict]) -> list[str]:
 
 def classification(content: dict) -> list[str]:
     """What was found in a recording (flow.outputs.summary, with its files): how long each thing is said."""
+    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
+    head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
+    return [head, *_said(content["seconds_said"]), *content["files"]]
+
+
+def archive(summary: dict) -> list[str]:
+    """What was found in a folder of recordings (flow.archive): how long each thing is said, what was refused."""
+    classified = summary["recordings"] - len(summary["refused"])
+    return [
+        f"{classified} of {summary['recordings']} recordings, {summary['windows']:,} windows "
+        f"({summary['classified_before']} recordings were classified before)",
+        *_said(summary["seconds_said"]),
+        *(f"refused: {name}: {why}" for name, why in summary["refused"].items()),
+        summary["table"],
+    ]
+
+
+def abstention(row: dict) -> list[str]:
+    """Accuracy against the share of windows answered (flow.abstain)."""
+
+    def line(entry: dict) -> str:
+        right = "none answered" if entry["accuracy"] is None else f"{percent(entry['accuracy'])} of those right"
+        return f"{percent(entry['answered']):>8} answered, {right}"
+
+    return [
+        f"{row['network']}, {row['protocol']}, {row['part']} parts of {row['folds']} folds, {row['windows']:,} windows",
+        f"threshold {row['threshold']:g}: {line(row['at_threshold']).strip()}",
+        *(f"  {entry['threshold']:4.2f}  {line(entry)}" for entry in row["curve"]),
+        f"expected calibration error {percent(row['calibration']['expected_error'])}",
+        *(
+            f"  {entry['noise']:<8} noise, {entry['signal_to_noise_db']:>3} dB: {percent(entry['not_usable'])} "
+            f"not usable, {line(entry).strip()}"
+            for entry in row["noise"]
+        ),
+    ]
+
+
+def _said(seconds_said: dict[str, float]) -> list[str]:
     from flow.strips import full_name
 
-    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
-    told = sum(content["seconds_said"].values())
+    whole = sum(seconds_said.values())
     return [
-        f"{head}, {clock(content['duration_s'])}, {content['windows']} windows",
-        *(
-            f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / told):>8}  {full_name(said)}"
-            for said, seconds in sorted(content["seconds_said"].items(), key=lambda item: -item[1])
-        ),
-        *content["files"],
+        f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / whole):>8}  {full_name(said)}"
+        for said, seconds in sorted(seconds_said.items(), key=lambda item: -item[1])
     ]

@@ -18,6 +18,8 @@ from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
 from qmodel.fixed_point import INPUT_FORMAT, standardise
 
+MAX_SHIFT = 200  # samples, 0.56 s: more than a time step of any layer, so that beats come at every place of it
+
 
 def to_input(signals: np.ndarray) -> np.ndarray:
     """Network input of integer windows (window, sample): float32, shape (window, sample, 1), on the input grid."""
@@ -93,18 +95,24 @@ class PlainSet:
 
 
 def augment(signals: np.ndarray, targets: np.ndarray, beats: np.ndarray | None, random: np.random.Generator) -> Batch:
-    """Circular shift (of the beats too), amplitude, offset and noise, then rounding to the input grid."""
+    """Shift (of the beats too), amplitude, offset and noise, then rounding to the input grid.
+
+    What a shift uncovers repeats the sample at that end. A circular shift would join end and beginning in the middle of
+    the window, where the joint looks like a premature beat: the very thing that many classes differ by.
+    """
     batch, samples = signals.shape
-    shift = random.integers(0, samples, (batch, 1))
-    x = np.take_along_axis(signals, (np.arange(samples) + shift) % samples, axis=1)
+    shift = random.integers(-MAX_SHIFT, MAX_SHIFT + 1, (batch, 1))
+    x = np.take_along_axis(signals, np.clip(np.arange(samples) + shift, 0, samples - 1), axis=1)
     x = x * np.exp(random.normal(0, 0.15, (batch, 1))).astype(np.float32)
     x += random.normal(0, 0.05, (batch, 1)).astype(np.float32)
     x += random.standard_normal(x.shape, np.float32) * np.abs(random.normal(0, 0.05, (batch, 1))).astype(np.float32)
     grid = np.clip(np.rint(x / INPUT_FORMAT.step), INPUT_FORMAT.low, INPUT_FORMAT.high) * INPUT_FORMAT.step
     if beats is not None:
         bins = beats.shape[1]
-        order = (np.arange(bins) + shift * bins // samples) % bins
-        beats = np.take_along_axis(beats, order[:, :, None], axis=1)
+        width = samples // bins
+        source = (np.arange(bins) * width + width // 2 + shift) // width
+        inside = (source >= 0) & (source < bins)
+        beats = np.take_along_axis(beats, np.clip(source, 0, bins - 1)[:, :, None], axis=1) & inside[:, :, None]
     return Batch(grid.astype(np.float32)[..., None], targets, beats)
 
 

@@ -13,7 +13,7 @@ from flow.pictures import CLASS_COLOURS, UNSURE_COLOUR, UNUSABLE_COLOUR
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.quality import REASONS
-from qmodel.data.recording import Recording, Samples, read
+from qmodel.data.recording import Recording, Samples, hop_samples, read
 from qmodel.data.synthetic import write_record
 from qmodel.fixed_point import WINDOW_SAMPLES
 
@@ -49,11 +49,11 @@ class Stream:
 
     The decisions are those of the classifier over the whole record's windows, one for one and bit for bit.
 
-    Args: hop_s: seconds from window to window.
+    Args: hop_s: seconds from window to window.  Raises: DataError: a hop out of range.
     """
 
     def __init__(self, classifier: Classifier, hop_s: float = HOP_S) -> None:
-        self._classifier, self._hop_s = classifier, hop_s
+        self._classifier, self._hop_s, self._hop = classifier, hop_s, hop_samples(hop_s)
         self._growing: Samples | None = None
         self._start = 0  # of the window that is growing
 
@@ -65,9 +65,8 @@ class Stream:
             return []
         windows = growing.windows(self._hop_s)
         findings = self._classifier.recording(windows)
-        hop = round(self._hop_s * SAMPLING_RATE_HZ)
-        starts = range(self._start, self._start + hop * len(windows), hop)
-        self._start, self._growing = starts.stop, growing[hop * len(windows) :]
+        starts = range(self._start, self._start + self._hop * len(windows), self._hop)
+        self._start, self._growing = starts.stop, growing[self._hop * len(windows) :]
         return [Decision(start, start + WINDOW_SAMPLES, findings[i]) for i, start in enumerate(starts)]
 
 
@@ -94,7 +93,7 @@ class Play:
     playing: bool = True
 
     def __post_init__(self):
-        self.samples[:WINDOW_SAMPLES].windows(self.hop_s)  # refuses now what could not be classified later
+        self.samples[:WINDOW_SAMPLES].windows(self.hop_s)  # refuses now what could never be classified
         self._stream = Stream(self.classifier, self.hop_s)
         self._at = 0
         self._said: str | None = None
@@ -120,7 +119,7 @@ class Play:
             "samples": len(self.samples),
             "rate_hz": SAMPLING_RATE_HZ,
             "window_samples": WINDOW_SAMPLES,
-            "hop_samples": round(self.hop_s * SAMPLING_RATE_HZ),
+            "hop_samples": hop_samples(self.hop_s),
             "threshold": self.classifier.threshold,
             "classes": len(CLASSES),
             "sayings": [{"name": name, "title": TITLES[name], "colour": colour} for name, colour in colours.items()],

@@ -30,8 +30,15 @@ MISSING_LIMIT = 0.2
 FLAT_SPAN_UNITS, FLAT_LIMIT = 4, 0.5  # 200 ADC units per mV
 CLIPPED_RUN_S, CLIPPED_LIMIT = 0.014, 0.05
 HIGH_HZ, LOW_HZ, ECG_HZ = 40.0, 0.5, 1.0
-HIGH_LIMIT, LOW_LIMIT = 0.5, 0.97
-BATCH = 256  # windows per Fourier transform
+HIGH_LIMIT, LOW_LIMIT = 0.5, 0.95
+
+_TAPER = np.hanning(WINDOW_SAMPLES)
+_FREQUENCY = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLING_RATE_HZ)
+_BANDS = tuple(
+    slice(*np.searchsorted(_FREQUENCY, edges))
+    for edges in ((0, LOW_HZ), (ECG_HZ, HIGH_HZ), (HIGH_HZ, SAMPLING_RATE_HZ))
+)
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,14 @@ def assess(windows: np.ndarray, missing: np.ndarray | None = None, clipped: np.n
         raise ValueError(f"windows must have the shape (window, {WINDOW_SAMPLES}), received {windows.shape}")
     if clipped is None:
         clipped = np.array([clipped_samples(window, SAMPLING_RATE_HZ).mean() for window in windows])
-    seconds = windows.reshape(len(windows), -1, SAMPLING_RATE_HZ).astype(np.int32)
+    seconds = windows.reshape(len(windows), WINDOW_SAMPLES // SAMPLING_RATE_HZ, SAMPLING_RATE_HZ).astype(np.int32)
     flat = (np.ptp(seconds, axis=2) < FLAT_SPAN_UNITS).mean(1)
     measures = np.stack(
         [
             np.zeros(len(windows)) if missing is None else np.asarray(missing) / MISSING_LIMIT,
             flat / FLAT_LIMIT,
             np.asarray(clipped) / CLIPPED_LIMIT,
-            _noise(windows),
+            np.array([_noise(window) for window in windows]),
         ],
         axis=1,
     ).reshape(len(windows), len(REASONS))
@@ -77,25 +84,18 @@ def assess(windows: np.ndarray, missing: np.ndarray | None = None, clipped: np.n
     return Quality(np.clip(1 - measures.max(1, initial=0), 0, 1), reason)
 
 
-def _noise(windows: np.ndarray) -> np.ndarray:
-    """Larger of the two noise measures, each divided by its limit; 0 for a window without any power."""
-    frequency = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLING_RATE_HZ)
-    taper = np.hanning(WINDOW_SAMPLES)
-    noise = np.zeros(len(windows))
-    for start in range(0, len(windows), BATCH):
-        x = windows[start : start + BATCH].astype(np.float64)
-        power = np.abs(np.fft.rfft((x - x.mean(1, keepdims=True)) * taper, axis=1)) ** 2
-        # Slices, not masks: they leave each window's powers in a row, so that the order in which they are added, and
-        # with it the last bit, does not depend on how many windows are assessed at once.
-        low, ecg, high = (
-            power[:, slice(*np.searchsorted(frequency, band))].sum(1)
-            for band in ((0.05, LOW_HZ), (ECG_HZ, HIGH_HZ), (HIGH_HZ, np.inf))
-        )
-        whole = power.sum(1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            both = np.fmax(high / ecg / HIGH_LIMIT, low / whole / LOW_LIMIT)
-        noise[start : start + len(x)] = np.where(whole > 0, both, 0)
-    return noise
+def _noise(window: np.ndarray) -> float:
+    """Larger of the two noise measures of int16 (sample,), each divided by its limit; 0 where there is no power.
+
+    One window at a time and free of its offset: sums of floats must not depend on what else is in a batch.
+    """
+    x = window.astype(np.int64) - int(window[0])
+    power = np.abs(np.fft.rfft((x - x.mean()) * _TAPER)) ** 2
+    whole = power.sum()
+    if whole == 0:
+        return 0.0
+    low, ecg, high = (power[band].sum() for band in _BANDS)
+    return float(max(high / max(ecg, _TINY) / HIGH_LIMIT, low / whole / LOW_LIMIT))
 
 
 def clipped_samples(signal: np.ndarray, sampling_rate_hz: float) -> np.ndarray:

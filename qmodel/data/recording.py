@@ -100,7 +100,7 @@ class Recording:
         one = self.lead(lead)
         signal = one.signals[:, 0]
         rate = self.sampling_rate_hz
-        _check_rate(rate, self.name)
+        check_rate(rate, self.name)
         if np.isnan(signal).all():
             raise DataError(f"{self.name}, lead {one.leads[0]}: none of its {len(signal)} samples has a value")
         if self.duration_s < WINDOW_S:
@@ -138,7 +138,8 @@ class Samples:
         """Windows of ten seconds. Args: hop_s: from window to window. Raises: DataError: as `cut`."""
         integers, starts = cut(self.signal_mv, hop_s)
         missing, clipped = (_views(mark, starts).mean(1) for mark in (self.missing, self.clipped))
-        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop_s, self.signal_mv)
+        hop = hop_samples(hop_s) / SAMPLING_RATE_HZ
+        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop, self.signal_mv)
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,7 @@ def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.nda
         Of a MIT-BIH record at 360 Hz these are its own ADC samples up to that number.
     Raises: DataError: hop out of range, or a signal shorter than a window.
     """
-    hop = round(hop_s * SAMPLING_RATE_HZ) if math.isfinite(hop_s) else 0
-    if not 1 <= hop <= WINDOW_SAMPLES:
-        raise DataError(f"the hop must be more than 0 and at most {WINDOW_S:g} s, received {hop_s:g}")
+    hop = hop_samples(hop_s)
     if len(signal) < WINDOW_SAMPLES:
         raise DataError(f"a window needs {WINDOW_SAMPLES} samples at {SAMPLING_RATE_HZ} Hz, received {len(signal)}")
     starts = np.arange(0, len(signal) - WINDOW_SAMPLES + 1, hop, dtype=np.int64)
@@ -204,6 +203,14 @@ def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.nda
     # A direct-coupled recorder's electrode offset alone may exceed 16 bits.
     centred = views - np.rint(np.median(views, axis=1, keepdims=True))
     return np.clip(centred, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1).astype(np.int16), starts
+
+
+def hop_samples(hop_s: float) -> int:
+    """Samples from window to window at 360 Hz. Raises: DataError: less than one, or more than a window."""
+    hop = round(hop_s * SAMPLING_RATE_HZ) if math.isfinite(hop_s) else 0
+    if not 1 <= hop <= WINDOW_SAMPLES:
+        raise DataError(f"the hop must be more than 0 and at most {WINDOW_S:g} s, received {hop_s:g}")
+    return hop
 
 
 def _views(signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -241,7 +248,7 @@ def read(
     path = Path(path).expanduser()
     scale = None if units is None else mv_per(units)
     if sampling_rate_hz is not None:
-        _check_rate(sampling_rate_hz, "--fs")
+        check_rate(sampling_rate_hz, "--fs")
     suffix = path.suffix.lower()
     if path.is_dir():
         raise DataError(f"{path} is a folder, a recording is a file")
@@ -254,7 +261,7 @@ def read(
         if not header.is_file():
             raise DataError(_not_found(path, header))
         recording = _read_wfdb(header, sampling_rate_hz, scale)
-    _check_rate(recording.sampling_rate_hz, recording.name)
+    check_rate(recording.sampling_rate_hz, recording.name)
     if not len(recording.signals):
         raise DataError(f"{path} holds no samples")
     return recording
@@ -275,7 +282,16 @@ def find(folder: str | os.PathLike, sampling_rate_hz: float | None = None) -> li
             f"{folder} holds no recording: looked for WFDB headers (.hea), .edf and .bdf files, and with --fs for .csv "
             "files, there and in the folders below"
         )
-    return found
+    segments = {p.with_name(f"{name}.hea") for p in found if p.suffix.lower() == ".hea" for name in _segments(p)}
+    return [p for p in found if p not in segments]
+
+
+def _segments(header: Path) -> list[str]:
+    """Names of the segments of a WFDB record that is made of such; they are no recordings of their own."""
+    lines = [line.split() for line in header.read_text("latin-1").splitlines() if line.strip() and line[0] != "#"]
+    if not lines or "/" not in lines[0][0]:
+        return []
+    return [words[0] for words in lines[1:] if words[0] != "~"]
 
 
 def mv_per(units: str) -> float:
@@ -297,13 +313,14 @@ def mv_per(units: str) -> float:
 
 def _not_found(path: Path, header: Path) -> str:
     if path.is_file() and path.suffix.lower() != ".dat":
-        return f"{path} is of no kind this program reads: WFDB (.hea), .edf, .bdf, .csv, .tsv or .txt"
+        return f"{path} is of no kind that can be read: WFDB (.hea), .edf, .bdf, .csv, .tsv or .txt"
     if path.is_file() or path.with_name(f"{path.name}.dat").is_file():
         return f"the header of a WFDB record is missing: {header}"
     return f"no such recording: {path}"
 
 
-def _check_rate(rate: float, what: str) -> None:
+def check_rate(rate: float, what: str) -> None:
+    """Raise DataError for a sampling rate that no ECG has; what: whose it is."""
     if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
         raise DataError(
             f"{what}: the sampling rate must be {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} Hz, received {rate:g} Hz: "
@@ -347,6 +364,8 @@ def _read_wfdb(header: Path, rate: float | None, scale: float | None) -> Recordi
         raise DataError(f"{header} is not a WFDB header: {_why(error)}") from error
     if not described.n_sig or not described.fs:
         raise DataError(f"{header} describes no signal")
+    if isinstance(described, wfdb.Record) and (lines := len(described.file_name or ())) != described.n_sig:
+        raise DataError(f"{header} is truncated: it announces {described.n_sig} signals and describes {lines}")
     if described.sig_len is not None and described.sig_len < 1:
         raise DataError(f"{header} describes {described.sig_len} samples")
     try:
@@ -395,6 +414,10 @@ def _read_edf(path: Path, rate: float | None, scale: float | None, lead: str | N
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about fields that deviate from the standard
             content = (edfio.read_bdf if path.suffix.lower() == ".bdf" else edfio.read_edf)(path)
+            with open(path, "rb") as file:
+                described = int(file.read(244)[236:])  # -1 where the recorder never closed the file
+            if described > content.num_data_records:
+                raise ValueError(f"{content.num_data_records} of {described} data records are there")
             for signal in content.signals:
                 try:
                     found.append((signal, mv_per(signal.physical_dimension) if scale is None else scale))

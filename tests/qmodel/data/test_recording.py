@@ -280,6 +280,15 @@ class TestEdf:
         with pytest.raises(DataError, match="no signal in volts, its units are mmHg"):
             read(tmp_path / "r.edf")
 
+    def test_truncated(self, ecg, tmp_path):
+        edfio = pytest.importorskip("edfio")
+        edfio.Edf([edfio.EdfSignal(ecg, 360, label="ECG", physical_dimension="mV")]).write(tmp_path / "r.edf")
+        whole = (tmp_path / "r.edf").read_bytes()
+        for size in (len(whole) - 1, len(whole) // 2, 600, 300):
+            (tmp_path / "r.edf").write_bytes(whole[:size])
+            with pytest.raises(DataError, match="is not an EDF file, or truncated"):
+                read(tmp_path / "r.edf")
+
     @pytest.mark.parametrize("content", [b"", b"hello", b"0" * 256, b"\0" * 5000])
     def test_other_files(self, tmp_path, content):
         pytest.importorskip("edfio")
