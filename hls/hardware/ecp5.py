@@ -49,8 +49,11 @@ def clock_settings(clock_mhz: float) -> tuple[int, int]:
 def synthesise_board(core: Core, folder: Path, clock_mhz: float) -> Counts:
     """Map the core behind the ULX3S board's serial line to ECP5; writes `ecp5.json`."""
     multiply, divide = clock_settings(clock_mhz)
-    if core.input_bits != 8:
-        raise ToolError(f"the board sends samples of 8 bits; this core's input stream has {core.input_bits}")
+    if (core.input_bits, core.output_bits) != (8, 32):
+        raise ToolError(
+            "the serial line takes samples of 8 bits and gives logits of 32; this core's streams have "
+            f"{core.input_bits} and {core.output_bits}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name in BOARD_FILES:
