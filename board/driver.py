@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from board.codec import Codec, check_window
-from board.manifest import MAGIC, REGISTERS_VERSION, Manifest
+from board.manifest import MAGIC, REGISTERS_BYTES, REGISTERS_VERSION, Manifest
 from qmodel.frozen import FrozenNetwork
 
 # AXI DMA, direct register mode. Source: AMD PG021, "Register Address Map".
@@ -103,7 +103,7 @@ class ArrhythmiaOverlay:
             raise OverlayError(
                 f"the overlay has no block {self.manifest.dma}: {self.manifest.hwh} belongs to another design"
             ) from None
-        self._mmio = self._pynq.MMIO(self.manifest.address, self.manifest.span)
+        self._mmio = self._pynq.MMIO(self.manifest.address, REGISTERS_BYTES)
         try:
             self._check_core()
         except OverlayError:

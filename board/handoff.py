@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from board.manifest import Manifest
+from board.manifest import REGISTERS_BYTES, Manifest
 
 
 class HandoffError(ValueError):
@@ -56,10 +56,10 @@ class Handoff:
         address = self.addresses.get(manifest.core)
         if address is None:
             found.append(f"no block {manifest.core} with registers")
-        elif address != (manifest.address, manifest.address + manifest.span - 1):
-            expected = f"0x{manifest.address:08x} with {manifest.span} bytes"
+        elif address[0] != manifest.address or address[1] - address[0] + 1 < REGISTERS_BYTES:
             found.append(
-                f"{manifest.core} answers at 0x{address[0]:08x} to 0x{address[1]:08x}, the manifest says {expected}"
+                f"{manifest.core} answers at 0x{address[0]:08x} to 0x{address[1]:08x}, "
+                f"the manifest says 0x{manifest.address:08x}, {REGISTERS_BYTES} bytes at least"
             )
         if ":axi_dma:" not in self.kinds.get(manifest.dma, ""):
             return [*found, f"no AXI DMA named {manifest.dma}"]

@@ -23,6 +23,7 @@ REGISTERS = {  # byte offsets of the core's AXI4-Lite map (hls/rtl/verilog/alq_r
 }
 MAGIC = int.from_bytes(b"ALQF", "big")
 REGISTERS_VERSION = 1
+REGISTERS_BYTES = 0x40
 
 
 class ManifestError(ValueError):
@@ -41,7 +42,7 @@ class Manifest:
     Args:
         identity: SHA-256 of the frozen file, which the core tells as well; network, bit, hwh, window: names of files.
         engine: "rtl" or "hls"; part: device; clock_mhz: of the core.
-        core, dma: names of the blocks in the design; address, span: of the core's registers, in bytes.
+        core, dma: names of the blocks in the design; address: of the core's registers.
         input_bits, output_bits: width of a transfer on either stream.
         classes: names of the logits; registers: byte offsets by name.
         pynq: oldest release of PYNQ that runs it; versions: of the tools and packages that made it.
@@ -59,7 +60,6 @@ class Manifest:
     core: str
     dma: str
     address: int
-    span: int
     input_bits: int
     output_bits: int
     classes: tuple[str, ...]

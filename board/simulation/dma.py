@@ -19,9 +19,9 @@ HALTED, IDLE, INTERNAL_ERROR, COMPLETE = 1 << 0, 1 << 1, 1 << 4, 1 << 12
 
 
 class Channel:
-    """One direction. Args: begin: called when a transfer starts."""
+    """One direction. Args: begin: called with the channel when a transfer starts."""
 
-    def __init__(self, begin: Callable[[], None]):
+    def __init__(self, begin: Callable[[Channel], None]):
         self._begin = begin
         self.buffer: Buffer | None = None
         self.control = self.status = self.length = 0
@@ -55,7 +55,7 @@ class Channel:
             raise NotImplementedError("the stand-in transfers whole buffers")
         self.buffer, self.length = array, array.nbytes
         self.status &= ~IDLE
-        self._begin()
+        self._begin(self)
 
     @property
     def stored(self) -> np.ndarray:
@@ -80,9 +80,9 @@ class Send(Channel):
 
 
 class Dma:
-    """Both channels behind one register map. Args: begin: called when a transfer starts on either channel."""
+    """Both channels behind one register map. Args: begin: called with the channel when a transfer starts."""
 
-    def __init__(self, begin: Callable[[], None]):
+    def __init__(self, begin: Callable[[Channel], None]):
         self.sendchannel, self.recvchannel = Send(begin), Channel(begin)
 
     def read(self, offset: int) -> int:

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 from board.manifest import Manifest
 
 AXIS, AXI = "xilinx.com:interface:axis:1.0", "xilinx.com:interface:aximm:1.0"
+SPAN = 0x10000  # of registers, Vivado's usual choice
 STREAM = ("tdata", "tvalid", "tready", "tlast")
 LITE = tuple(
     "awaddr awvalid awready wdata wstrb wvalid wready bvalid bready bresp "
@@ -63,11 +64,11 @@ def write(path: Path, manifest: Manifest, module: str, dma_address: int = 0x4040
     _bus(buses, "S_AXIS_S2MM", "dma_receive", "TARGET", AXIS)
     processor = block("processing_system7_0", "xilinx.com:ip:processing_system7:5.5", {})
     memory = SubElement(processor, "MEMORYMAP")
-    for name, first, span, bus in (
-        (manifest.core, manifest.address, manifest.span, "s_axi"),
-        (manifest.dma, dma_address, 0x10000, "S_AXI_LITE"),
+    for name, first, bus in (
+        (manifest.core, manifest.address, "s_axi"),
+        (manifest.dma, dma_address, "S_AXI_LITE"),
     ):
-        ends = {"BASEVALUE": f"0x{first:08X}", "HIGHVALUE": f"0x{first + span - 1:08X}"}
+        ends = {"BASEVALUE": f"0x{first:08X}", "HIGHVALUE": f"0x{first + SPAN - 1:08X}"}
         SubElement(memory, "MEMRANGE", INSTANCE=name, MEMTYPE="REGISTER", SLAVEBUSINTERFACE=bus, **ends)
     ElementTree.ElementTree(root).write(path)
     return path

@@ -52,7 +52,7 @@ class Board:
 
     def __post_init__(self) -> None:
         self.memory = Memory()
-        self.dma = Dma(lambda: None)
+        self.dma = Dma(lambda channel: None)
         self.frames, self._reads = 0, 0
         self._answers: deque[np.ndarray] = deque()
 

