@@ -1,12 +1,13 @@
 """The driver, unchanged, against the Verilog core in simulation; with `--board FOLDER` against a real board."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from board.simulation.checks import CHECKS
-from tests.board.folders import windows
+from tests.board.folders import ecg_network, windows
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def test_a_check_of_the_device(name, board_folder, request):
 def test_a_stalled_core_raises_within_its_timeout_with_the_status(simulated):
     message = str(simulated["stall_message"])
     assert "no answer within 1 s" in message
-    assert "send status 0x00001002 (idle), receive status 0x00000000 (running); core: 0 frames done" in message
+    # how far the sending got within the second depends on how fast this machine simulates
+    assert re.search(r"send status 0x\w{8} \((idle|running)\), receive status 0x00000000 \(running\); core: 0", message)
     assert 1.0 <= simulated["stall_seconds"] < 10
 
 
@@ -42,5 +44,11 @@ def test_the_simulated_driver_freed_every_buffer(simulated):
     assert simulated["allocated"] > 10
 
 
-def test_the_core_counts_its_cycles(simulated):
-    assert 3600 <= simulated["cycles"] < 20_000
+def test_the_registers_for_the_hls_core_tell_what_the_cores_own_do(simulated):
+    core, watching = simulated["core"].tolist(), simulated["watching"].tolist()
+    assert watching == core
+    assert core[0] == int.from_bytes(b"ALQF", "big")
+    assert 3600 <= core[2] < 20_000  # cycles
+    assert core[3] == 1  # frames
+    assert "".join(f"{word:08x}" for word in core[8:]) == ecg_network().identity
+    assert np.array_equal(simulated["logits_watched"], simulated["golden"][1])
