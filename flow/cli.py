@@ -22,6 +22,7 @@ INPUT_ERRORS = {
     "qmodel.frozen": "FrozenFileError",
     "hls.convert": "ConversionError",
     "hls.folding": "FoldingError",
+    "hls.estimate": "BudgetError",
     "hls.csim": "CompileError",
     "hls.rtl.generate": "RtlError",
     "hls.rtl.tools": "ToolError",
@@ -206,16 +207,31 @@ def _core_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
-    parser.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET or BUILD/hardware-TARGET)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
+    size.add_argument("--luts", type=int, help="the fastest core within so many LUTs (estimated)")
+    size.add_argument("--smallest", action="store_true", help="one lane per layer, still far faster than the heart")
+
+
+def _estimate_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the pipeline (.png, .svg, .pdf)")
+
+
+def _rtl_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET)")
 
 
 def _hardware_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/hardware-TARGET)")
     parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
     parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
     parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
-    parser.add_argument("--results", type=Path, help="folder whose hardware.json receives the rows")
+    parser.add_argument(
+        "--results", type=Path, help="folder whose hardware.json receives the rows, and hardware_sweep.* a sweep"
+    )
 
 
 def _synth_options(parser: argparse.ArgumentParser) -> None:
@@ -301,12 +317,29 @@ def _data(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
+    """The frozen network's file, and which folding of it is wanted (`flow.hardware.folded`)."""
+    from flow.hardware import frozen_file
+
+    wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
+    return frozen_file(arguments.build, arguments.frozen), wish
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from flow import hardware
+
+    file, wish = _core(arguments)
+    result = hardware.estimated(file, arguments.target, arguments.picture, **wish)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(hardware.layer_table(result)))
+    return 0
+
+
 def _rtl(arguments: argparse.Namespace) -> int:
     from flow import hardware
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
+    file, wish = _core(arguments)
     folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
-    result = hardware.write_core(file, folder, arguments.target, arguments.cycles)
+    result = hardware.write_core(file, folder, arguments.target, **wish)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -317,24 +350,21 @@ def _rtl(arguments: argparse.Namespace) -> int:
 def _hardware(arguments: argparse.Namespace) -> int:
     if arguments.windows < 2:
         raise InputError(f"--windows must be at least 2, received {arguments.windows}")
+    file, wish = _core(arguments)
+    if arguments.sweep and any(wish.values()):
+        raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
     from flow import hardware
+    from hls.hardware import sweep_foldings
+    from qmodel.frozen import FrozenNetwork
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
-    folder = arguments.output or Path(arguments.build) / f"hardware-{arguments.target}"
-    if arguments.sweep:
-        rows = hardware.sweep(file, folder, arguments.target, arguments.build)
-    else:
-        rows = hardware.measure(
-            file,
-            folder,
-            arguments.target,
-            arguments.cycles,
-            arguments.clock_mhz,
-            arguments.windows,
-            arguments.build,
-        )
+    network, target = FrozenNetwork.load(file), arguments.target
+    folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
+    foldings = sweep_foldings(network, target) if arguments.sweep else [hardware.folded(network, target, **wish)]
+    rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
     if arguments.results:
-        hardware.add_rows(arguments.results, rows)
+        hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)
+        if arguments.sweep:
+            hardware.add_sweep(arguments.results, rows)
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
     return 0
 
@@ -347,11 +377,10 @@ def _synth(arguments: argparse.Namespace) -> int:
         result = hardware.bambu(file, Path(arguments.build) / "bambu", arguments.clock_mhz)
         print(json.dumps(result, indent=2) if arguments.json else "\n".join(result["output"]))
         return 0
-    figures = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        print("\n".join(f"{entry['tool']}: {entry['area']}, {entry['clock_mhz']} MHz" for entry in figures))
+    rows = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    from hls.synthesis import table
+
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
     return 0
 
 
@@ -605,10 +634,18 @@ COMMANDS = (
         _step("flow", fresh=True),
     ),
     Command(
+        "estimate",
+        "Estimate a frozen network's core before anything is generated: lanes, cycles, LUTs and memory of every layer. "
+        "Fails where the target is too small.",
+        "ecg-alq estimate --luts 5000 --picture pipeline.png",
+        _estimate_options,
+        _estimate,
+    ),
+    Command(
         "rtl",
         "Write the Verilog core of a frozen network, folded for a target.",
         "ecg-alq rtl --target ecp5-85k",
-        _core_options,
+        _rtl_options,
         _rtl,
     ),
     Command(
