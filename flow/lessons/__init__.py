@@ -1,0 +1,1 @@
+"""What the notebooks show: one module per notebook with its steps and pictures, and the walk that they share."""
