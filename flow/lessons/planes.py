@@ -205,6 +205,7 @@ def byte_picture(network: FrozenNetwork) -> Html:
             left += bits / 8
         file.set(xlim=(0, left), yticks=[], title="the frozen file, bytes")
         file.legend(ncols=5, loc="upper left", bbox_to_anchor=(0, -0.35), frameon=False, fontsize=8, columnspacing=1)
+        for axes in (whole, file):
             axes.spines[:].set_visible(False)
     ratio = f"{network.compression_bytes:.1f} times smaller by bytes, {network.compression_bits:.1f} by sign bits alone"
     return Html(card(drawn[0], ratio), 940)

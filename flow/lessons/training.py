@@ -170,8 +170,8 @@ def filter_picture(walk: Walk, predictions: Predictions) -> Html:
         axes[0, 0].set(title=f"a filter: {taps} weights", xticks=[])
         axes[1, 0].set_axis_off()
         axes[1, 0].text(
-            0, 0.95, "slides along the window;\nat every step: weights\ntimes samples, added up,\nnegative sums become 0",
-            va="top", fontsize=8, color=MUTED,
+            0, 0.95, "slides along the window;\nat every step: weights\ntimes samples, added up,\n"
+            "negative sums become 0", va="top", fontsize=8, color=MUTED,
         )  # fmt: skip
         axes[0, 1].plot(time, signal, color=INK, linewidth=0.8)
         axes[0, 1].set(title="a window of the class PVC", xticks=[])
@@ -218,7 +218,8 @@ def mistakes(walk: Walk, predictions: Predictions, number: int = 4) -> Html:
     drawn = []
     for place in wrong[np.argsort(-margin[wrong])][:number]:
         name, said = CLASSES[predictions.labels[place]], CLASSES[predictions.predicted[place]]
-        caption = f'<span><b>{name}</b> {CLASS_NAMES[name]}</span><span class="said">network: <b class="wrong">{said}</b></span>'
+        answer = f'<span class="said">network: <b class="wrong">{said}</b></span>'
+        caption = f"<span><b>{name}</b> {CLASS_NAMES[name]}</span>{answer}"
         samples = walk.windows.signals[predictions.windows[place]].astype(np.int64)
         drawn.append(card(ecg_strip(samples, f"{name}, taken for {said}"), caption))
     return Html(f'<div class="strips">{"".join(drawn) or "no mistakes"}</div>', 1100)

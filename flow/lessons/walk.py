@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ class CheckedTable:
 
     def _repr_html_(self) -> str:
         mark = Html('<b style="color: var(--good)">&#10003;</b>')
-        rows = [(check.figure, _text(check.value), check.must, mark) for check in self.checks]
+        rows = [(check.figure, _short(_text(check.value)), check.must, mark) for check in self.checks]
         return Html(table(("figure", "value", "checked", ""), rows, kind="words"), 900)._repr_html_()
 
 
@@ -122,6 +123,10 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _short(text: str) -> str:
+    return f"{text[:12]}..." if len(text) == 64 else text  # a hash
+
+
 def percent(share: float) -> str:
     """A share as a percentage with one decimal."""
     return f"{100 * share:.1f} %"
@@ -132,8 +137,6 @@ def same_as_report(walk: Walk, figures: dict[str, object]) -> list[Check]:
 
     Args: figures: key in report.json -> value here.
     """
-    import json
-
     path = Path(walk.build) / "report.json"
     return [
         Check(key, value, f"equal in {path.name}", json.loads(path.read_text("utf-8"))[key] == value)
