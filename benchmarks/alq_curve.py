@@ -145,7 +145,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     recipe = replace(steps.RECIPES["paper"], epoch_windows=WINDOWS)
     data = str(mitdb.find(arguments.data))
-    task = FoldTask(recipe, "stratified", 10, arguments.fold, None, data, arguments.build)
+    task = FoldTask(recipe, "stratified", 10, arguments.fold, None, data, arguments.build, validate=True)
     rows = points(Path(arguments.build), task)
     content = {
         "network": "paper", "protocol": "stratified", "fold": arguments.fold, "kind": "measured",

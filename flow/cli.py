@@ -116,6 +116,7 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
 def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, exit with 1 if the README is out of date")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
 
 
@@ -137,8 +138,22 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
     parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="hold the validation parts out and report on them: to choose a recipe"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
+def _final_options(parser: argparse.ArgumentParser) -> None:
+    from qmodel import models
+
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -319,22 +334,50 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         scheduler=arguments.scheduler,
         workers=arguments.workers,
+        validate=arguments.validate,
     )
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(evaluation(rows)))
     return 0
 
 
-def _readme(arguments: argparse.Namespace) -> int:
-    from flow import readme
+def _final(arguments: argparse.Namespace) -> int:
+    from qmodel.data import mitdb
 
-    changed = readme.update(arguments.readme, arguments.results, write=not arguments.check)
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.evaluate import train_final
+    from qmodel.recipe import RECIPES
+
+    figures = train_final(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.data,
+        arguments.build,
+        arguments.results,
+        arguments.models,
+    )
+    file = arguments.models / f"{arguments.network}.alq"
+    print(json.dumps(figures, indent=2) if arguments.json else f"{file}: {figures['bytes']:,} bytes")
+    return 0
+
+
+def _readme(arguments: argparse.Namespace) -> int:
+    from flow import model_card, readme
+
+    changed = {
+        str(page): readme.update(page, make(arguments.results), write=not arguments.check)
+        for page, make in ((arguments.readme, readme.table), (arguments.card, model_card.figures))
+    }
     if arguments.json:
-        print(json.dumps({"readme": str(arguments.readme), "changed": changed}))
-    elif changed and arguments.check:
-        print(f"{arguments.readme} does not agree with {arguments.results}/: run `ecg-alq readme`", file=sys.stderr)
-    else:
-        print(f"{arguments.readme}: {'brought up to date' if changed else 'up to date'}")
-    return 1 if changed and arguments.check else 0
+        print(json.dumps({"changed": [page for page, differs in changed.items() if differs]}))
+        return 1 if arguments.check and any(changed.values()) else 0
+    for page, differs in changed.items():
+        if differs and arguments.check:
+            print(f"{page} does not agree with {arguments.results}/: run `ecg-alq readme`", file=sys.stderr)
+        else:
+            print(f"{page}: {'brought up to date' if differs else 'up to date'}")
+    return 1 if arguments.check and any(changed.values()) else 0
 
 
 def _notebook(arguments: argparse.Namespace) -> int:
@@ -460,8 +503,15 @@ COMMANDS = (
         _notebook,
     ),
     Command(
+        "final",
+        "Train a recipe on every window, nothing held out, and store the network that ships with the package.",
+        "ecg-alq final --network compact",
+        _final_options,
+        _final,
+    ),
+    Command(
         "readme",
-        "Write the results table of the README from results/*.json.",
+        "Write the tables of the README and of the model card from results/*.json.",
         "ecg-alq readme --check",
         _readme_options,
         _readme,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flow.provenance import fingerprint, provenance
+from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.files import written_beside
@@ -19,6 +20,7 @@ from qmodel.metrics import confusion_matrix, summarise
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
 
+MODELS = shipped.FOLDER
 NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, so a fold that tests it never trains it
 
 
@@ -26,58 +28,87 @@ NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, 
 class FoldTask:
     """One fold of one protocol: everything that decides its result.
 
-    Args: recipe: qmodel.recipe.Recipe; fold: of `folds`; split: CSV of protocol `file`; data: folder of the records;
-        build: folder of all folds' products.
+    Args: recipe: qmodel.recipe.Recipe; fold: of `folds`, None: train on every window and test on none; split: CSV of
+        protocol `file`; data: folder of the records; build: folder of all folds' products; validate: hold the
+        validation part out and report on it, as is done to choose a recipe; else it is trained on too, since a
+        finished recipe chooses nothing.
     """
 
     recipe: Recipe
     protocol: str
     folds: int
-    fold: int
+    fold: int | None
     split: str | None
     data: str
     build: str
+    validate: bool = False
 
     def _mark(self, settings: dict) -> str:
         """Hash of settings together with what decides the fold's windows."""
         table = Path(self.split).read_text(encoding="utf-8") if self.split else None
-        windows = (self.protocol, self.folds, self.fold, table, self.recipe.epoch_windows, self.recipe.other_windows)
+        recipe = self.recipe
+        windows = (
+            self.protocol,
+            self.folds,
+            self.fold,
+            table,
+            self.validate,
+            recipe.epoch_windows,
+            recipe.other_windows,
+        )
         return fingerprint({"windows": windows, "sums": mitdb.published_sums()} | settings)[:12]
+
+    @property
+    def _name(self) -> str:
+        return f"{self.protocol}-{self.fold}" if self.fold is not None else "all"
+
+    def split_windows(self, index: fragments.Fragments) -> splits.Fold:
+        """The fold's parts: indices into the fragments."""
+        nothing = np.zeros(0, np.int64)
+        if self.fold is None:
+            return splits.Fold(np.arange(len(index)), nothing, nothing)
+        fold = splits.make(self.protocol, index, self.folds, self.recipe.seed, self.split)[self.fold]
+        if self.validate:
+            return fold
+        return splits.Fold(np.sort(np.concatenate([fold.train, fold.validation])), nothing, fold.test)
 
     @property
     def float_folder(self) -> Path:
         """Where the fold's float network lives: recipes that differ in their quantisation share it."""
         recipe = self.recipe
         mark = self._mark({"network": recipe.network, "float": asdict(recipe.float_training), "seed": recipe.seed})
-        return Path(self.build) / f"{self.protocol}-{self.fold}-{recipe.network}-float-{mark}"
+        return Path(self.build) / f"{self._name}-{recipe.network}-float-{mark}"
 
     @property
     def folder(self) -> Path:
         """Where the fold's frozen network lives."""
         mark = self._mark({"recipe": asdict(self.recipe)})
-        return Path(self.build) / f"{self.protocol}-{self.fold}-{self.recipe.network}-{mark}"
+        return Path(self.build) / f"{self._name}-{self.recipe.network}-{mark}"
 
     def parts(self):
-        """Training set, validation and test (inputs, labels) of the fold; sets TensorFlow to one thread."""
+        """Training set, validation and test (inputs, labels; None: no windows); sets TensorFlow to one thread."""
         import tensorflow as tf
 
-        from qmodel.training_data import to_input, training_set
+        from qmodel.training_data import OTHER_HOP, to_input, training_set
 
         # One thread each: folds run beside each other, and sums are added in the same order on every machine.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         windows = fragments.load_windows(self.data)
-        fold = splits.make(self.protocol, windows.index, self.folds, self.recipe.seed, self.split)[self.fold]
+        fold = self.split_windows(windows.index)
         train = training_set(
             windows,
             fold,
-            annotations.window_targets(self.data) if self.recipe.other_windows else None,
+            annotations.window_targets(self.data, hop=OTHER_HOP) if self.recipe.other_windows else None,
             whole_person=self.protocol == "patient",
             epoch_windows=self.recipe.epoch_windows,
             seed=self.recipe.seed,
         )
-        held_out = [(to_input(windows.signals[part]), windows.labels[part]) for part in (fold.validation, fold.test)]
-        return train, *held_out
+
+        def held_out(part: np.ndarray):
+            return (to_input(windows.signals[part]), windows.labels[part]) if len(part) else None
+
+        return train, held_out(fold.validation), held_out(fold.test)
 
 
 def float_stage(task: FoldTask, train, validation):
@@ -100,10 +131,10 @@ def run_fold(task: FoldTask) -> dict:
     from qmodel import recipe as steps
     from qmodel.training import predict
 
-    recipe, folder = task.recipe, task.folder
+    folder = task.folder
     train, validation, test = task.parts()
     model = float_stage(task, train, validation)
-    folded = steps.quantise(recipe, model, train, validation, folder)
+    folded = steps.quantise(task.recipe, model, train, validation, folder)
     network = steps.freeze_to(folded, folder)
 
     def matrices(x: tuple[np.ndarray, np.ndarray]) -> dict[str, list]:
@@ -113,8 +144,7 @@ def run_fold(task: FoldTask) -> dict:
 
     result = {
         "fold": task.fold,
-        "test": matrices(test),
-        "validation": matrices(validation),
+        **{part: matrices(held_out) for part, held_out in (("validation", validation), ("test", test)) if held_out},
         "bytes": network.size_bytes,
         "compression_bytes": network.compression_bytes,
         "compression_bits": network.compression_bits,
@@ -140,6 +170,7 @@ def evaluate(
     split: str | None = None,
     scheduler: str | None = None,
     workers: int = 2,
+    validate: bool = False,
 ) -> list[dict]:
     """Run the folds of a protocol and write the rows of its two stages into `results/PROTOCOL.json`.
 
@@ -147,7 +178,7 @@ def evaluate(
         recipe: settings of the network; protocol: stratified, blocked, patient or file (with `split`, a CSV).
         only: run these folds alone; no result is written then unless they are all.
         scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine.
-        workers: processes of the local cluster.
+        workers: processes of the local cluster; validate: hold the validation parts out and report on them.
     Returns: the rows `float` and `frozen`.
     """
     from dask.distributed import Client, LocalCluster, as_completed
@@ -166,7 +197,7 @@ def evaluate(
     outcomes = {}
     with Client(cluster or scheduler) as client:
         tasks = [
-            client.submit(run_fold, FoldTask(recipe, protocol, folds, fold, split, folder, build), pure=False)
+            client.submit(run_fold, FoldTask(recipe, protocol, folds, fold, split, folder, build, validate), pure=False)
             for fold in chosen
         ]
         with tqdm(total=len(tasks), desc=f"{recipe.network} {protocol}", unit="fold") as bar:
@@ -183,6 +214,40 @@ def evaluate(
     return rows
 
 
+def train_final(
+    recipe: Recipe,
+    data: str | os.PathLike | None = None,
+    build: str | os.PathLike = "build/evaluate",
+    results: str | os.PathLike = "results",
+    models: str | os.PathLike = MODELS,
+) -> dict:
+    """Train a recipe on every window, nothing held out: the network that ships, `MODELS/NETWORK.alq`.
+
+    Its accuracy is not measured here, by nature; that of the recipe is, by `evaluate`.
+    Returns: its row in `results/models.json`.
+    """
+    from qmodel import recipe as steps
+
+    task = FoldTask(recipe, "stratified", 1, None, None, str(mitdb.find(data)), str(Path(build).resolve()))
+    train, _, _ = task.parts()
+    folded = steps.quantise(recipe, float_stage(task, train, None), train, None, task.folder)
+    network = steps.freeze_to(folded, task.folder)
+    network.save(Path(models) / f"{recipe.network}.alq")
+    figures = {
+        "network": recipe.network,
+        "kind": "measured",
+        "bytes": network.size_bytes,
+        "compression_bytes": network.compression_bytes,
+        "identity": network.identity,
+        "windows": train.fragments,
+        "other_windows": len(train.signals) - train.fragments,
+        "recipe": asdict(recipe),
+        "provenance": provenance(),
+    }
+    _write_rows(Path(results) / "models.json", [figures], ("network",), {"data_source": mitdb.SOURCE})
+    return figures
+
+
 def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict:
     """One row of results: figures over folds, sizes (frozen: of the largest file) and where they come from."""
     matrices = [np.array(outcome["test"][stage]) for outcome in finished]
@@ -197,9 +262,11 @@ def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict
         sizes = {"bytes": 4 * parameters, "compression_bytes": 1.0, "compression_bits": 1.0, "average_bits": 32.0}
     figures = {"network": recipe.network, "stage": stage, "kind": "measured", **sizes, "parameters": parameters}
     figures |= summarise(matrices, CLASSES)
-    figures["validation_accuracy_mean"] = float(
-        np.mean([np.trace(m := np.array(outcome["validation"][stage])) / m.sum() for outcome in finished])
-    )
+    figures["trained_on"] = "train" if "validation" in finished[0] else "train and validation"
+    if "validation" in finished[0]:
+        figures["validation_accuracy_mean"] = float(
+            np.mean([np.trace(m := np.array(outcome["validation"][stage])) / m.sum() for outcome in finished])
+        )
     if protocol == "blocked":
         kept = [i for i, name in enumerate(CLASSES) if name not in NEVER_TRAINED]
         pooled = np.sum(matrices, axis=0)[kept]
@@ -213,13 +280,22 @@ def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict
 
 def write_rows(path: Path, protocol: str, rows: list[dict]) -> None:
     """Put rows into a results file in place of those of the same network and stage."""
+    head = {
+        "protocol": protocol,
+        "data_source": mitdb.SOURCE,
+        "data_sha256": fingerprint(mitdb.published_sums()),
+    }
+    _write_rows(path, rows, ("network", "stage"), head)
+
+
+def _write_rows(path: Path, rows: list[dict], key: tuple[str, ...], head: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    new = {(row["network"], row["stage"]) for row in rows}
-    kept = [row for row in kept if (row["network"], row["stage"]) not in new]
-    content = {
-        "protocol": protocol, "data_source": mitdb.SOURCE, "data_sha256": fingerprint(mitdb.published_sums()),
-        "rows": sorted(kept + rows, key=lambda row: (row["network"], row["stage"])),
-    }  # fmt: skip
+
+    def name(row: dict) -> tuple:
+        return tuple(row[k] for k in key)
+
+    new = {name(row) for row in rows}
+    content = head | {"rows": sorted([row for row in kept if name(row) not in new] + rows, key=name)}
     with written_beside(path) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The results table of the README, written from results/*.json between two markers; never typed."""
+"""Tables of Markdown pages, written from results/*.json between two markers, never typed; the README's table."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ NO_RESULTS = "No results yet: `results/` is empty."
 Row = tuple[str, dict[str, str], str, str]  # what, value by network, kind, what to compare it with
 
 
-def update(readme: Path, results: Path, write: bool) -> bool:
-    """Whether the table in the README differs from the results; brought up to date if `write`.
+def update(page: Path, section: str, write: bool) -> bool:
+    """Whether the section between a page's markers differs from what it should be; brought up to date if `write`.
 
-    Raises: InputError: no README, no markers, or a damaged results file.
+    Raises: InputError: no page or no markers.
     """
-    if not readme.is_file():
-        raise InputError(f"{readme} does not exist: name the README with --readme")
-    text = readme.read_text("utf-8")
+    if not page.is_file():
+        raise InputError(f"{page} does not exist: name the README with --readme, the model card with --card")
+    text = page.read_text("utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InputError(f"{readme} needs the lines {BEGIN!r} and {END!r}, once each, in this order")
+        raise InputError(f"{page} needs the lines {BEGIN!r} and {END!r}, once each, in this order")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    new = f"{before}\n\n{table(results)}\n\n{after}"
+    new = f"{before}\n\n{section}\n\n{after}"
     if new != text and write:
-        with written_beside(readme) as beside:
+        with written_beside(page) as beside:
             beside.write_text(new, "utf-8")
     return new != text
 
 
 def table(results: Path) -> str:
-    """The table in Markdown, of the results files that exist."""
+    """The table in Markdown, of the results files that exist. Raises: InputError: a damaged results file."""
     rows = [*_accuracy(results), *_sizes(results), *_simulation(results), *_hardware(results)]
     if not rows:
         return NO_RESULTS
@@ -49,7 +49,8 @@ def table(results: Path) -> str:
     return "\n".join(lines)
 
 
-def _rows(results: Path, name: str) -> list[dict]:
+def stored_rows(results: Path, name: str) -> list[dict]:
+    """Rows of a results file, none without the file. Raises: InputError: damaged."""
     path = results / name
     if not path.is_file():
         return []
@@ -76,7 +77,7 @@ def _accuracy(results: Path) -> list[Row]:
     found: list[Row] = []
     for protocol in ("stratified", "blocked", "patient"):
         for stage, suffix in (("frozen", ""), ("float", ", before quantisation")):
-            rows = [row for row in _rows(results, f"{protocol}.json") if row["stage"] == stage]
+            rows = [row for row in stored_rows(results, f"{protocol}.json") if row["stage"] == stage]
             if rows:
                 what = f"accuracy, {protocol}{suffix}"
                 found.append((what, _by_network(rows, _percent), "measured", published.get(what, "")))
@@ -84,7 +85,7 @@ def _accuracy(results: Path) -> list[Row]:
 
 
 def _sizes(results: Path) -> list[Row]:
-    rows = [row for row in _rows(results, "stratified.json") if row["stage"] == "frozen"]
+    rows = [row for row in stored_rows(results, "stratified.json") if row["stage"] == "frozen"]
     if not rows:
         return []
     return [
@@ -100,7 +101,7 @@ def _sizes(results: Path) -> list[Row]:
 
 
 def _simulation(results: Path) -> list[Row]:
-    rows = [{"network": "paper"} | row for row in _rows(results, "csim.json")]  # the benchmark's network
+    rows = [{"network": "paper"} | row for row in stored_rows(results, "csim.json")]  # the benchmark's network
     own = [row for row in rows if row["engine"] == OURS]
     if not own:
         return []
@@ -115,7 +116,7 @@ def _simulation(results: Path) -> list[Row]:
 def _hardware(results: Path) -> list[Row]:
     """The fastest core of every network and target."""
     best: dict[tuple[str, str], dict] = {}
-    for row in (row for row in _rows(results, "hardware.json") if row["network"] in NETWORKS):
+    for row in (row for row in stored_rows(results, "hardware.json") if row["network"] in NETWORKS):
         key = (row["target"], row["network"])
         if key not in best or row["cycles_per_frame"] < best[key]["cycles_per_frame"]:
             best[key] = row

@@ -178,11 +178,11 @@ class Flow:
     @cached_property
     def _training_set(self):
         from qmodel.data import annotations
-        from qmodel.training_data import training_set
+        from qmodel.training_data import OTHER_HOP, training_set
 
         other = None
         if self.recipe.other_windows and self.records is not None:
-            other = annotations.window_targets(self.records)
+            other = annotations.window_targets(self.records, hop=OTHER_HOP)
         return training_set(
             self.windows,
             self.fold,

@@ -23,7 +23,7 @@ from qmodel.training_data import TrainingSet
 
 FLOAT_MODEL, ALQ_MODEL, FOLDED_MODEL, FROZEN_FILE = "float.keras", "alq.keras", "folded.keras", "network.alq"
 
-Validation = tuple[np.ndarray, np.ndarray]
+Validation = tuple[np.ndarray, np.ndarray] | None
 OnEpoch = Callable[[int, dict], None]
 
 
@@ -79,7 +79,7 @@ def quick(recipe: Recipe) -> Recipe:
 def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> keras.Model:
     """Train the float stage; saved as `float.keras` in the folder, beside its checkpoint.
 
-    Args: validation: inputs (window, sample, 1) and labels, reported, never trained on.
+    Args: validation: inputs (window, sample, 1) and labels, reported, never trained on; None: nothing is held out.
     """
     folder = Path(folder)
     keras.utils.set_random_seed(recipe.seed)

@@ -116,7 +116,7 @@ def accuracy(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> floa
 def train_float(
     model: keras.Model,
     data: TrainingSet | PlainSet,
-    validation: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray] | None,
     recipe: FloatRecipe,
     folder: str | os.PathLike,
     seed: int = 0,
@@ -124,8 +124,8 @@ def train_float(
 ) -> list[dict[str, float]]:
     """Train a model in place.
 
-    Args: data: training windows; validation: inputs (window, sample, 1) and labels, only reported;
-        folder: where the checkpoint lives. Returns: every epoch's loss and validation accuracy.
+    Args: data: training windows; validation: inputs (window, sample, 1) and labels, only reported, or None;
+        folder: where the checkpoint lives. Returns: every epoch's loss and, if asked for, validation accuracy.
     """
     learner = model
     if isinstance(data, TrainingSet) and data.beats is not None and recipe.beat_loss:
@@ -159,7 +159,8 @@ def train_float(
             if learner is not model:
                 beats = tf.constant(beats_per_step(batch.beats, learner.outputs[1].shape[1]))
             losses.append(step(tf.constant(batch.inputs), targets, beats))
-        return {"loss": float(np.mean(losses)), "validation": accuracy(model, *validation)}
+        watched = {"validation": accuracy(model, *validation)} if validation else {}
+        return {"loss": float(np.mean(losses))} | watched
 
     settings = {"recipe": asdict(recipe), "seed": seed, "weights": learner.count_params()}
     return run_epochs(recipe.epochs, epoch, [*learner.variables, *optimiser.variables], folder, settings, label)

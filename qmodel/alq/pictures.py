@@ -11,7 +11,7 @@ MOVE_COLOURS = {"bases": "#4c78a8", "coordinates": "#72b7b2", "prune": "#e45756"
 
 
 def draw_history(history: list[dict], phases: list[tuple[str, float]] | None = None):
-    """A Matplotlib figure: mean planes per group of every layer, and validation accuracy, epoch by epoch.
+    """A Matplotlib figure, by epoch: mean planes per group of every layer; validation accuracy, or else the loss.
 
     Args: history: as `ALQTrainer.fit` returns it; phases: `Schedule.phases()`, shown as a coloured band.
     """
@@ -25,8 +25,11 @@ def draw_history(history: list[dict], phases: list[tuple[str, float]] | None = N
     planes.set(ylabel="planes per group (mean)", title="bitwidth per layer")
     planes.set_ylim(bottom=0)
     planes.legend(ncols=5, fontsize="small", loc="lower left")
-    score.plot(epochs, [100 * entry["validation"] for entry in history], color="black")
-    score.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    what, factor, label = ("loss", 1, "training loss")
+    if history and "validation" in history[0]:
+        what, factor, label = ("validation", 100, "validation accuracy (%)")
+    score.plot(epochs, [factor * entry[what] for entry in history], color="black")
+    score.set(xlabel="epoch", ylabel=label)
     shown: set[str] = set()
     for number, (move, _) in enumerate((phases or [])[: len(history)], 1):
         label = None if move in shown else move.replace("_", " ")

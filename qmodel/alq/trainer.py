@@ -218,7 +218,7 @@ class ALQTrainer:
     def fit(
         self,
         data: TrainingSet | PlainSet,
-        validation: tuple[np.ndarray, np.ndarray],
+        validation: tuple[np.ndarray, np.ndarray] | None,
         folder: str | os.PathLike,
         seed: int = 0,
         label: str = "alq",
@@ -226,7 +226,7 @@ class ALQTrainer:
     ) -> list[dict]:
         """Run the schedule; resume where a killed run with the same settings stopped.
 
-        Args: validation: inputs and labels, only reported; folder: where the checkpoint lives;
+        Args: validation: inputs and labels, only reported, or None; folder: where the checkpoint lives;
             on_epoch: called with (epoch number, metrics) after each epoch, for live plots.
         Returns: metrics of every epoch: loss, average bits, bytes, validation accuracy, mean planes
             per group of every layer.
@@ -234,7 +234,9 @@ class ALQTrainer:
         plan = self.schedule.phases()
 
         def epoch(number: int) -> dict:
-            metrics = self._epoch(number, plan, data, seed) | {"validation": self._accuracy(validation)}
+            metrics = self._epoch(number, plan, data, seed)
+            if validation:
+                metrics["validation"] = self._accuracy(validation)
             if on_epoch:
                 on_epoch(number, metrics)
             return metrics

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from flow import diagram, readme
+from flow import diagram, model_card, readme
 from flow.cli import main
 from flow.settings import InputError
+from qmodel.data.fragments import CLASSES
+from qmodel.metrics import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,13 +26,11 @@ def page(tmp_path):
 def results(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
-    row = {
-        "accuracy_mean": 0.97,
-        "accuracy_std": 0.0123,
-        "bytes": 4400,
-        "compression_bytes": 20,
-        "compression_bits": 29,
-    }
+    right = np.diag([16] * 17)  # 272 windows
+    wrong = right.copy()
+    wrong[0, :2] = 8, 8  # 264 of 272 right: 97.06 %
+    matrices = [right, wrong]
+    row = summarise(matrices, CLASSES) | {"bytes": 4400, "compression_bytes": 20, "compression_bits": 29}
     rows = [row | {"network": "compact", "stage": "frozen"}, row | {"network": "paper", "stage": "float"}]
     (folder / "stratified.json").write_text(json.dumps({"rows": rows}))
     hardware = {
@@ -53,12 +54,20 @@ def test_every_number_has_a_kind(results):
 
 def test_values_come_from_the_files(results):
     table = readme.table(results)
-    assert "| accuracy, stratified |  | 97.00 ± 1.23 % | measured |" in table
-    assert "| accuracy, stratified, before quantisation | 97.00 ± 1.23 % |  | measured |" in table
+    assert "| accuracy, stratified |  | 98.53 ± 2.08 % | measured |" in table
+    assert "| accuracy, stratified, before quantisation | 98.53 ± 2.08 % |  | measured |" in table
     assert "4,400 bytes" in table
     assert "| LUT, ecp5-85k |  | 9,000 | routed |" in table  # of the fastest core, not of the smallest
     assert "| C simulation of a window | 2.00 ms |  | measured | measured in the same run, other: 100.00 ms |" in table
     assert "published: 105.79 us" in table
+
+
+def test_the_card_tells_accuracy_classes_and_mistakes(results):
+    card = model_card.figures(results)
+    assert "| `compact` | `stratified`: windows apart, persons not | 2 | 98.53 % | 2.08 |" in card
+    # 24 of 32 windows of NSR found, nothing else taken for it; the person counts are the index table's
+    assert "| NSR: normal sinus rhythm | 22 | 32 | 75.00 % | 100.00 % | 85.71 % |" in card
+    assert "- `compact`: NSR taken for APB 8 times." in card
 
 
 def test_no_results(tmp_path):
@@ -66,7 +75,9 @@ def test_no_results(tmp_path):
 
 
 def test_check_sees_a_changed_result(page, results, capsys):
-    arguments = ["readme", "--readme", str(page), "--results", str(results)]
+    card = page.with_name("CARD.md")
+    card.write_text(page.read_text())
+    arguments = ["readme", "--readme", str(page), "--card", str(card), "--results", str(results)]
     assert main([*arguments, "--check"]) == 1
     assert "run `ecg-alq readme`" in capsys.readouterr().err
     assert "old" in page.read_text()
@@ -83,16 +94,17 @@ def test_check_sees_a_changed_result(page, results, capsys):
 def test_bad_files_are_named(page, results):
     (results / "stratified.json").write_text('{"rows": 3}')
     with pytest.raises(InputError, match=r"stratified\.json"):
-        readme.update(page, results, write=True)
+        readme.table(results)
     page.write_text("no markers")
     with pytest.raises(InputError, match="needs the lines"):
-        readme.update(page, results, write=True)
+        readme.update(page, "text", write=True)
     with pytest.raises(InputError, match="does not exist"):
-        readme.update(page.with_name("other.md"), results, write=True)
+        readme.update(page.with_name("other.md"), "text", write=True)
 
 
-def test_our_readme_agrees_with_our_results():
-    assert not readme.update(ROOT / "README.md", ROOT / "results", write=False)
+def test_our_pages_agree_with_our_results():
+    assert not readme.update(ROOT / "README.md", readme.table(ROOT / "results"), write=False)
+    assert not readme.update(ROOT / "MODEL_CARD.md", model_card.figures(ROOT / "results"), write=False)
 
 
 def test_picture_of_the_flow_is_the_drawn_one():

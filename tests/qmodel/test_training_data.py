@@ -8,7 +8,7 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import augment, place_of, rule_labels, to_input, training_set
+from qmodel.training_data import BALANCE, augment, place_of, rule_labels, to_input, training_set
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_epochs_depend_on_their_random_numbers_alone(ecg_windows):
 
 
 def test_beats_shift_with_the_window():
-    """A pulse at sample 1000 and its beat in bin 40 of 25 samples stay together under any circular shift."""
+    """A pulse at sample 1000 and its beat in bin 40 of 25 samples stay together under any shift."""
     signals = np.zeros((64, 3600), np.float32)
     signals[:, 1000:1010] = 30.0
     beats = np.zeros((64, 144, 2), bool)
@@ -79,7 +79,21 @@ def test_beats_shift_with_the_window():
     for window, marks in zip(batch.inputs[..., 0], batch.beats, strict=True):
         place, beat = np.argwhere(marks)[0]
         assert beat == 1
-        assert abs(int(window.argmax()) // 25 - place) % 143 <= 1
+        assert abs(int(window.argmax()) // 25 - place) <= 1
+
+
+def test_shifts_join_no_ends():
+    """A beat near the end stays near the end or leaves; nothing of it appears at the beginning."""
+    signals = np.zeros((64, 3600), np.float32)
+    signals[:, 3500:3510] = 30.0
+    beats = np.zeros((64, 144, 1), bool)
+    beats[:, 140, 0] = True
+    batch = augment(signals, np.zeros((64, 17), np.float32), beats, np.random.default_rng(1))
+    assert np.abs(batch.inputs[:, :1800]).max() < 2
+    assert not batch.beats[:, :72].any()
+    left = batch.beats.any((1, 2))
+    assert 0 < left.sum() < 64
+    assert (np.abs(batch.inputs[left]).max((1, 2)) == INPUT_FORMAT.high * INPUT_FORMAT.step).all()
 
 
 def test_flat_training_windows_are_refused(ecg_windows):
@@ -99,3 +113,16 @@ def test_inputs_are_the_input_stage(ecg_windows):
     inputs = to_input(ecg_windows.signals[:5])
     assert inputs.shape == (5, 3600, 1)
     assert np.array_equal(inputs[..., 0] / INPUT_FORMAT.step, standardise(ecg_windows.signals[:5]))
+
+
+def test_rare_classes_are_drawn_more_often_than_they_are(ecg_windows):
+    """A class with n times as many windows is drawn n ** (1 - BALANCE) times as often."""
+    fold = splits.make("stratified", ecg_windows.index, 5)[0]
+    rare = ecg_windows.labels[fold.train[0]]
+    keep = [i for i in fold.train if ecg_windows.labels[i] != rare] + [fold.train[0]]
+    common = next(label for label in ecg_windows.labels[keep] if label != rare)
+    data = training_set(ecg_windows, splits.Fold(np.array(keep), fold.validation, fold.test), epoch_windows=4000)
+    drawn = np.concatenate([batch.targets.argmax(1) for batch in data.epoch(np.random.default_rng(0), 40)])
+    windows = (ecg_windows.labels[keep] == common).sum()
+    ratio = (drawn == common).sum() / (drawn == rare).sum()
+    assert ratio == pytest.approx(windows ** (1 - BALANCE), rel=0.1)

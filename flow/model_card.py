@@ -1,0 +1,97 @@
+"""The figures of MODEL_CARD.md: accuracy under every protocol, per class results, the networks that ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from flow.readme import stored_rows
+from flow.tables import percent
+from qmodel.data.fragments import CLASS_NAMES, load_index
+from qmodel.data.mitdb import person
+
+PROTOCOLS = {
+    "stratified": "windows apart, persons not",
+    "blocked": "five-minute blocks apart, persons not",
+    "patient": "persons apart, classes with at least two persons",
+}
+
+
+def figures(results: Path) -> str:
+    """The section in Markdown, of the results files that exist. Raises: InputError: a damaged results file."""
+    return "\n\n".join(
+        part for part in (_shipped(results), _accuracy(results), _classes(results), _confusions(results)) if part
+    )
+
+
+def _table(head: list[str], rows: list[list[str]], right: int) -> str:
+    """A Markdown table whose columns from `right` on are right-aligned."""
+    rule = "|" + "".join("---|" if i < right else "---:|" for i in range(len(head)))
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _shipped(results: Path) -> str:
+    rows = [
+        [f"`{row['network']}`", f"{row['bytes']:,}", f"{row['compression_bytes']:.2f}x", str(row["windows"]),
+         f"{row['other_windows']:,}", f"`{row['identity'][:16]}`"]
+        for row in stored_rows(results, "models.json")
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ["network", "bytes", "compression by bytes", "windows with a class", "other windows", "identity"]
+    return "### The networks that ship (measured)\n\n" + _table(head, rows, 1)
+
+
+def _frozen(results: Path, protocol: str) -> list[dict]:
+    return [row for row in stored_rows(results, f"{protocol}.json") if row["stage"] == "frozen"]
+
+
+def _accuracy(results: Path) -> str:
+    rows = []
+    for protocol, meaning in PROTOCOLS.items():
+        for row in _frozen(results, protocol):
+            low, high = row["accuracy_interval_95"]
+            rows.append([
+                f"`{row['network']}`", f"`{protocol}`: {meaning}", str(row["folds"]), percent(row["accuracy_mean"]),
+                f"{100 * row['accuracy_std']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}",
+                percent(row["macro_f1_mean"]), f"{row['bytes']:,}",
+            ])  # fmt: skip
+    if not rows:
+        return ""
+    head = ["network", "protocol", "folds", "accuracy", "std", "95 % interval", "macro F1", "largest file, bytes"]
+    note = "Frozen integer networks on windows that no step had seen; mean over folds (measured)."
+    return f"### Accuracy\n\n{note}\n\n" + _table(head, rows, 2)
+
+
+def _classes(results: Path) -> str:
+    index = load_index()
+    persons = {
+        name: len({person(record) for record in index.record[index.label == i]}) for i, name in enumerate(CLASS_NAMES)
+    }
+    parts = []
+    for row in _frozen(results, "stratified"):
+        rows = [
+            [f"{entry['name']}: {CLASS_NAMES[entry['name']]}", str(persons[entry["name"]]), str(entry["windows"]),
+             *(percent(entry[key]) for key in ("sensitivity", "positive_predictivity", "f1"))]
+            for entry in row["classes"]
+        ]  # fmt: skip
+        head = ["class", "persons", "windows", "sensitivity", "positive predictivity", "F1"]
+        parts.append(f"### Per class, `{row['network']}`, `stratified` (measured)\n\n" + _table(head, rows, 1))
+    return "\n\n".join(parts)
+
+
+def _confusions(results: Path, most: int = 8) -> str:
+    """The most frequent mistakes of every network."""
+    names = list(CLASS_NAMES)
+    lines = []
+    for row in _frozen(results, "stratified"):
+        wrong = np.array(row["confusion"]) * (1 - np.eye(len(names), dtype=int))
+        worst = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        mistakes = [
+            f"{names[i // len(names)]} taken for {names[i % len(names)]} {wrong.flat[i]} times"
+            for i in worst
+            if wrong.flat[i]
+        ]
+        lines.append(f"- `{row['network']}`: {', '.join(mistakes)}.")
+    return "### What it mistakes (measured, `stratified`)\n\n" + "\n".join(lines) if lines else ""

@@ -1,0 +1,24 @@
+"""The trained networks that ship with the package: frozen files of a few kilobytes."""
+
+from pathlib import Path
+
+from qmodel.frozen import FrozenNetwork
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Names of the shipped networks."""
+    return sorted(path.stem for path in FOLDER.glob("*.alq"))
+
+
+def path(name: str = "compact") -> Path:
+    """File of a shipped network. Raises: ValueError: no network of that name."""
+    if name not in names():
+        raise ValueError(f"a shipped network is one of {', '.join(names())}, received {name!r}")
+    return FOLDER / f"{name}.alq"
+
+
+def load(name: str = "compact") -> FrozenNetwork:
+    """A shipped network. Raises: ValueError: no network of that name."""
+    return FrozenNetwork.load(path(name))
