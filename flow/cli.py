@@ -388,11 +388,12 @@ def _notebook(arguments: argparse.Namespace) -> int:
     paths = notebooks.find(arguments.names)
     if arguments.check or arguments.clean:
         found = (notebooks.clean if arguments.clean else notebooks.with_outputs)(paths)
-        said = [str(path) for path in found]
         does = "outputs removed" if arguments.clean else "holds outputs: run `ecg-alq notebook --clean`"
-        print(json.dumps({"notebooks": said}) if arguments.json else "\n".join(f"{path}: {does}" for path in said), end="")
-        print(end="\n" if said or arguments.json else "")
-        return 1 if said and not arguments.clean else 0
+        if arguments.json:
+            print(json.dumps({"notebooks": [str(path) for path in found]}))
+        for path in [] if arguments.json else found:
+            print(f"{path}: {does}")
+        return 1 if found and not arguments.clean else 0
     if arguments.html:
         written = [str(path) for path in notebooks.export(arguments.html, arguments.names, arguments.full)]
         print(json.dumps({"pages": written}) if arguments.json else "\n".join(written))

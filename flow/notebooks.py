@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 FOLDER = REPOSITORY / "notebooks"
 SWITCH = "parameters"  # tag of the one cell that sets FULL
+# What the template leaves of the scripts it would load from the network: our pages have no formulas and no diagrams.
+EMPTY_SCRIPTS = re.compile(
+    r'<script src="">\s*</script>|<script type="module">\s*document\.addEventListener.*?</script>', re.DOTALL
+)
 CELL_SECONDS = 24 * 3600  # full mode trains
 
 
@@ -81,6 +86,7 @@ def to_html(notebook: NotebookNode, path: Path, title: str) -> Path:
 
     exporter = HTMLExporter(require_js_url="", jquery_url="", mathjax_url="", mermaid_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    page = EMPTY_SCRIPTS.sub("", page)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(path) as beside:
         beside.write_text(page, "utf-8")
