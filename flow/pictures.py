@@ -20,6 +20,17 @@ ADC_UNITS_PER_MV = 200
 # Matplotlib draws with these colours; the page's variables take their place.
 INK, MUTED, GRID, ACCENT, SECOND, SURFACE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 GOOD, BAD = "#080808", "#090909"
+# One hue per family of rhythms from the Okabe-Ito palette (Okabe and Ito, Color Universal Design, 2008), which readers
+# with any colour vision tell apart; lighter to darker within a family. No picture tells a class by its colour alone.
+CLASS_COLOURS = {
+    "NSR": "#009e73",
+    "APB": "#b3dcf5", "AFL": "#56b4e9", "AFIB": "#0072b2", "SVTA": "#004468",
+    "PVC": "#fbd0a0", "Bigeminy": "#f5a962", "Trigeminy": "#ea8433", "VT": "#d55e00", "IVR": "#a84a00",
+    "VFL": "#7a3600", "Fusion": "#f8e3c8",
+    "WPW": "#f0cfe1", "LBBBB": "#cc79a7", "RBBBB": "#9c4d79", "SDHB": "#662a4c",
+    "PR": "#f0e442",
+}  # fmt: skip
+UNSURE_COLOUR, UNUSABLE_COLOUR = "#999999", "#dddddd"
 PLANES = tuple(f"#0700{i:02x}" for i in range(8))  # groups with 0, 1, ... 7 planes
 VARIABLES = {
     INK: "--ink",

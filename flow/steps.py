@@ -284,20 +284,22 @@ class Flow:
         def work(folder: Path) -> dict:
             from hls.area import PARTS
             from hls.convert import convert
-            from hls.estimate import estimate
+            from hls.estimate import Budget, check_budget, estimate
             from hls.graph import default_folding
             from qmodel.frozen import FrozenNetwork
 
             network = FrozenNetwork.load(frozen.folder / FROZEN)
             folding = default_folding(network, settings.part)
-            convert(network, folder / "project", folding, **options)
             device = next((name for name in PARTS if settings.part.startswith(name)), None)
-            estimated = estimate(network, folding, device).row if device else None
+            guess = estimate(network, folding, device) if device else None
+            if guess is not None:
+                check_budget(guess, Budget())  # a core that the part cannot hold is not worth generating
+            convert(network, folder / "project", folding, **options)
             files = [path for path in (folder / "project").rglob("*") if path.is_file()]
             return self.source | {
                 "identity": frozen.results["identity"],
                 "files": len(files),
-                "estimated": estimated,
+                "estimated": guess.row if guess else None,
                 **options,
             }
 

@@ -42,7 +42,7 @@ class Recipe:
     budget_bytes: int
     bits: int | tuple[int, ...] = 2
     grouping: str = "channelwise"
-    activation_bits: int = 4
+    activation_bits: int = 6
     epoch_windows: int = 4000
     other_windows: bool = True
     seed: int = 0
