@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ EXTRAS = {
     "dask": "evaluate",
     "distributed": "evaluate",
     "hls4ml": "hls",
+    "aiohttp": "monitor",
     "matplotlib": "report",
     "scipy": "data",
     "pandas": "data",
@@ -154,18 +156,22 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
-def _classify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
     parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
     parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
     parser.add_argument(
-        "--hop", type=float, default=10.0, metavar="SECONDS", help="from window to window (default: %(default)g)"
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
     )
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
     parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
     parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
         "--formats",
@@ -202,6 +208,14 @@ def _abstain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
     )
+
+
+def _monitor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    _recording_options(parser, hop_s=1.0)
+    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -416,17 +430,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _classify(arguments: argparse.Namespace) -> int:
+def _network(frozen: str | None):
+    """The frozen network of a file, or the shipped one."""
+    from qmodel import models
     from qmodel.frozen import FrozenNetwork
 
-    if arguments.frozen:
-        network = FrozenNetwork.load(arguments.frozen)
-    else:
-        from qmodel import models
+    return models.load() if frozen is None else FrozenNetwork.load(frozen)
 
-        network = models.load()
+
+def _classify(arguments: argparse.Namespace) -> int:
     from flow import classify
 
+    network = _network(arguments.frozen)
     threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
@@ -441,6 +456,43 @@ def _classify(arguments: argparse.Namespace) -> int:
     files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
     content = outputs.summary(result) | {"files": files}
     print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    if (arguments.path is None) != arguments.synthetic:
+        raise InputError("give either the PATH of a recording or --synthetic")
+    import asyncio
+    import webbrowser
+
+    from flow import classify
+    from flow.monitor import server
+    from flow.monitor.stream import Play, demonstration
+    from qmodel.data import recording
+
+    source = (
+        demonstration()
+        if arguments.synthetic
+        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
+    )
+    samples = source.samples(arguments.lead)
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    network = _network(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+
+        def new_play() -> Play:
+            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+
+        new_play()  # refuses bad settings before anything is served
+        with suppress(KeyboardInterrupt):
+            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
     return 0
 
 
@@ -669,6 +721,14 @@ COMMANDS = (
         "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
         _classify_options,
         _classify,
+    ),
+    Command(
+        "monitor",
+        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
+        "network hears it as a stream. Served to this machine alone.",
+        "ecg-alq monitor my_record --lead II",
+        _monitor_options,
+        _monitor,
     ),
     Command(
         "abstain",
