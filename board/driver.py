@@ -62,7 +62,7 @@ class Result(NamedTuple):
     """One window's answer: logits int64, shape (logit,), the largest one's index and class, and times."""
 
     logits: np.ndarray
-    index: int
+    class_index: int
     label: str
     times: Times
 
@@ -190,7 +190,8 @@ class ArrhythmiaOverlay:
         magic, version = self._read("magic"), self._read("version")
         if (magic, version) != (MAGIC, REGISTERS_VERSION):
             raise OverlayError(
-                f"no core of ours answers at 0x{self.manifest.address:08x} (it reads 0x{magic:08x}, version {version}): "
+                f"no core of ours answers at 0x{self.manifest.address:08x} "
+                f"(it reads 0x{magic:08x}, version {version}): "
                 f"is {self.manifest.bit} the bitstream of this manifest?"
             )
         identity = "".join(f"{self._read('identity', word):08x}" for word in range(8))
