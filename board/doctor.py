@@ -125,8 +125,7 @@ def check_window(folder: Path, manifest: Manifest, timeout_s: float) -> Finding:
     if result.logits.tolist() != test["logits"]:
         wrong = int(np.count_nonzero(result.logits != np.array(test["logits"])))
         return Finding("window", False, f"{wrong} of {len(result.logits)} logits differ from the expected ones", remedy)
-    pack, transfer, compute = (1e6 * seconds for seconds in result.times)
-    times = f"pack {pack:.0f} us, transfer {transfer:.0f} us, compute {compute:.2f} us"
+    times = ", ".join(f"{name} {1e6 * seconds:.1f} us" for name, seconds in result.times._asdict().items())
     return Finding("window", True, f"{len(result.logits)} logits as expected, {result.label}; {times}")
 
 

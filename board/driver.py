@@ -51,11 +51,11 @@ class TransferError(OverlayError):
 
 class Times(NamedTuple):
     """Seconds of one window: pack: standardising and writing words; compute: the core's own count of cycles, from first
-    sample to last logit; transfer: what starting DMA, moving data and waiting added to that."""
+    sample to last logit (None: the board does not tell); transfer: what moving data and waiting added to that."""
 
     pack: float
     transfer: float
-    compute: float
+    compute: float | None
 
 
 class Result(NamedTuple):
@@ -147,7 +147,7 @@ class ArrhythmiaOverlay:
         Args: record: ADC units, integers, shape (sample,); step: samples from one window to the next, default a window.
         Yields: first sample of the window, its result. Raises: as `classify`; ValueError: shorter than one window.
         """
-        for start, window in self._windows_of(record, step):
+        for start, window in self.codec.windows_of(record, step):
             yield start, self.classify(window)
 
     async def classify_async(self, window: np.ndarray) -> Result:
@@ -160,23 +160,13 @@ class ArrhythmiaOverlay:
 
     async def stream_async(self, record: np.ndarray, step: int | None = None) -> AsyncIterator[tuple[int, Result]]:
         """As `stream`; other tasks run while the board works."""
-        for start, window in self._windows_of(record, step):
+        for start, window in self.codec.windows_of(record, step):
             yield start, await self.classify_async(window)
 
     def status(self) -> dict[str, int]:
         """The core's registers by name, without its identity. Raises: OverlayError: closed."""
         self._check_open()
         return {name: self._read(name) for name in self.manifest.registers if name != "identity"}
-
-    def _windows_of(self, record: np.ndarray, step: int | None) -> Iterator[tuple[int, np.ndarray]]:
-        record, length = np.asarray(record), self.codec.samples
-        step = length if step is None else step
-        if step < 1:
-            raise ValueError(f"step must be at least 1 sample, received {step}")
-        if record.ndim != 1 or len(record) < length:
-            raise ValueError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
-        for start in range(0, len(record) - length + 1, step):
-            yield start, record[start : start + length]
 
     def _check_open(self) -> None:
         if self.overlay is None:

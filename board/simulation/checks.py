@@ -38,6 +38,7 @@ def windows_equal_golden(folder: Path, windows: np.ndarray, timeout_s: float) ->
         assert status["frames"] >= len(several)
         assert status["errors"] == 0
     for result in results:
+        assert result.times.compute is not None
         assert result.times.compute >= overlay.codec.samples / (overlay.manifest.clock_mhz * 1e6)
         assert result.times.pack > 0
 
