@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install flow test lint format clean
+.PHONY: help install flow test lint docs format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
@@ -28,12 +28,15 @@ flow: $(STAMP) ## Records -> trained -> quantised -> frozen -> HLS project -> C 
 test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
 
-lint: $(STAMP) ## Style, types, formatting of the kernels, README against results
+lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against results, documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
 	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/kernels/*.h))
 	$(BIN)/ecg-alq readme --check
+
+docs: $(STAMP) ## Documentation site in build/site, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP) ## Format Python and kernels
 	$(BIN)/ruff format

@@ -1,4 +1,4 @@
-"""What MkDocs asks while it builds the site: the README as its first page, a page per module, and nothing from elsewhere."""
+"""What MkDocs asks while it builds the site: README as first page, a page per module, and nothing from elsewhere."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,8 @@ PACKAGES = ("qmodel", "hls", "board", "flow")
 # What a browser would fetch by itself; links that a reader may follow are none of these.
 FETCHED = re.compile(
     r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'\s>]+"""
-    r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preconnect|preload|icon|dns-prefetch))[^>]*\bhref=["']?(?:https?:)?//[^"'\s>]+"""
+    r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preconnect|preload|icon|dns-prefetch))"""
+    r"""[^>]*\bhref=["']?(?:https?:)?//[^"'\s>]+"""
     r"""|@import\s+["']?(?:url\()?["']?(?:https?:)?//[^"'\s)]+|url\(["']?(?:https?:)?//[^"'\s)]+""",
     re.IGNORECASE,
 )
