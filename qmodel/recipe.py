@@ -60,7 +60,8 @@ RECIPES = {
     # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865.
     "paper": Recipe("paper", budget_bytes=13_865, bits=(2, 2, 2, 2, 1, 1, 1, 1, 2), alq=_SCHEDULE),
     "compact": Recipe("compact", budget_bytes=4_450, bits=(2, 2, 2, 2, 1, 1, 2), alq=_SCHEDULE),
-    "tiny": Recipe("tiny", budget_bytes=400, alq=_SCHEDULE),
+    # Three planes and three rounds, so that a demonstration shows bitwidths adapt.
+    "tiny": Recipe("tiny", budget_bytes=330, bits=3, alq=replace(_SCHEDULE, rounds=3)),
 }
 
 
