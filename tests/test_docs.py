@@ -62,8 +62,11 @@ class TestSite:
         (tmp_path / "page.html").write_text(page, "utf-8")
         hooks("site").on_post_build(type("Config", (), {"site_dir": str(tmp_path)}))
 
-    def test_readme_becomes_the_first_page(self):
-        page = hooks("site")._readme()
-        assert "](docs/" not in page
-        for target in re.findall(r"\]\(([^)#]+)\)", page):
-            assert re.match("https?://", target) or (ROOT / "docs" / target).is_file(), target
+    def test_pages_link_to_pages(self):
+        site = hooks("site")
+        for source in site.PAGES:
+            for target in re.findall(r"\]\(([^)#]+)\)", site.page(source)):
+                known = re.match("https?://", target) or target in site.PAGES.values()
+                assert known or (ROOT / "docs" / target).is_file(), f"{source}: {target}"
+        assert "](number-contract.md)" in site.page("README.md")
+        assert "](data.md)" in site.page("README.md")
