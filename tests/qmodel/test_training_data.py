@@ -8,7 +8,7 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import augment, place_of, rule_labels, to_input, training_set
+from qmodel.training_data import BALANCE, augment, place_of, rule_labels, to_input, training_set
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +113,16 @@ def test_inputs_are_the_input_stage(ecg_windows):
     inputs = to_input(ecg_windows.signals[:5])
     assert inputs.shape == (5, 3600, 1)
     assert np.array_equal(inputs[..., 0] / INPUT_FORMAT.step, standardise(ecg_windows.signals[:5]))
+
+
+def test_rare_classes_are_drawn_more_often_than_they_are(ecg_windows):
+    """A class with n times as many windows is drawn n ** (1 - BALANCE) times as often."""
+    fold = splits.make("stratified", ecg_windows.index, 5)[0]
+    rare = ecg_windows.labels[fold.train[0]]
+    keep = [i for i in fold.train if ecg_windows.labels[i] != rare] + [fold.train[0]]
+    common = next(label for label in ecg_windows.labels[keep] if label != rare)
+    data = training_set(ecg_windows, splits.Fold(np.array(keep), fold.validation, fold.test), epoch_windows=4000)
+    drawn = np.concatenate([batch.targets.argmax(1) for batch in data.epoch(np.random.default_rng(0), 40)])
+    windows = (ecg_windows.labels[keep] == common).sum()
+    ratio = (drawn == common).sum() / (drawn == rare).sum()
+    assert ratio == pytest.approx(windows ** (1 - BALANCE), rel=0.1)

@@ -26,7 +26,7 @@ def data():
     place = random.integers(0, 55, 96)
     for i in range(96):
         signals[i, place[i] : place[i] + 5] += 3.0 * (2 * labels[i] - 1)
-    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.zeros(0), 192), (signals[..., None], labels)
+    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.ones(96), 192), (signals[..., None], labels)
 
 
 def model(grouping="channelwise", bits=3):

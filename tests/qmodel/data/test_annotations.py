@@ -52,6 +52,22 @@ class TestSynthetic:
         assert (synthetic_all.second_signals.ravel() == record.signals[:648_000, 1]).all()
         assert synthetic_all.first_sample.tolist() == list(range(0, 648_000, 3600))
 
+    def test_overlapping_windows(self, synthetic_all, synthetic_record, monkeypatch):
+        monkeypatch.setattr(mitdb, "RECORDS", ("100",))
+        overlapping = annotations.window_targets(synthetic_record, sums={}, hop=1200)
+        assert len(overlapping) == (650_000 - 3600) // 1200 + 1
+        for name in ("signals", "second_signals", "first_sample", "targets", "beat_counts", "beat_map"):
+            assert np.array_equal(getattr(overlapping, name)[:538:3], getattr(synthetic_all, name)), name
+        # A window's counts are those of its bins, whichever sample it starts at.
+        assert (overlapping.beat_map.sum(1) == overlapping.beat_counts).all()
+        # Rhythms change at windows 5 and 8 of the others: a window across a change has both.
+        assert np.flatnonzero(has(overlapping, "(B")).tolist() == list(range(13, 24))
+
+    @pytest.mark.parametrize("hop", [0, -25, 360])
+    def test_hops_that_split_a_bin(self, synthetic_record, hop):
+        with pytest.raises(ValueError, match=rf"hop must be a positive multiple of 25 samples, received {hop}"):
+            annotations.window_targets(synthetic_record, sums={}, hop=hop)
+
     def test_unknown_rhythm(self, synthetic_record, monkeypatch):
         monkeypatch.setattr(mitdb, "RECORDS", ("100",))
         monkeypatch.setattr(annotations, "RHYTHMS", {note: RHYTHMS[note] for note in ("(N", "(B")})
