@@ -23,7 +23,6 @@ from board.handoff import Handoff, HandoffError
 from board.manifest import MANIFEST, Manifest, ManifestError
 from qmodel.frozen import FrozenNetwork
 
-
 TIMEOUT_S = 5.0  # long enough for a board that is busy with other things
 
 
