@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -258,6 +259,14 @@ class TestFiles:
         assert tuple(engines.ENGINES) == ENGINES
         assert tuple(outputs.WRITERS) == FORMATS
         assert FORMATS[:4] == outputs.DEFAULT_FORMATS
+
+    def test_needs_no_more_than_it_says(self, wfdb_record, frozen_file, tmp_path):
+        """The golden engine starts without TensorFlow, and tables without matplotlib."""
+        blocked = ("tensorflow", "keras", "hls4ml", "sklearn", "dask", "pyarrow", "edfio", "hls", "board", "matplotlib")
+        code = f"import sys\nfor name in {blocked}:\n    sys.modules[name] = None\n"
+        code += "from flow.cli import main\nsys.exit(main(sys.argv[1:]))"
+        arguments = ["--frozen", str(frozen_file), "--output", str(tmp_path), "--formats", "csv", "json", "alq"]
+        subprocess.run([sys.executable, "-c", code, "classify", str(wfdb_record), *arguments], check=True)
 
     def test_the_shipped_network(self, record):
         from qmodel import models
