@@ -59,6 +59,7 @@ EXTRAS = {
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+THRESHOLD = 0.5  # of flow.classify
 FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
@@ -166,12 +167,12 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
     parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
-    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
-
-
-def _classify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
-    _recording_options(parser, hop_s=10.0)
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="of confidence, below which no class is said (default: %(default)g)",
+    )
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
         "--formats",
@@ -445,11 +446,11 @@ def _classify(arguments: argparse.Namespace) -> int:
     threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
-        return _classify_archive(arguments, network, threshold)
-    from flow import outputs
+        return _classify_archive(arguments, network)
+    from flow import classify, outputs
     from flow.tables import classification
 
-    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
         result = classify.classify(
             arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
         )
@@ -485,7 +486,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
             webbrowser.open(address)
 
     network = _network(arguments.frozen)
-    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
 
         def new_play() -> Play:
             return Play.of(source, samples, classifier, hop_s=arguments.hop)
@@ -496,7 +497,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+def _classify_archive(arguments: argparse.Namespace, network) -> int:
     from flow.archive import Settings, classify_archive
     from flow.tables import archive
 
@@ -506,7 +507,7 @@ def _classify_archive(arguments: argparse.Namespace, network, threshold: float) 
         arguments.fs,
         arguments.units,
         arguments.engine,
-        threshold,
+        arguments.threshold,
         str(arguments.deploy.absolute()) if arguments.deploy else None,
     )
     summary = classify_archive(
