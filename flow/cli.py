@@ -173,6 +173,11 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
         default=THRESHOLD,
         help="of confidence, below which no class is said (default: %(default)g)",
     )
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
         "--formats",
@@ -440,10 +445,7 @@ def _network(frozen: str | None):
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from flow import classify
-
     network = _network(arguments.frozen)
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
         return _classify_archive(arguments, network)
@@ -477,7 +479,6 @@ def _monitor(arguments: argparse.Namespace) -> int:
         else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
     )
     samples = source.samples(arguments.lead)
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
 
     def ready(address: str) -> None:
         print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
