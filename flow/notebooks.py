@@ -65,6 +65,7 @@ def execute(path: Path, full: bool = False, folder: Path | None = None) -> Noteb
         client = NotebookClient(
             notebook,
             timeout=CELL_SECONDS,
+            startup_timeout=600,  # a shared machine may be busy
             kernel_name="python3",
             resources={"metadata": {"path": str(folder or path.parent)}},
             on_cell_executed=lambda **_: bar.update(),

@@ -7,11 +7,11 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from html import escape
-from pathlib import Path
 
 import numpy as np
+
+from flow.html import Html
 
 SAMPLING_RATE_HZ = 360
 MM_PER_SECOND, MM_PER_MV = 25, 10  # the standard ECG grid
@@ -42,52 +42,6 @@ VARIABLES = {
     GOOD: "--good",
     BAD: "--bad",
 } | {colour: f"--planes-{i}" for i, colour in enumerate(PLANES)}
-
-
-class Html(str):
-    """A piece of a page, HTML or SVG, that a notebook shows in the colours of its theme.
-
-    Args: text: the piece; width: at most this many pixels wide in a notebook.
-    """
-
-    width: int
-
-    def __new__(cls, text: str, width: int = 1000) -> Html:
-        """A string that knows how wide it wants to be."""
-        piece = super().__new__(cls, text)
-        piece.width = width
-        return piece
-
-    def _repr_html_(self) -> str:
-        style = theme(".ecg-alq", NOTEBOOK_DARK) + stylesheet("notebook.css")
-        style += f".ecg-alq {{ {stylesheet('parts.css')} }}"  # nested: a notebook's other tables stay as they are
-        return f'<style>{style}</style><div class="ecg-alq" style="max-width: {self.width}px">{self}</div>'
-
-    def __repr__(self) -> str:
-        return re.sub(r"<svg.*?</svg>", "(picture)", self, flags=re.DOTALL) if "<svg" in self else str(self)
-
-
-NOTEBOOK_DARK = '[data-jp-theme-light="false"] .ecg-alq'
-
-
-@cache
-def stylesheet(name: str) -> str:
-    """One of the style sheets beside this module."""
-    return (Path(__file__).parent / name).read_text("utf-8")
-
-
-def theme(selector: str, dark: str | None = None) -> str:
-    """Our colours as variables of the elements that `selector` chooses.
-
-    Args: dark: chooses the elements of a dark page; None: the reader's system decides.
-    """
-    light_colours, dark_colours = stylesheet("theme.css").split("/* dark */")
-    dark_rule = (
-        f"{dark} {{ {dark_colours} }}"
-        if dark
-        else (f"@media (prefers-color-scheme: dark) {{ {selector} {{ {dark_colours} }} }}")
-    )
-    return f"{selector} {{ {light_colours} }}\n{dark_rule}\n"
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 from flow import diagram, pictures
-from flow.pictures import Html
+from flow.html import card, facts, stylesheet, table, theme
 from flow.products import Product, duration
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Windows
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -55,7 +54,7 @@ def figures(products: dict[str, Product], settings: dict, logits: np.ndarray, la
 def page(summary: dict, products: dict[str, Product], windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
     """The page. Args: summary: of `figures`; test: indices of the test part; predicted: what the network says of it."""
     title = f"{summary['network']}, fold {summary['fold']} of {summary['protocol']}"
-    style = pictures.theme(":root") + pictures.stylesheet("report.css") + pictures.stylesheet("parts.css")
+    style = theme(":root") + stylesheet("report.css") + stylesheet("parts.css")
     parts = [
         _head(title, summary),
         _verdict(summary),
@@ -160,14 +159,6 @@ def _flow(summary: dict, products: dict[str, Product]) -> str:
     return f'<ol class="flow">{items}</ol>'
 
 
-def card(content: str, caption: str = "", scroll: bool = False, kind: str = "") -> Html:
-    """A framed picture with its caption above it."""
-    caption = f"<figcaption>{caption}</figcaption>" if caption else ""
-    # A wide picture scrolls inside its card; the keyboard must reach it as well.
-    body = f'<div class="scroll" tabindex="0">{content}</div>' if scroll else content
-    return Html(f'<figure class="card {kind}">{caption}{body}</figure>')
-
-
 def _strips(windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
     drawn = []
     labels = windows.labels[test]
@@ -204,21 +195,6 @@ def _curves(products: dict[str, Product]) -> str:
         f'<div class="pair">{card(accuracy, "Accuracy on the validation part")}'
         f"{card(size, 'Size while planes are pruned')}</div>"
     )
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = (), kind: str = "") -> Html:
-    """A table; the first column is names. Args: kind: class of the page's style, `words` for columns of text."""
-
-    def line(cells: Sequence[str], tag: str = "td") -> str:
-        return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    last = f"<tfoot>{line(foot)}</tfoot>" if foot else ""
-    lines = f"<table><thead>{line(head, 'th')}</thead><tbody>{''.join(map(line, rows))}</tbody>{last}</table>"
-    return Html(f'<div class="card scroll {kind}" tabindex="0">{lines}</div>')
-
-
-def _escaped(cell: str) -> str:
-    return cell if isinstance(cell, Html) else escape(cell)
 
 
 def _parity(results: dict) -> str:
@@ -276,12 +252,6 @@ def _hardware(converted: dict) -> str:
         f"<h2>Hardware, estimated</h2><p>By formulas for {escape(converted['part'])}, folded as the project is; "
         "nothing here was synthesised. <code>ecg-alq hardware</code> measures with open tools.</p>" + facts(figures)
     )
-
-
-def facts(rows: Sequence[tuple[str, str]]) -> Html:
-    """Names and values."""
-    lines = "".join(f"<tr><td>{escape(name)}</td><td>{_escaped(value)}</td></tr>" for name, value in rows)
-    return Html(f'<div class="card facts" style="margin-top:.8rem"><table>{lines}</table></div>')
 
 
 def _provenance(summary: dict, products: dict[str, Product]) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from flow.html import Html, card, facts, table
 from flow.lessons.planes import load  # noqa: F401 - the notebook calls it here
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, same_as_report
-from flow.pictures import ACCENT, BAD, GOOD, GRID, INK, MUTED, SECOND, Html, figure
+from flow.pictures import ACCENT, BAD, GOOD, GRID, INK, MUTED, SECOND, figure
 from flow.products import Product
-from flow.report import card, facts, table
 from qmodel.frozen import FrozenNetwork, PlaneLayer, Stage
 
 FILES = {  # of a project, with what each is

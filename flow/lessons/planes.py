@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from flow import pictures
+from flow.html import Html, card, table
 from flow.lessons.walk import Check, CheckedTable, Walk, checked
-from flow.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, Html, figure
+from flow.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, figure
 from flow.products import Product, say
 from flow.quiet import import_tensorflow
-from flow.report import card, table
 from flow.steps import FROZEN
 from qmodel.frozen import FrozenNetwork, stored_bits
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow import pictures
+from flow.html import Html, card, table
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
-from flow.pictures import ACCENT, INK, MUTED, SECOND, Html, ecg_strip, figure
+from flow.pictures import ACCENT, INK, MUTED, SECOND, ecg_strip, figure
 from flow.products import Product, say
 from flow.quiet import import_tensorflow
-from flow.report import card, table
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.metrics import confusion_matrix, macro_f1, per_class

@@ -10,9 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import NamedTuple
 
-from flow.pictures import Html
+from flow.html import Html, facts, table
 from flow.products import Product, locked
-from flow.report import facts, table
 from flow.settings import Settings, record
 from flow.steps import Flow
 
