@@ -62,6 +62,7 @@ EXTRAS = {
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+THRESHOLD = 0.5  # of flow.classify
 FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
 CORES = ("rtl", "hls")  # of flow.bitstream
 BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.deploy
@@ -171,7 +172,12 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
     parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
-    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="of confidence, below which no class is said (default: %(default)g)",
+    )
 
 
 def _classify_options(parser: argparse.ArgumentParser) -> None:
@@ -519,17 +525,14 @@ def _network(frozen: str | None):
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from flow import classify
-
     network = _network(arguments.frozen)
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
-        return _classify_archive(arguments, network, threshold)
-    from flow import outputs
+        return _classify_archive(arguments, network)
+    from flow import classify, outputs
     from flow.tables import classification
 
-    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
         result = classify.classify(
             arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
         )
@@ -556,7 +559,6 @@ def _monitor(arguments: argparse.Namespace) -> int:
         else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
     )
     samples = source.samples(arguments.lead)
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
 
     def ready(address: str) -> None:
         print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
@@ -565,7 +567,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
             webbrowser.open(address)
 
     network = _network(arguments.frozen)
-    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
 
         def new_play() -> Play:
             return Play.of(source, samples, classifier, hop_s=arguments.hop)
@@ -576,7 +578,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+def _classify_archive(arguments: argparse.Namespace, network) -> int:
     from flow.archive import Settings, classify_archive
     from flow.tables import archive
 
@@ -586,7 +588,7 @@ def _classify_archive(arguments: argparse.Namespace, network, threshold: float) 
         arguments.fs,
         arguments.units,
         arguments.engine,
-        threshold,
+        arguments.threshold,
         str(arguments.deploy.absolute()) if arguments.deploy else None,
     )
     summary = classify_archive(
