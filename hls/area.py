@@ -13,7 +13,8 @@ from qmodel.frozen import MaxPool, PlaneLayer, Stage
 
 
 class Part(NamedTuple):
-    """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands of one adder.
+    """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands that one level of
+    an adder tree takes (alq_adder_tree.v).
 
     Source: data sheets (Xilinx DS190; Lattice FPGA-DS-02012).
     """
@@ -28,8 +29,9 @@ class Part(NamedTuple):
 
 PARTS = {
     "xc7z020": Part(53_200, 106_400, 140, 220, 6, 3),
-    "ecp5-85k": Part(83_640, 83_640, 104, 156, 4, 2),
+    "ecp5-85k": Part(83_640, 83_640, 104, 156, 4, 4),
 }
+PLAIN_ADDER_LUTS = 1.6  # per bit: four-input LUTs of an adder without a carry chain, fitted to synthesis
 BLOCK_DEPTH = 64  # tables with more words go to block RAM
 ROTATE_CHUNKS = 8  # a plane of more chunks is read from a rotating line buffer, else from one with a multiplexer
 
@@ -60,13 +62,20 @@ def tree_levels(number: int, operands: int) -> int:
 
 
 def adder_tree(number: int, bits: int, operands: int) -> Area:
-    """A tree of adders with a register per level: one LUT per bit of every adder, of two or three operands alike."""
-    luts = ffs = 0
+    """A tree of adders with a register per level: one LUT per bit of every adder, of two or three operands alike.
+
+    A level of four operands is made of adders of two, without carry chains: PLAIN_ADDER_LUTS per bit.
+    """
+    luts = ffs = 0.0
     total = bits + (number - 1).bit_length()
     while number > 1:
         grown = min(bits + (operands - 1).bit_length(), total)
         nodes, rest = divmod(number, operands)
-        luts += nodes * grown + (min(bits + 1, total) if rest > 1 else 0)
+        if operands == 4:
+            pairs = number // 2
+            luts += PLAIN_ADDER_LUTS * (pairs * min(bits + 1, total) + (nodes + (rest > 2)) * grown)
+        else:
+            luts += nodes * grown + (min(bits + 1, total) if rest > 1 else 0)
         number, bits = nodes + (rest > 0), grown
         ffs += number * bits
     return Area(luts, ffs)

@@ -105,6 +105,11 @@ def _check_engines(layer: PlaneLayer, engines: int, name: str, last: bool = Fals
         raise FoldingError(f"{name}: engines must be {legal[0]} to {legal[-1]}{reason}, received {engines}")
 
 
+def smallest(network: FrozenNetwork) -> Folding:
+    """One engine of one lane per layer: the smallest core, and still far faster than 360 samples a second."""
+    return Folding(tuple(LayerFolding(1, 1) for _ in network.plane_stages))
+
+
 class Schedule(NamedTuple):
     """Cycle counts of a folded network.
 

@@ -17,8 +17,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hls.area import Area
+from hls.area import PARTS, Area
+from hls.estimate import estimate
+from hls.folding import Folding, LayerFolding
 from qmodel.files import written_beside
+from qmodel.frozen import FrozenNetwork
 
 STEPS = ("csim", "csynth", "cosim", "export")
 DOWNLOAD = "https://www.xilinx.com/support/download.html"
@@ -175,6 +178,17 @@ def read_reports(folder: str | os.PathLike) -> list[Figures]:
     if not found:
         raise SynthesisError(f"{folder} holds no report of a vendor's tool yet: run the synthesis first")
     return [replace(entry, target=_manifest(folder)["part"]) for entry in found]
+
+
+def estimated(folder: str | os.PathLike) -> list[dict]:
+    """The row of our own estimate of a project, to stand above its reports; none for a part that we cannot estimate."""
+    manifest = _manifest(Path(folder))
+    part = next((name for name in PARTS if manifest["part"].startswith(name)), None)
+    if part is None:
+        return []
+    network = FrozenNetwork.load(Path(folder) / "network.alq")
+    folding = Folding(tuple(LayerFolding(**manifest["folding"][stage.name]) for stage in network.plane_stages))
+    return [estimate(network, folding, part).row]
 
 
 def read_csynth(path: str | os.PathLike) -> Figures:

@@ -12,7 +12,7 @@ from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
 from qmodel.frozen import TimeSum as FrozenTimeSum
 
-FLOAT32_BITS = 25  # two's complement width up to which float32 holds every integer
+FLOAT32_EXACT = 1 << 24  # float32 holds every integer up to this magnitude
 
 
 def freeze(model: keras.Model, input_format: Format = INPUT_FORMAT) -> FrozenNetwork:
@@ -33,11 +33,12 @@ def freeze(model: keras.Model, input_format: Format = INPUT_FORMAT) -> FrozenNet
         if pending is None:
             return
         layer = PlaneLayer(**pending, output=output)
-        bits = layer.accumulator_bits(source)
-        if bits > FLOAT32_BITS:
+        # Keras multiplies by whole weights, so no sum of products, in whatever order, is larger than this.
+        largest = np.abs(layer.weights).sum((0, 1)) * max(-source.low, source.high) + np.abs(layer.bias)
+        if largest.max() > FLOAT32_EXACT:
             raise ValueError(
-                f"{layer.filters} filters of {layer.taps} taps need accumulators of {bits} bits; Keras adds exactly up "
-                f"to {FLOAT32_BITS}: use fewer coordinate or activation bits"
+                f"{layer.filters} filters of {layer.taps} taps have sums up to {largest.max()}; Keras adds exactly up "
+                f"to {FLOAT32_EXACT}: use fewer coordinate or activation bits"
             )
         steps, source, pending = layer.output_length(steps), layer.output_format(source, steps), None
         layers.append(layer)

@@ -41,9 +41,11 @@ def fold(
             kernel, coordinates = kernel * scale, coordinates * np.abs(scale)[:, None, None]
         if layer.name == last:
             kernel, coordinates = kernel / average_length(model), coordinates / average_length(model)
-        fraction = coordinate_fraction(float(coordinates.max()) * HEADROOM, coordinate_bits)
+        # Sums over time are wide numbers: one bit less for what multiplies them keeps float32 exact.
+        bits = coordinate_bits - (layer.name == last and average_length(model) > 1)
+        fraction = coordinate_fraction(float(coordinates.max()) * HEADROOM, bits)
         quantizers[layer.name] = alq(
-            **layer.quantizer.get_config() | {"coordinate_bits": coordinate_bits, "coordinate_fraction": fraction}
+            **layer.quantizer.get_config() | {"coordinate_bits": bits, "coordinate_fraction": fraction}
         )
         biases[layer.name] = source_fraction + fraction
         folded[layer.name] = (kernel, coordinates, bias)

@@ -42,7 +42,7 @@ class Recipe:
     budget_bytes: int
     bits: int | tuple[int, ...] = 2
     grouping: str = "channelwise"
-    activation_bits: int = 4
+    activation_bits: int = 6
     epoch_windows: int = 4000
     other_windows: bool = True
     seed: int = 0
@@ -60,7 +60,8 @@ RECIPES = {
     # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865.
     "paper": Recipe("paper", budget_bytes=13_865, bits=(2, 2, 2, 2, 1, 1, 1, 1, 2), alq=_SCHEDULE),
     "compact": Recipe("compact", budget_bytes=4_450, bits=(2, 2, 2, 2, 1, 1, 2), alq=_SCHEDULE),
-    "tiny": Recipe("tiny", budget_bytes=400, alq=_SCHEDULE),
+    # Three planes and three rounds, so that a demonstration shows bitwidths adapt.
+    "tiny": Recipe("tiny", budget_bytes=330, bits=3, alq=replace(_SCHEDULE, rounds=3)),
 }
 
 

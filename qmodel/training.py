@@ -30,7 +30,7 @@ class FloatRecipe:
         its head is not part of the network.
     """
 
-    epochs: int = 30
+    epochs: int = 40
     batch: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4

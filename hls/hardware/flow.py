@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,9 @@ from tqdm import tqdm
 
 from hls.area import PARTS
 from hls.estimate import estimate
-from hls.folding import LATENCY_SHARE, REGISTER_CYCLES, Folding, FoldingError, LayerFolding, fold, schedule
+from hls.folding import Folding, FoldingError, fold, schedule, smallest
 from hls.hardware import ecp5, yosys
-from hls.hardware.pictures import plot_floorplan, plot_sweep, plot_utilisation
+from hls.hardware.pictures import plot_floorplan, plot_utilisation
 from hls.rtl.generate import VERILOG, Core, generate
 from hls.rtl.simulation import compare, play, stream_of
 from hls.rtl.tools import ToolError
@@ -26,6 +25,7 @@ from qmodel.frozen import FrozenNetwork
 FABRIC_CLOCK_MHZ = 100.0  # of the PYNQ-Z2; yosys gives no routed clock for it
 BOARD_CLOCK_MHZ = 87.5  # of the ULX3S, a multiple of 12.5 MHz
 SIMULATED_WINDOWS = 3
+SWEEP_STEPS = 6  # foldings of a sweep
 
 
 def digest_of(core: Core, *more: object) -> str:
@@ -134,7 +134,8 @@ def hardware(
     """
     if target not in PARTS:
         raise FoldingError(f"target must be one of {sorted(PARTS)}, received {target!r}")
-    network, folder = FrozenNetwork.load(network_file), Path(folder)
+    # absolute: the tools run in folders of their own
+    network, folder = FrozenNetwork.load(network_file), Path(folder).absolute()
     name = Path(network_file).stem if name is None else name
     folding = fold(network, part=target) if folding is None else folding
     core = generate(network, folder / "core", folding, target)
@@ -197,34 +198,9 @@ def _ecp5(
     return row
 
 
-def sweep(
-    network_file: str | Path,
-    folder: str | Path,
-    targets: Sequence[int] | None = None,
-    *,
-    target: str = "xc7z020",
-    name: str | None = None,
-) -> list[dict]:
-    """Rows of foldings between the fastest and the smallest core, and `sweep.png`: cycles against LUTs.
-
-    Args: targets: cycles between frames to fold for, default six steps from the fastest folding to one lane per layer.
-    """
-    network, folder = FrozenNetwork.load(network_file), Path(folder)
-    name = Path(network_file).stem if name is None else name
-    targets = sweep_targets(network, target) if targets is None else targets
-    rows = []
-    for cycles in targets:
-        folding = fold(network, cycles, part=target)
-        windows = any_windows(network, 2)
-        rows += hardware(network_file, target, folder / f"{cycles}", folding=folding, windows=windows, name=name)
-    plot_sweep(rows, folder / "sweep.png", f"{name} on {target}")
-    return rows
-
-
-def sweep_targets(network: FrozenNetwork, part: str, steps: int = 6) -> list[int]:
-    """Cycles between frames, geometric, from the fastest folding to one engine of one lane per layer."""
-    fastest = schedule(network, fold(network, part=part)).between_frames
-    smallest = schedule(network, Folding(tuple(LayerFolding(1, 1) for _ in network.plane_stages)))
-    registers = REGISTER_CYCLES * len(network.plane_stages)
-    slowest = max(smallest.between_frames, math.ceil((smallest.frame + registers) / LATENCY_SHARE))
-    return [int(value) for value in np.geomspace(fastest, slowest, steps).round()]
+def sweep_foldings(network: FrozenNetwork, part: str, steps: int = SWEEP_STEPS) -> list[Folding]:
+    """Foldings from the fastest to the smallest core, with cycles between frames in geometric steps."""
+    fastest, slowest = fold(network, part=part), smallest(network)
+    ends = schedule(network, fastest).between_frames, schedule(network, slowest).between_frames
+    between = (fold(network, round(cycles), part=part) for cycles in np.geomspace(*ends, steps)[1:-1])
+    return list(dict.fromkeys((fastest, *between, slowest)))

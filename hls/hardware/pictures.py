@@ -14,9 +14,13 @@ LAYER = re.compile(r"(?:^|\.)((?:conv|dense|pool|sum|fifo_)\d+)\b")
 
 
 def _save(figure, path: str | Path) -> Path:
+    """Write a figure; the suffix gives the format. The same figure gives the same SVG."""
+    import matplotlib
+
     path = Path(path)
-    with written_beside(path) as beside:
-        figure.savefig(beside, format=path.suffix.lstrip(".") or "png", dpi=110)
+    form = path.suffix.lstrip(".") or "png"
+    with written_beside(path) as beside, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(beside, format=form, dpi=110, metadata={"Date": None} if form == "svg" else None)
     return path
 
 
@@ -65,30 +69,32 @@ def plot_floorplan(placed: Path, path: str | Path, title: str) -> Path:
     return _save(figure, path)
 
 
-def plot_sweep(rows: Sequence[dict], path: str | Path, title: str) -> Path:
-    """Cycles between frames against LUTs, measured and estimated, of several foldings."""
+def plot_sweep(rows: Sequence[dict], path: str | Path) -> Path:
+    """Cycles between frames against LUTs of several foldings, measured and estimated, one line per network and target.
+
+    The marks at 100 MHz tell what the cycles mean: a wearable needs a frame in ten seconds.
+    """
     from matplotlib.figure import Figure
 
-    rows = sorted(rows, key=lambda row: row["luts"])
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    axes.loglog(
-        [row["luts"] for row in rows],
-        [row["cycles_between_frames"] for row in rows],
-        "o-",
-        label="simulated cycles, synthesised LUTs",
-    )
-    axes.loglog(
-        [row["estimated"]["luts"] for row in rows],
-        [row["estimated"]["cycles_between_frames"] for row in rows],
-        "x:",
-        label="estimated",
-    )
-    for row in rows:
-        axes.annotate(f" {row['lanes']} lanes", (row["luts"], row["cycles_between_frames"]), fontsize=8)
+    for index, key in enumerate(sorted({(row["network"], row["target"]) for row in rows})):
+        own = sorted((row for row in rows if (row["network"], row["target"]) == key), key=lambda row: row["luts"])
+        guess, colour = [row["estimated"] for row in own], f"C{index}"
+        for points, style, label in ((own, "o-", f"{key[0]} on {key[1]}"), (guess, "x:", None)):
+            x, y = ([row[name] for row in points] for name in ("luts", "cycles_between_frames"))
+            axes.loglog(x, y, style, color=colour, label=label)
+        for row in own:
+            place = (row["luts"], row["cycles_between_frames"])
+            axes.annotate(f"{row['lanes']} lanes", place, (5, 4), textcoords="offset points", fontsize=8, color=colour)
+    axes.plot([], [], "o-", color="grey", label="simulated cycles, synthesised LUTs")
+    axes.plot([], [], "x:", color="grey", label="estimated")
+    axes.margins(x=0.12)
     axes.set_xlabel("LUTs")
     axes.set_ylabel("cycles between frames")
-    axes.set_title(title, fontsize=10)
+    time = axes.secondary_yaxis("right", functions=(lambda cycles: cycles / 1e5, lambda ms: ms * 1e5))
+    time.set_ylabel("time between frames at 100 MHz, ms")
+    axes.set_title("From the fastest core to the smallest: one generator, another folding", fontsize=10)
     axes.grid(which="both", alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize=8)
     return _save(figure, path)

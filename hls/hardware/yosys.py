@@ -112,7 +112,9 @@ def synthesise_ecp5(core: Core, folder: Path, top: str, extra: Sequence[Path] = 
             _read(core, "ecp5", extra),
             "read_verilog -lib -specify +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
             f"hierarchy -check -top {top}",
-            f"synth_ecp5 -abc9 -top {top} -json ecp5.json",
+            # LUT4 alone: the wider functions that multiplexers make of two and four of them tie their places together,
+            # and save nothing in adders
+            f"synth_ecp5 -abc9 -nowidelut -top {top} -json ecp5.json",
             "tee -q -o ecp5_cells.json stat -json",
         ],
         _with_tables(core, folder),

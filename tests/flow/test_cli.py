@@ -348,7 +348,7 @@ class TestHardware:
         assert VENDOR_STEPS == STEPS
 
     def test_build_without_a_frozen_network(self, tmp_path, capsys):
-        for command in ("rtl", "hardware"):
+        for command in ("estimate", "rtl", "hardware"):
             assert "run `ecg-alq freeze`" in refused(capsys, command, "--build", str(tmp_path))
         assert "run `ecg-alq convert`" in refused(capsys, "synth", "--build", str(tmp_path))
         assert not list(tmp_path.iterdir())
@@ -362,6 +362,35 @@ class TestHardware:
             assert result["identity"] == untrained.identity
             assert all(Path(path).is_file() for path in result["sources"])
 
+    def test_estimates_before_anything_is_generated(self, frozen_file, tmp_path, capsys):
+        pytest.importorskip("matplotlib")
+        picture = tmp_path / "pipeline.svg"
+        assert main(["estimate", "--frozen", str(frozen_file), "--picture", str(picture), "--json"]) == 0
+        fastest = json.loads(capsys.readouterr().out)
+        assert fastest["kind"] == "estimated"
+        assert "<svg" in picture.read_text()
+        assert main(["estimate", "--frozen", str(frozen_file), "--smallest"]) == 0
+        table = capsys.readouterr().out.splitlines()
+        assert [line.split()[:3] for line in table[1:-1]] == [[layer["name"], "1", "1"] for layer in fastest["layers"]]
+        budget = fastest["luts"] - 1
+        assert main(["estimate", "--frozen", str(frozen_file), "--luts", str(budget), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["luts"] <= budget
+        assert "budget 5" in refused(capsys, "estimate", "--frozen", str(frozen_file), "--luts", "5")
+
+    def test_a_network_too_large_for_the_part(self, frozen_file, monkeypatch, tmp_path, capsys):
+        from hls import area, estimate
+
+        monkeypatch.setitem(estimate.PARTS, "xc7z020", area.PARTS["xc7z020"]._replace(ffs=10))
+        for command in ("estimate", "rtl", "hardware"):
+            output = [] if command == "estimate" else ["--output", str(tmp_path / "out")]
+            message = refused(capsys, command, "--frozen", str(frozen_file), "--smallest", *output)
+            assert re.search(r"estimated for xc7z020: ffs \d+ > 10;", message)
+        assert not (tmp_path / "out").exists()
+
+    def test_a_sweep_chooses_its_foldings(self, frozen_file, capsys):
+        message = refused(capsys, "hardware", "--frozen", str(frozen_file), "--sweep", "--smallest")
+        assert "leave out --cycles, --luts and --smallest" in message
+
     def test_too_few_windows(self, frozen_file, capsys):
         assert "at least 2" in refused(capsys, "hardware", "--frozen", str(frozen_file), "--windows", "1")
 
@@ -369,9 +398,30 @@ class TestHardware:
         from flow.hardware import add_rows
 
         row = {"network": "compact", "target": "xc7z020", "cycles_between_frames": 3600, "lanes": 800, "luts": 1}
-        add_rows(tmp_path, [row, row | {"lanes": 7, "luts": 2}])
+        row["identity"] = "a"
+        add_rows(tmp_path, [row, row | {"lanes": 7, "luts": 2}, row | {"network": "paper", "luts": 4}])
         path = add_rows(tmp_path, [row | {"luts": 3}])
-        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [2, 3]
+        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [2, 3, 4]
+        add_rows(tmp_path, [row | {"luts": 5, "identity": "b"}])  # trained again: nothing of the old one stays
+        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [5, 4]
+
+    def test_sweeps_are_drawn_together(self, tmp_path):
+        pytest.importorskip("matplotlib")
+        from flow.hardware import add_sweep
+
+        rows = [
+            {"network": "compact", "target": target, "cycles_between_frames": cycles, "lanes": 8, "luts": luts}
+            | {"estimated": {"luts": luts + 1, "cycles_between_frames": cycles}}
+            for target in ("xc7z020", "ecp5-85k")
+            for cycles, luts in ((3600, 900), (360_000, 300))
+        ]
+        picture = add_sweep(tmp_path, rows[:2])
+        first = picture.read_text()
+        assert add_sweep(tmp_path, rows[2:]) == picture == tmp_path / "hardware_sweep.svg"
+        assert picture.read_text() != first
+        add_sweep(tmp_path, [rows[0]])
+        kept = json.loads((tmp_path / "hardware_sweep.json").read_text())["rows"]
+        assert kept == [rows[2], rows[3], rows[0]]
 
     @pytest.mark.skipif(shutil.which("vitis_hls") is not None, reason="needs a machine without AMD's tools")
     def test_missing_tool_says_what_to_install(self, simulated, capsys):

@@ -35,12 +35,14 @@ def results(tmp_path):
     (folder / "stratified.json").write_text(json.dumps({"rows": rows}))
     hardware = {
         "network": "compact", "engine": "rtl", "target": "ecp5-85k", "cycles_per_frame": 3700, "luts": 9000, "dsp": 7,
+        "cycles_between_frames": 3600,
         "bram36": 4, "fmax_mhz": 91.25, "clock_mhz": 87.5, "latency_us": 42.29,
         "kinds": {"cycles": "simulated", "area": "routed", "fmax_mhz": "routed"},
     }  # fmt: skip
+    smallest = {"cycles_per_frame": 500_000, "cycles_between_frames": 450_000, "luts": 900, "dsp": 1}
     speeds = [{"engine": "ecg-alq", "seconds_per_window": 0.002}, {"engine": "other", "seconds_per_window": 0.1}]
     (folder / "csim.json").write_text(json.dumps({"rows": speeds}))
-    (folder / "hardware.json").write_text(json.dumps([hardware | {"cycles_per_frame": 500_000, "luts": 900}, hardware]))
+    (folder / "hardware.json").write_text(json.dumps([hardware | smallest, hardware]))
     return folder
 
 
@@ -58,8 +60,18 @@ def test_values_come_from_the_files(results):
     assert "| accuracy, stratified, before quantisation | 98.53 ± 2.08 % |  | measured |" in table
     assert "4,400 bytes" in table
     assert "| LUT, ecp5-85k |  | 9,000 | routed |" in table  # of the fastest core, not of the smallest
+    assert "| smallest core: LUT, ecp5-85k |  | 900 | routed |" in table
+    assert "| smallest core: DSP, BRAM36, ecp5-85k |  | 1, 4 | routed |" in table
+    assert "clock that keeps up with the ECG, ecp5-85k |  | 45 kHz | simulated cycles in ten seconds |" in table
     assert "| C simulation of a window | 2.00 ms |  | measured | measured in the same run, other: 100.00 ms |" in table
     assert "published: 105.79 us" in table
+
+
+def test_a_lone_core_is_not_called_the_smallest(results):
+    rows = json.loads((results / "hardware.json").read_text())
+    (results / "hardware.json").write_text(json.dumps(rows[1:]))
+    assert "| LUT, ecp5-85k |  | 9,000 | routed |" in readme.table(results)
+    assert "smallest" not in readme.table(results)
 
 
 def test_the_card_tells_accuracy_classes_and_mistakes(results):

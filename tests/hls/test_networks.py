@@ -1,4 +1,4 @@
-"""Both networks on all windows: golden model = C simulation, every layer, every integer."""
+"""Both networks fit the small FPGA, and golden model = C simulation on all windows, every layer, every integer."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import pytest
 
 from hls.convert import convert
 from hls.csim import CSimulation
+from hls.estimate import check_budget, estimate
+from hls.folding import fold
 from hls.parity import compare
+from qmodel import models
 from qmodel.fixed_point import standardise
 
-pytest.importorskip("keras")
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["paper", "compact"])
-def test_all_windows(name, ecg_windows, tmp_path):
-    """Random weights with normalisation folded in; trained ones differ in nothing that matters here."""
-    import keras
-
+def frozen(name):
+    """The shipped network, or one of random weights with normalisation folded in where none is shipped yet."""
+    if name in models.names():
+        return models.load(name)
+    keras = pytest.importorskip("keras")
     from qmodel.alq.quantizer import alq
     from qmodel.freeze import freeze
     from qmodel.networks import build, network
@@ -25,9 +25,21 @@ def test_all_windows(name, ecg_windows, tmp_path):
 
     keras.utils.set_random_seed(2)
     spec = network(name)
-    model = build(spec, "alq", weight_quantizer=lambda _: alq(bits=2))
-    frozen = freeze(fold(model, spec, 4))
-    simulation = CSimulation(convert(frozen, tmp_path / "project"))
-    report = compare(frozen, {"C simulation": simulation.trace}, standardise(ecg_windows.signals))
+    return freeze(fold(build(spec, "alq", weight_quantizer=lambda _: alq(bits=2)), spec, 4))
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_shipped_networks_fit_the_budget(name):
+    """6,000 cycles per frame, 3,700 between frames, 13,000 LUT, 16 DSP, 20 BRAM36 on the xc7z020 (estimated)."""
+    network = models.load(name)
+    check_budget(estimate(network, fold(network)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["paper", "compact"])
+def test_all_windows(name, ecg_windows, tmp_path):
+    network = frozen(name)
+    simulation = CSimulation(convert(network, tmp_path / "project"))
+    report = compare(network, {"C simulation": simulation.trace}, standardise(ecg_windows.signals))
     assert report.equal, str(report)
     assert report.windows == len(ecg_windows.signals)

@@ -134,11 +134,8 @@ def test_vivado_after_csynth(own_project, tools):
     }  # fmt: skip
 
 
-def test_one_table_for_estimates_and_reports(network):
-    from hls.convert import default_folding
-    from hls.estimate import estimate
-
-    estimated = estimate(network, default_folding(network, "xc7z020")).row
+def test_one_table_for_estimates_and_reports(project):
+    (estimated,) = synthesis.estimated(project)
     vendor = read_csynth(REPORTS / "csynth.xml").row
     assert set(estimated) - {"fifo_bits"} <= set(vendor)
     lines = synthesis.table([estimated, vendor]).splitlines()
@@ -146,6 +143,10 @@ def test_one_table_for_estimates_and_reports(network):
     assert f" {estimated['luts']} " in lines[1]
     assert "vendor" in lines[2]
     assert " 12345 " in lines[2]
+
+
+def test_another_part_has_no_estimate(network, tmp_path):
+    assert synthesis.estimated(convert(network, tmp_path / "project", part="xc7z045ffg900-2")) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-// Sum of NUMBER values, one register per level: a level's carry chains are as long as its operands, so the clock depends
-// on the width of the sum, not on NUMBER. RADIX says how many numbers an adder takes: three where the technology adds
-// three at the cost of two (Xilinx), else two.
+// Sum of NUMBER values, one register per level: the clock depends on the width of the sum, not on NUMBER. RADIX says how
+// many numbers a level adds up: three where the technology adds three at the cost of two (Xilinx), four where two adders
+// in a row are still fast enough and registers are to be saved (ECP5), two for the fastest clock.
 `default_nettype none
 module alq_adder_tree #(
     parameter NUMBER = 4,
@@ -51,23 +51,56 @@ module alq_adder_tree #(
         for (place = 0; place < COUNT; place = place + 1) begin : node
           localparam FIRST = RADIX * place;
           localparam TERMS = PAST - FIRST < RADIX ? PAST - FIRST : RADIX;
-          wire [FROM-1:0] a = stage[level-1].sums[FIRST*FROM+:FROM];
+          wire [4*FROM-1:0] terms = stage[level-1].sums[FIRST*FROM+:TERMS*FROM];
+          wire [FROM-1:0] a = terms[0+:FROM];
           wire [FROM+1:0] sum;
-          if (TERMS == 3) begin : three
+          if (TERMS == 1) begin : one
+            assign sum = {{2{SIGNED ? a[FROM-1] : 1'b0}}, a};
+          end else if (TERMS == 3 && RADIX == 3) begin : three
             alq_add3 #(
                 .BITS  (FROM),
                 .SIGNED(SIGNED)
             ) add3 (
                 .a  (a),
-                .b  (stage[level-1].sums[(FIRST+1)*FROM+:FROM]),
-                .c  (stage[level-1].sums[(FIRST+2)*FROM+:FROM]),
+                .b  (terms[FROM+:FROM]),
+                .c  (terms[2*FROM+:FROM]),
                 .sum(sum)
             );
-          end else if (TERMS == 2) begin : two
-            wire [FROM-1:0] b = stage[level-1].sums[(FIRST+1)*FROM+:FROM];
-            assign sum = {{2{SIGNED ? a[FROM-1] : 1'b0}}, a} + {{2{SIGNED ? b[FROM-1] : 1'b0}}, b};
-          end else begin : one
-            assign sum = {{2{SIGNED ? a[FROM-1] : 1'b0}}, a};
+          end else begin : several
+            wire [FROM:0] low, high;
+            alq_add2 #(
+                .BITS  (FROM),
+                .SIGNED(SIGNED)
+            ) add2 (
+                .a  (a),
+                .b  (terms[FROM+:FROM]),
+                .sum(low)
+            );
+            if (TERMS == 2) begin : two
+              assign high = 0;
+              assign sum  = {SIGNED ? low[FROM] : 1'b0, low};
+            end else begin : more
+              if (TERMS == 3) begin : third
+                assign high = {SIGNED ? terms[3*FROM-1] : 1'b0, terms[2*FROM+:FROM]};
+              end else begin : pair
+                alq_add2 #(
+                    .BITS  (FROM),
+                    .SIGNED(SIGNED)
+                ) add2 (
+                    .a  (terms[2*FROM+:FROM]),
+                    .b  (terms[3*FROM+:FROM]),
+                    .sum(high)
+                );
+              end
+              alq_add2 #(
+                  .BITS  (FROM + 1),
+                  .SIGNED(SIGNED)
+              ) last (
+                  .a  (low),
+                  .b  (high),
+                  .sum(sum)
+              );
+            end
           end
           assign added[place*WIDTH+:WIDTH] = sum[WIDTH-1:0];
         end

@@ -1,7 +1,7 @@
 // Plane engine: sum over planes of coordinate * (sum of +-x), without a multiplier per weight.
 //
 // sum of +-x = 2 * (sum of the x with sign +1) - sum of all x. Every cycle takes LANES values of one
-// plane: x is masked by its sign (the reset pin of a register, no logic), added up in a tree, and one multiplier adds
+// plane: x is masked by its sign (alq_mask), added up in a tree, and one multiplier adds
 // coordinate * (2 * masked sum) to the accumulator; the sum of all x is subtracted once per plane, in its last chunk.
 // `start` loads the accumulator with the filter's bias instead. All inputs arrive when they are due (alq_layer).
 `default_nettype none
@@ -34,11 +34,14 @@ module alq_engine #(
   genvar lane;
   generate
     for (lane = 0; lane < LANES; lane = lane + 1) begin : weight
-      reg [BITS-1:0] value;
-      always @(posedge clk)
-        if (minus[lane]) value <= 0;
-        else value <= x[lane*BITS+:BITS];
-      assign masked[lane*BITS+:BITS] = value;
+      alq_mask #(
+          .BITS(BITS)
+      ) mask (
+          .clk(clk),
+          .zero(minus[lane]),
+          .value(x[lane*BITS+:BITS]),
+          .masked(masked[lane*BITS+:BITS])
+      );
     end
   endgenerate
   wire [TREE_BITS-1:0] positive;
@@ -93,7 +96,7 @@ module alq_engine #(
         if (valid) accumulator <= (start ? $signed(bias) : accumulator) + product;
       end
     end else begin : adders
-      // One register per bit of the coordinate holds the term or, through its reset pin, zero; then sums of three.
+      // One register per bit of the coordinate holds the term or zero; then sums of three.
       localparam THREES = (COORDINATE_BITS + 2) / 3;
       localparam NINES = (THREES + 2) / 3;
       localparam BITS_3 = TERM_BITS + 4;
@@ -104,11 +107,14 @@ module alq_engine #(
       genvar place;
       for (place = 0; place < 3 * THREES; place = place + 1) begin : part
         if (place < COORDINATE_BITS) begin : used
-          reg [TERM_BITS-1:0] value;
-          always @(posedge clk)
-            if (!coordinate[place]) value <= 0;
-            else value <= term;
-          assign parts[place*TERM_BITS+:TERM_BITS] = value;
+          alq_mask #(
+              .BITS(TERM_BITS)
+          ) mask (
+              .clk(clk),
+              .zero(!coordinate[place]),
+              .value(term),
+              .masked(parts[place*TERM_BITS+:TERM_BITS])
+          );
         end else begin : unused
           assign parts[place*TERM_BITS+:TERM_BITS] = 0;
         end

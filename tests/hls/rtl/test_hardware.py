@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hls.folding import FoldingError, fold, schedule
-from hls.hardware import hardware, sweep
+from hls.hardware import hardware, sweep_foldings
 from hls.hardware.ecp5 import clock_settings
-from hls.hardware.flow import any_windows, cached, sweep_targets
+from hls.hardware.flow import any_windows, cached
 from hls.hardware.pictures import plot_floorplan, plot_sweep, plot_utilisation
 from hls.hardware.yosys import cell_delay_ns, fits, netlist_xc7, synthesise_xc7
 from hls.rtl import generate
@@ -78,16 +78,16 @@ def test_hardware_on_ecp5_gives_a_bitstream_and_runs_once(network, tmp_path):
 
 
 @pytest.mark.slow
-def test_sweep_gives_rows_from_fast_to_small(network, tmp_path):
+def test_both_ends_of_the_folding(network, tmp_path):
     pytest.importorskip("cocotb")
     pytest.importorskip("pyosys")
     file = network.save(tmp_path / "small.alq")
-    rows = sweep(file, tmp_path / "sweep", sweep_targets(network, "xc7z020", 2))
-    assert rows[0]["cycles_between_frames"] < rows[1]["cycles_between_frames"]
-    assert rows[0]["luts"] > rows[1]["luts"]
-    assert rows[1]["lanes"] == 3
-    assert rows[0]["kinds"]["fmax_mhz"] == "synthesised, cell delays without routing"
-    assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    foldings = sweep_foldings(network, "xc7z020", 2)
+    fastest, smallest = (hardware(file, "xc7z020", tmp_path / str(i), folding=f)[0] for i, f in enumerate(foldings))
+    assert fastest["cycles_between_frames"] < smallest["cycles_between_frames"]
+    assert fastest["luts"] > smallest["luts"]
+    assert smallest["lanes"] == 3
+    assert fastest["kinds"]["fmax_mhz"] == "synthesised, cell delays without routing"
 
 
 def test_clock_settings_stay_inside_the_loop():
@@ -114,18 +114,21 @@ def test_results_are_kept_by_the_hash_of_their_inputs(tmp_path):
     assert cached(path, "b", compute) == {"calls": 2}
 
 
-def test_sweep_targets_span_fastest_to_smallest(network):
-    targets = sweep_targets(network, "xc7z020")
-    assert targets == sorted(targets)
-    smallest = fold(network, targets[-1])
-    assert [tuple(entry) for entry in smallest.layers] == [(1, 1)] * 3
-    assert schedule(network, fold(network, targets[0])).between_frames == targets[0]
+def test_a_sweep_spans_fastest_to_smallest(network):
+    foldings = sweep_foldings(network, "xc7z020")
+    assert foldings[0] == fold(network)
+    assert [tuple(entry) for entry in foldings[-1].layers] == [(1, 1)] * 3
+    cycles = [schedule(network, folding).between_frames for folding in foldings]
+    assert len(cycles) > 3
+    assert cycles == sorted(set(cycles))
 
 
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [
         {
+            "network": "small",
+            "target": "xc7z020",
             "luts": luts,
             "cycles_between_frames": cycles,
             "lanes": 3,
@@ -133,7 +136,7 @@ def test_pictures(tmp_path):
         }
         for luts, cycles in ((1000, 9000), (8000, 3600))
     ]
-    plot_sweep(rows, tmp_path / "sweep.png", "x")
+    plot_sweep(rows, tmp_path / "sweep.png")
     plot_utilisation({"LUT": (10, 100), "DSP": (0, 4)}, tmp_path / "use.png", "x")
     cells = {"conv1.a": "X1/Y2/SLICEA.FF0", "fifo_2.b": "X3/Y4/SLICEB.FF1", "$abc$1": "X5/Y6/SLICEC.COMB0", "pad": ""}
     module = {"cells": {name: {"attributes": {"NEXTPNR_BEL": bel}} for name, bel in cells.items()}}

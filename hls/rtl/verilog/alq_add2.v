@@ -1,0 +1,13 @@
+// Sum of two numbers of BITS bits. Where a technology has a better way, it brings a module of the same name.
+`default_nettype none
+module alq_add2 #(
+    parameter BITS = 4,
+    parameter SIGNED = 0
+) (
+    input wire [BITS-1:0] a,
+    input wire [BITS-1:0] b,
+    output wire [BITS:0] sum
+);
+  assign sum = {SIGNED ? a[BITS-1] : 1'b0, a} + {SIGNED ? b[BITS-1] : 1'b0, b};
+endmodule
+`default_nettype wire
