@@ -12,6 +12,7 @@ PAGES = {
     "README.md": "index.md",
     "MODEL_CARD.md": "model-card.md",
     "qmodel/data/README.md": "data.md",
+    "board/README.md": "board.md",
     "CHANGELOG.md": "changelog.md",
 }
 PACKAGES = ("qmodel", "hls", "board", "flow")

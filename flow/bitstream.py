@@ -67,14 +67,12 @@ def write(
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / DESIGN).is_file())):
         raise InputError(f"{folder} is not a folder of this command: choose another with --output or remove it")
     network = FrozenNetwork.load(file)
+    hls = _check_project(network, project) if engine == "hls" else None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
         made = Path(beside) / folder.name
         made.mkdir()
-        if engine == "rtl":
-            bits = _write_rtl(network, made, cycles)
-        else:
-            bits = _write_hls(network, made, project)
+        bits = _write_rtl(network, made, cycles) if hls is None else _write_hls(network, made, hls)
         for name in ("build.tcl", "design.tcl"):
             shutil.copyfile(_tcl() / name, made / name)
         settings = {
@@ -122,9 +120,7 @@ def _write_rtl(network: FrozenNetwork, made: Path, cycles: int | None) -> tuple[
     return core.input_bits, core.output_bits
 
 
-def _write_hls(network: FrozenNetwork, made: Path, project: Path | None) -> tuple[int, int]:
-    from hls.rtl.generate import VERILOG
-
+def _check_project(network: FrozenNetwork, project: Path | None) -> Path:
     if project is None or not (project / "manifest.json").is_file():
         raise InputError(f"{project or 'the build'} holds no HLS project: run `ecg-alq convert`")
     manifest = json.loads((project / "manifest.json").read_text("utf-8"))
@@ -132,6 +128,13 @@ def _write_hls(network: FrozenNetwork, made: Path, project: Path | None) -> tupl
         raise InputError(f"{project} is of another network: run `ecg-alq convert` again")
     if manifest["io_type"] != "io_stream":
         raise InputError(f"{project} has io_type {manifest['io_type']}, the design streams: convert with io_stream")
+    return project
+
+
+def _write_hls(network: FrozenNetwork, made: Path, project: Path) -> tuple[int, int]:
+    from hls.rtl.generate import VERILOG
+
+    manifest = json.loads((project / "manifest.json").read_text("utf-8"))
     shutil.copytree(project, made / "hls")
     (made / "core").mkdir()
     bits = manifest["input"]["transfer_bits"], manifest["output"]["transfer_bits"]

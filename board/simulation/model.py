@@ -53,8 +53,16 @@ class Board:
     def __post_init__(self) -> None:
         self.memory = Memory()
         self.dma = Dma(lambda channel: None)
-        self.frames, self._reads = 0, 0
+        self.frames = self._reads = 0
         self._answers: deque[np.ndarray] = deque()
+
+    def load(self) -> None:
+        """What loading a bitstream does: core and DMA start afresh."""
+        self.frames = 0
+        self._answers.clear()
+        for channel in (self.dma.sendchannel, self.dma.recvchannel):
+            channel.reset()
+            channel.start()
 
     def read(self, offset: int) -> int:
         """A register of the core."""
@@ -119,8 +127,7 @@ def stand_in(board: Board) -> ModuleType:
     class Overlay:
         def __init__(self, bitfile_name: str):
             manifest = Manifest.load(Path(bitfile_name).parent)
-            board.dma.sendchannel.start()
-            board.dma.recvchannel.start()
+            board.load()
             self.bitfile_name = bitfile_name
             self.ip_dict: dict[str, dict] = {name: {} for name in (manifest.core, manifest.dma)}
             setattr(self, manifest.dma, _TimedDma(board))

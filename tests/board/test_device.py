@@ -9,6 +9,8 @@ import pytest
 from board.simulation.checks import CHECKS
 from tests.board.folders import ecg_network, windows
 
+pytestmark = pytest.mark.slow  # compiles and runs a simulator
+
 
 @pytest.fixture
 def board_folder(request):

@@ -15,6 +15,7 @@ import pytest
 from board.codec import Codec
 from board.driver import ArrhythmiaOverlay, OverlayError, TransferError, describe
 from board.manifest import MANIFEST, REGISTERS, Manifest, ManifestError
+from board.simulation.checks import CHECKS
 from board.simulation.model import Board, Faults, installed, stand_in
 from hls.rtl.generate import VERILOG
 from qmodel.fixed_point import standardise
@@ -291,6 +292,11 @@ def test_a_closed_overlay(folder, board):
 def test_without_pynq(folder):
     with installed(None), pytest.raises(OverlayError, match="package pynq is not installed: run this on a PYNQ board"):
         ArrhythmiaOverlay(folder)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_checks_of_a_device_on_the_fast_model(folder, board, name):
+    CHECKS[name](folder, windows(3), 5.0)
 
 
 def test_the_status_in_words():

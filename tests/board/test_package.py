@@ -129,6 +129,7 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
         wanted = {path.relative_to(root).as_posix() for path in root.glob(pattern)}
         assert wanted, pattern
         assert wanted <= names
+    assert "board/simulation/model.py" in names
     assert not [name for name in names if "simulation/rtl" in name or name.startswith("tests")]
 
 

@@ -21,6 +21,7 @@ from tests.board.folders import windows
 from tests.strategies import random_plane_layer
 
 serial = pytest.importorskip("serial")
+pytestmark = pytest.mark.slow  # compiles and runs a simulator
 SAMPLES, CYCLES_PER_BIT, IDLE_BITS = 48, 16, 12
 START_TIMEOUT = 600  # seconds until the simulator talks
 

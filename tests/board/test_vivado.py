@@ -276,7 +276,10 @@ def test_what_does_not_fit_is_refused(network, file, tmp_path):
     other = convert(ecg_network(seed=9), tmp_path / "project")
     with pytest.raises(InputError, match="is of another network"):
         bitstream.write(file, tmp_path / "out", "hls", project=other)
+    with pytest.raises(InputError, match="holds no HLS project"):
+        bitstream.write(file, tmp_path / "new" / "out", "hls", project=tmp_path)
     assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "new").exists()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("")
     with pytest.raises(InputError, match="is not a folder of this command"):

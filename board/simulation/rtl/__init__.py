@@ -1,5 +1,7 @@
 """A module `pynq` over RTL, inside the simulator: cocotbpynq's overlay and registers, and the DMA of `dma.py` on its
 streams. cocotbpynq's own DMA has neither registers nor words narrower than 32 bits.
+
+For tests, and not part of the distribution: cocotbpynq's licence is GPL-3.
 """
 
 from __future__ import annotations
