@@ -23,6 +23,8 @@ from board.handoff import Handoff, HandoffError
 from board.manifest import MANIFEST, Manifest, ManifestError
 from qmodel.frozen import FrozenNetwork
 
+TIMEOUT_S = 5.0  # long enough for a board that is busy with other things
+
 
 class Finding(NamedTuple):
     """One question: what was looked at, whether it is as it must be, what was found, and what to do if not."""
@@ -33,7 +35,7 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examine(folder: Path, timeout_s: float = 1.0) -> Iterator[Finding]:
+def examine(folder: Path, timeout_s: float = TIMEOUT_S) -> Iterator[Finding]:
     """Look at everything, the board last. Args: folder: a deploy folder; timeout_s: for the test window's answer."""
     yield check_module()
     try:
@@ -143,7 +145,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m board.doctor", description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="a deploy folder")
     parser.add_argument("--json", action="store_true", help="findings for programs")
-    parser.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help="for the test window's answer")
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS", help="for the test window's answer"
+    )
     given = parser.parse_args(arguments)
     findings = list(examine(given.folder, given.timeout))
     if given.json:

@@ -239,12 +239,15 @@ class ArrhythmiaOverlay:
         self._dma.sendchannel.transfer(frame)
         for register in (SEND_STATUS, RECEIVE_STATUS):
             while True:
+                late = (
+                    time.monotonic() > limit
+                )  # before reading: a process that slept finds out what happened meanwhile
                 status = int(self._dma.read(register))
                 if status & ERRORS:
                     raise TransferError(f"DMA reports an error: {self._registers_in_words()}")
                 if status & IDLE:
                     break
-                if time.monotonic() > limit:
+                if late:
                     raise TransferError(
                         f"the board gave no answer within {self.timeout_s:g} s: {self._registers_in_words()}"
                     )

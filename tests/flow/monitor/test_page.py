@@ -15,7 +15,7 @@ from flow.pictures import CLASS_COLOURS, UNSURE_COLOUR
 from qmodel.data import recording
 from tests.flow.monitor import browser
 
-pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)]
 
 COLOURS = CLASS_COLOURS | {"unsure": UNSURE_COLOUR}
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
