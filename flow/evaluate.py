@@ -192,7 +192,7 @@ def evaluate(
     build = str(Path(build).resolve())
     cluster = None
     if scheduler is None:
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     outcomes = {}
     with Client(cluster or scheduler) as client:
         tasks = [
