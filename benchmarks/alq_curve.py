@@ -92,7 +92,9 @@ def uniform_point(folder, model, train, validation, test, recipe, bits) -> dict:
     )
     steps.copy_weights(model, quantised)
     epochs = len(SCHEDULE.phases())
-    settings = FloatRecipe(epochs=epochs, learning_rate=SCHEDULE.finish_learning_rate, warm_up_epochs=0.0, beat_loss=0.0)
+    settings = FloatRecipe(
+        epochs=epochs, learning_rate=SCHEDULE.finish_learning_rate, warm_up_epochs=0.0, beat_loss=0.0
+    )
     train_float(quantised, train, validation, settings, folder, label=f"uniform {bits}")
     width = 1 if bits == "binary" else bits
     kernels = [layer.kernel for layer in quantised.layers if hasattr(layer, "kernel")]

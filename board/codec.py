@@ -6,6 +6,7 @@ the C++ testbench's vectors and the RTL bench are made with as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,26 @@ class Codec:
         """
         integers = standardise(check_window(window, self.samples), self.network.input_format)
         return to_transfers(integers, self.input_bits)
+
+    def golden(self, window: np.ndarray) -> np.ndarray:
+        """The logits that every engine gives: int64, shape (logit,). Args, raises: as `encode`."""
+        integers = standardise(check_window(window, self.samples), self.network.input_format)
+        return self.network.run(integers[None])[0]
+
+    def windows_of(self, record: np.ndarray, step: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Windows of a record with the first sample of each; what is left at its end is no window.
+
+        Args: record: shape (sample,); step: samples from one window to the next, default a window.
+        Raises: ValueError: shorter than one window, or a step below 1.
+        """
+        record, length = np.asarray(record), self.samples
+        step = length if step is None else step
+        if step < 1:
+            raise ValueError(f"step must be at least 1 sample, received {step}")
+        if record.ndim != 1 or len(record) < length:
+            raise ValueError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
+        for start in range(0, len(record) - length + 1, step):
+            yield start, record[start : start + length]
 
     def decode(self, words: np.ndarray) -> np.ndarray:
         """Logits of one answer: int64, shape (logit,). Args: words: `answer_dtype`, shape (logit,).

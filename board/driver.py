@@ -51,18 +51,18 @@ class TransferError(OverlayError):
 
 class Times(NamedTuple):
     """Seconds of one window: pack: standardising and writing words; compute: the core's own count of cycles, from first
-    sample to last logit; transfer: what starting DMA, moving data and waiting added to that."""
+    sample to last logit (None: the board does not tell); transfer: what moving data and waiting added to that."""
 
     pack: float
     transfer: float
-    compute: float
+    compute: float | None
 
 
 class Result(NamedTuple):
     """One window's answer: logits int64, shape (logit,), the largest one's index and class, and times."""
 
     logits: np.ndarray
-    index: int
+    class_index: int
     label: str
     times: Times
 
@@ -147,7 +147,7 @@ class ArrhythmiaOverlay:
         Args: record: ADC units, integers, shape (sample,); step: samples from one window to the next, default a window.
         Yields: first sample of the window, its result. Raises: as `classify`; ValueError: shorter than one window.
         """
-        for start, window in self._windows_of(record, step):
+        for start, window in self.codec.windows_of(record, step):
             yield start, self.classify(window)
 
     async def classify_async(self, window: np.ndarray) -> Result:
@@ -160,23 +160,13 @@ class ArrhythmiaOverlay:
 
     async def stream_async(self, record: np.ndarray, step: int | None = None) -> AsyncIterator[tuple[int, Result]]:
         """As `stream`; other tasks run while the board works."""
-        for start, window in self._windows_of(record, step):
+        for start, window in self.codec.windows_of(record, step):
             yield start, await self.classify_async(window)
 
     def status(self) -> dict[str, int]:
         """The core's registers by name, without its identity. Raises: OverlayError: closed."""
         self._check_open()
         return {name: self._read(name) for name in self.manifest.registers if name != "identity"}
-
-    def _windows_of(self, record: np.ndarray, step: int | None) -> Iterator[tuple[int, np.ndarray]]:
-        record, length = np.asarray(record), self.codec.samples
-        step = length if step is None else step
-        if step < 1:
-            raise ValueError(f"step must be at least 1 sample, received {step}")
-        if record.ndim != 1 or len(record) < length:
-            raise ValueError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
-        for start in range(0, len(record) - length + 1, step):
-            yield start, record[start : start + length]
 
     def _check_open(self) -> None:
         if self.overlay is None:
@@ -190,7 +180,8 @@ class ArrhythmiaOverlay:
         magic, version = self._read("magic"), self._read("version")
         if (magic, version) != (MAGIC, REGISTERS_VERSION):
             raise OverlayError(
-                f"no core of ours answers at 0x{self.manifest.address:08x} (it reads 0x{magic:08x}, version {version}): "
+                f"no core of ours answers at 0x{self.manifest.address:08x} "
+                f"(it reads 0x{magic:08x}, version {version}): "
                 f"is {self.manifest.bit} the bitstream of this manifest?"
             )
         identity = "".join(f"{self._read('identity', word):08x}" for word in range(8))
@@ -248,12 +239,15 @@ class ArrhythmiaOverlay:
         self._dma.sendchannel.transfer(frame)
         for register in (SEND_STATUS, RECEIVE_STATUS):
             while True:
+                late = (
+                    time.monotonic() > limit
+                )  # before reading: a process that slept finds out what happened meanwhile
                 status = int(self._dma.read(register))
                 if status & ERRORS:
                     raise TransferError(f"DMA reports an error: {self._registers_in_words()}")
                 if status & IDLE:
                     break
-                if time.monotonic() > limit:
+                if late:
                     raise TransferError(
                         f"the board gave no answer within {self.timeout_s:g} s: {self._registers_in_words()}"
                     )

@@ -127,7 +127,10 @@ def _run(tasks: list[Task], scheduler: str | None, workers: int, before: int) ->
             # Workers that are slow to end log it; what fails in a task comes back with its result.
             address = held.enter_context(
                 LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",  # any free port: another cluster may hold the usual one
+                    silence_logs=logging.CRITICAL,
                 )
             )
         client = held.enter_context(Client(address))

@@ -181,8 +181,8 @@ def result(folder: Path) -> dict:
         found["vendor"] = read_vivado(*reports, period_ns=1000 / design["clock_mhz"]).row
     if not found["built"]:
         found["next"] = (
-            f"Vivado is not installed here (no `vivado` on the PATH). Copy {folder} to a machine that has Vivado 2022.1 "
-            f"or later, run `{' '.join(COMMAND)}` in it, copy {BIT} and {HWH} back, then `ecg-alq package`"
+            f"Vivado is not installed here (no `vivado` on the PATH). Copy {folder} to a machine that has Vivado "
+            f"2022.1 or later, run `{' '.join(COMMAND)}` in it, copy {BIT} and {HWH} back, then `ecg-alq package`"
         )
     return found
 

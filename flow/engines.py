@@ -19,7 +19,7 @@ from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
 
 Run = Callable[[np.ndarray], np.ndarray]
-SIMULATED_FRAMES_PER_S = 0.2  # more than this is sure of the Verilog core; bounds how long a simulation is waited for
+PATIENCE_S, PATIENCE_S_PER_WINDOW = 120, 30  # how long a simulation of the Verilog core may take; it needs a second
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def rtl(network: FrozenNetwork, deploy: Path | None = None) -> Iterator[Run]:
     def run(windows: np.ndarray) -> np.ndarray:
         samples, lasts = stream_of(standardise(windows))
         expected = len(windows) * logits
-        timeout = 60 + len(windows) / SIMULATED_FRAMES_PER_S
+        timeout = PATIENCE_S + PATIENCE_S_PER_WINDOW * len(windows)
         record = play(core, samples, lasts, expected, simulator=simulator, taps=False, timeout=timeout)
         if len(record.out) != expected:
             raise SimulationError(f"the core gave {len(record.out)} logits for {len(windows)} windows")

@@ -20,7 +20,6 @@ from qmodel.metrics import confusion_matrix, summarise
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
 
-MODELS = shipped.FOLDER
 NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, so a fold that tests it never trains it
 
 
@@ -219,9 +218,9 @@ def train_final(
     data: str | os.PathLike | None = None,
     build: str | os.PathLike = "build/evaluate",
     results: str | os.PathLike = "results",
-    models: str | os.PathLike = MODELS,
+    models: str | os.PathLike = shipped.FOLDER,
 ) -> dict:
-    """Train a recipe on every window, nothing held out: the network that ships, `MODELS/NETWORK.alq`.
+    """Train a recipe on every window, nothing held out: the network that ships, `NETWORK.alq` in `models`.
 
     Its accuracy is not measured here, by nature; that of the recipe is, by `evaluate`.
     Returns: its row in `results/models.json`.

@@ -14,6 +14,7 @@ import numpy as np
 from flow import strips
 from flow.classify import UNSURE, Classification
 from flow.provenance import provenance
+from flow.settings import InputError
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S
@@ -161,11 +162,14 @@ DEFAULT_FORMATS = ("csv", ANNOTATOR, "json", "png")
 def write(result: Classification, folder: str | os.PathLike, formats: tuple[str, ...] = DEFAULT_FORMATS) -> list[Path]:
     """Write a classification's files, named after the recording, into a folder that is made.
 
-    Args: formats: keys of WRITERS, which are the files' suffixes. Returns: the files.
+    Args: formats: keys of WRITERS, which are the files' suffixes.
+    Returns: the files. Raises: InputError: one of them is the recording itself.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, source = Path(folder), result.recording.path
     files = [folder / f"{result.recording.name}.{form}" for form in formats]
+    if source is not None and source.resolve() in [file.resolve() for file in files]:
+        raise InputError(f"{source} would be overwritten by its own results: choose another --output")
+    folder.mkdir(parents=True, exist_ok=True)
     for form, file in zip(formats, files, strict=True):
         WRITERS[form](result, file)
     return files

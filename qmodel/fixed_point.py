@@ -60,7 +60,7 @@ def to_transfers(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def from_transfers(words: np.ndarray, signed: bool = True) -> np.ndarray:
-    """The integers that transfers stand for: int64, same shape. Args: words: unsigned integers of a transfer's width."""
+    """The integers that transfers stand for: int64, same shape. Args: words: unsigned, as wide as a transfer."""
     words = np.asarray(words)
     return (words.view(f"<i{words.dtype.itemsize}") if signed else words).astype(np.int64)
 

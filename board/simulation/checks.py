@@ -38,6 +38,7 @@ def windows_equal_golden(folder: Path, windows: np.ndarray, timeout_s: float) ->
         assert status["frames"] >= len(several)
         assert status["errors"] == 0
     for result in results:
+        assert result.times.compute is not None
         assert result.times.compute >= overlay.codec.samples / (overlay.manifest.clock_mhz * 1e6)
         assert result.times.pack > 0
 
@@ -61,12 +62,12 @@ def another_network_is_refused(folder: Path, windows: np.ndarray, timeout_s: flo
             frames = overlay.status()["frames"]
         changed = dataclasses.replace(overlay.manifest, identity="0" * 64)
         (copy / MANIFEST).write_text(changed.text)
+        message = "accepted"
         try:
             ArrhythmiaOverlay(copy, timeout_s)
         except OverlayError as error:
-            assert "the bitstream holds network" in str(error)
-        else:
-            raise AssertionError("a manifest of another network was accepted")
+            message = str(error)
+        assert "the bitstream holds network" in message
         assert frames == 0
 
 

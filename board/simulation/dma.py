@@ -59,8 +59,9 @@ class Channel:
 
     @property
     def stored(self) -> np.ndarray:
-        """Bytes of the buffer under way, as they lie in memory. Raises: AssertionError: the buffer was freed."""
-        assert self.buffer is not None and not self.buffer.freed, "the DMA touches a buffer that was freed"
+        """Bytes of the buffer under way, as they lie in memory. Raises: AssertionError: none, or freed."""
+        assert self.buffer is not None, "no transfer is under way"
+        assert not self.buffer.freed, "the DMA touches a buffer that was freed"
         return self.buffer.stored
 
     def finish(self, length: int | None = None, error: int = 0) -> None:

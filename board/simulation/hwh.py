@@ -11,9 +11,9 @@ from board.manifest import Manifest
 AXIS, AXI = "xilinx.com:interface:axis:1.0", "xilinx.com:interface:aximm:1.0"
 SPAN = 0x10000  # of registers, Vivado's usual choice
 STREAM = ("tdata", "tvalid", "tready", "tlast")
-LITE = tuple(
-    "awaddr awvalid awready wdata wstrb wvalid wready bvalid bready bresp "
-    "araddr arvalid arready rdata rvalid rready rresp".split()
+LITE = (
+    *("awaddr", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bvalid", "bready", "bresp"),
+    *("araddr", "arvalid", "arready", "rdata", "rvalid", "rready", "rresp"),
 )
 
 
@@ -68,7 +68,7 @@ def write(path: Path, manifest: Manifest, module: str, dma_address: int = 0x4040
         (manifest.core, manifest.address, "s_axi"),
         (manifest.dma, dma_address, "S_AXI_LITE"),
     ):
-        ends = {"BASEVALUE": f"0x{first:08X}", "HIGHVALUE": f"0x{first + SPAN - 1:08X}"}
-        SubElement(memory, "MEMRANGE", INSTANCE=name, MEMTYPE="REGISTER", SLAVEBUSINTERFACE=bus, **ends)
+        entry = SubElement(memory, "MEMRANGE", INSTANCE=name, MEMTYPE="REGISTER", SLAVEBUSINTERFACE=bus)
+        entry.attrib |= {"BASEVALUE": f"0x{first:08X}", "HIGHVALUE": f"0x{first + SPAN - 1:08X}"}
     ElementTree.ElementTree(root).write(path)
     return path

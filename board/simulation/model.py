@@ -122,7 +122,7 @@ def stand_in(board: Board) -> ModuleType:
             board.dma.sendchannel.start()
             board.dma.recvchannel.start()
             self.bitfile_name = bitfile_name
-            self.ip_dict = {name: {} for name in (manifest.core, manifest.dma)}
+            self.ip_dict: dict[str, dict] = {name: {} for name in (manifest.core, manifest.dma)}
             setattr(self, manifest.dma, _TimedDma(board))
 
     module.Overlay = Overlay  # type: ignore[attr-defined]

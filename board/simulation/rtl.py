@@ -99,7 +99,7 @@ def stand_in(memory: Memory) -> ModuleType:
             else:
                 simulated.append(cocotbpynq.Overlay(bitfile_name))
             self.bitfile_name = bitfile_name
-            self.ip_dict = dict.fromkeys(simulated[0].hierarchy_dict, {})
+            self.ip_dict: dict[str, dict] = {name: {} for name in simulated[0].hierarchy_dict}
             for name, block in simulated[0].hierarchy_dict.items():
                 if isinstance(block, cocotbpynq.DMA):
                     send, receive = block.sendchannel.cpbus, block.recvchannel.cpbus

@@ -12,6 +12,7 @@ import json
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -46,16 +47,20 @@ def application(new_play: Callable[[], Play]) -> web.Application:
         socket = web.WebSocketResponse(max_msg_size=LONGEST_REQUEST, heartbeat=20)
         await socket.prepare(request)
         app[_SOCKETS].add(socket)
+        with suppress(ConnectionError):  # the page has gone while its answer was on the way
+            await answer(socket)
+        return socket
+
+    async def answer(socket: web.WebSocketResponse) -> None:
         play = new_play()
         await socket.send_json(play.opening())
         async for message in socket:
             to = _requested(message.data) if message.type == WSMsgType.TEXT else None
             if to is None:
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b'expected {"advance": sample}')
-                break
+                return
             stretch = await asyncio.get_running_loop().run_in_executor(worker, play.advance, to)
             await socket.send_json(stretch, dumps=_compact)
-        return socket
 
     async def close_sockets(_: web.Application) -> None:
         for socket in list(app[_SOCKETS]):

@@ -58,15 +58,15 @@ def assess(windows: np.ndarray, missing: np.ndarray | None = None, clipped: np.n
     """Quality of windows at 360 Hz.
 
     Args: windows: int16, shape (window, 3600), 200 ADC units per mV; missing: share of each window's samples that were
-        not given, none if None; clipped: share at an end of the recorder's range where that is known from the samples
-        before resampling, else what the windows themselves show.
+        not given, none if None; clipped: share at an end of the recorder's range, where that is known from the samples
+        before resampling, beside what the windows themselves show.
     Raises: ValueError: wrong shape.
     """
     windows = np.asarray(windows)
     if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES:
         raise ValueError(f"windows must have the shape (window, {WINDOW_SAMPLES}), received {windows.shape}")
-    if clipped is None:
-        clipped = np.array([clipped_samples(window, SAMPLING_RATE_HZ).mean() for window in windows])
+    own = np.array([clipped_samples(window, SAMPLING_RATE_HZ).mean() for window in windows])
+    clipped = own if clipped is None else np.maximum(own, clipped)
     seconds = windows.reshape(len(windows), WINDOW_SAMPLES // SAMPLING_RATE_HZ, SAMPLING_RATE_HZ).astype(np.int32)
     flat = (np.ptp(seconds, axis=2) < FLAT_SPAN_UNITS).mean(1)
     measures = np.stack(

@@ -24,6 +24,7 @@ WINDOW_S = WINDOW_SAMPLES / SAMPLING_RATE_HZ
 # Half of 100 Hz still holds the QRS complex (diagnosis asks for 500 Hz: Kligfield et al., Circulation 115:1306, 2007);
 # surface ECG is not sampled faster than 5 kHz: such a rate is a slip, or another signal.
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 100.0, 5000.0
+CUT_AT_ONCE = 256  # windows: bounds the memory of short hops over long recordings
 # Peak to peak in ten seconds; a surface ECG has 0.5 to 10 mV, other figures are in other units.
 LOWEST_SPAN_MV, HIGHEST_SPAN_MV = 0.05, 50.0
 MV_PER_UNIT = {"V": 1000.0, "mV": 1.0, "uV": 1e-3, "nV": 1e-6}
@@ -137,7 +138,7 @@ class Samples:
     def windows(self, hop_s: float = WINDOW_S) -> Windows:
         """Windows of ten seconds. Args: hop_s: from window to window. Raises: DataError: as `cut`."""
         integers, starts = cut(self.signal_mv, hop_s)
-        missing, clipped = (_views(mark, starts).mean(1) for mark in (self.missing, self.clipped))
+        missing, clipped = (_shares(mark, starts) for mark in (self.missing, self.clipped))
         hop = hop_samples(hop_s) / SAMPLING_RATE_HZ
         return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop, self.signal_mv)
 
@@ -199,10 +200,14 @@ def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.nda
         raise DataError(f"a window needs {WINDOW_SAMPLES} samples at {SAMPLING_RATE_HZ} Hz, received {len(signal)}")
     starts = np.arange(0, len(signal) - WINDOW_SAMPLES + 1, hop, dtype=np.int64)
     units = np.rint(ADC_UNITS_PER_MV * np.asarray(signal, np.float64))
-    views = _views(units, starts)
-    # A direct-coupled recorder's electrode offset alone may exceed 16 bits.
-    centred = views - np.rint(np.median(views, axis=1, keepdims=True))
-    return np.clip(centred, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1).astype(np.int16), starts
+    views = np.lib.stride_tricks.sliding_window_view(units, WINDOW_SAMPLES)
+    windows = np.empty((len(starts), WINDOW_SAMPLES), np.int16)
+    for first in range(0, len(starts), CUT_AT_ONCE):
+        part = views[starts[first : first + CUT_AT_ONCE]]
+        # A direct-coupled recorder's electrode offset alone may exceed 16 bits.
+        part -= np.rint(np.median(part, axis=1, keepdims=True))
+        windows[first : first + len(part)] = np.clip(part, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1)
+    return windows, starts
 
 
 def hop_samples(hop_s: float) -> int:
@@ -213,8 +218,10 @@ def hop_samples(hop_s: float) -> int:
     return hop
 
 
-def _views(signal: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    return np.lib.stride_tricks.sliding_window_view(signal, WINDOW_SAMPLES)[starts]
+def _shares(mark: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Share of marked samples in the windows that begin at `starts`."""
+    before = np.concatenate([[0], np.cumsum(mark)])
+    return (before[starts + WINDOW_SAMPLES] - before[starts]) / WINDOW_SAMPLES
 
 
 def _plain(lead: str) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 import board
-
 from qmodel.fixed_point import standardise
 from tests.board.folders import deploy_folder, ecg_network
 

@@ -67,8 +67,8 @@ def test_a_result_names_its_class_and_its_times(network, folder, board):
         result = overlay.classify(adc)
         assert overlay.status()["frames"] == 1
         assert overlay.ip_dict.keys() == {"ecg_alq_0", "axi_dma_0"}
-    assert result.index == golden(network, adc[None])[0].argmax()
-    assert result.label == CLASSES[result.index]
+    assert result.class_index == golden(network, adc[None])[0].argmax()
+    assert result.label == CLASSES[result.class_index]
     assert result.times.compute == 3600 / 100e6
     assert result.times.pack > 0
     assert result.times.transfer >= 0
@@ -115,9 +115,7 @@ def test_async_tasks_take_turns_and_others_run_meanwhile(network, folder, board)
 def test_threads_take_turns(network, folder, board):
     adc, results = windows(8), {}
     with ArrhythmiaOverlay(folder, timeout_s=30) as overlay:
-        threads = [
-            threading.Thread(target=lambda n=n: results.update({n: overlay.classify(adc[n])})) for n in range(8)
-        ]
+        threads = [threading.Thread(target=lambda n=n: results.update({n: overlay.classify(adc[n])})) for n in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

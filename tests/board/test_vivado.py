@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import board
 from board.simulation import hwh
 from flow import bitstream
+from flow.cli import main
 from flow.settings import InputError
 from hls.convert import TOP_SOURCE, convert
 from hls.synthesis import SynthesisError
@@ -234,6 +234,22 @@ def test_without_vivado_a_folder_that_says_how_to_go_on(file, tmp_path, monkeypa
     for path in folder.rglob("*"):
         if path.is_file():
             assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_the_command_with_and_without_vivado(file, tmp_path, vivado, monkeypatch, capsys):
+    options = ["bitstream", "--frozen", str(file), "--build", str(tmp_path / "build")]
+    assert main([*options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["built"]
+    assert found["vendor"]["kind"] == "vendor"
+    assert main(options) == 0
+    assert "LUT 11,111, FF 22,222, BRAM36 5.5, DSP 7, highest clock 125.0 MHz (vendor, " in capsys.readouterr().out
+    monkeypatch.setenv("STUB_SLACK", "-1")
+    assert main([*options, "--clock-mhz", "90"]) == 2
+    assert "the clock of 90 MHz is not reached: worst setup slack -1 ns" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(options) == 0
+    assert capsys.readouterr().out.startswith("not built: ")
 
 
 def test_what_was_built_from_the_same_is_kept(file, tmp_path):

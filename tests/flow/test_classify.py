@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 import wfdb
 
-from flow import outputs, strips
-from flow.classify import UNSURE, Classification, Classifier, Findings, classify, softmax
+from flow import cli, outputs, strips
+from flow.classify import THRESHOLD, UNSURE, Classification, Classifier, Findings, classify, softmax
 from flow.cli import ENGINES, FORMATS, main
 from flow.settings import InputError
 from qmodel.data import synthetic
@@ -258,6 +259,24 @@ class TestFiles:
         assert tuple(engines.ENGINES) == ENGINES
         assert tuple(outputs.WRITERS) == FORMATS
         assert FORMATS[:4] == outputs.DEFAULT_FORMATS
+        assert cli.THRESHOLD == THRESHOLD
+
+    def test_never_writes_over_the_recording(self, ecg, frozen_file, tmp_path, capsys):
+        np.savetxt(tmp_path / "e.csv", ecg)
+        before = (tmp_path / "e.csv").read_bytes()
+        arguments = ["--fs", "360", "--frozen", str(frozen_file), "--output", str(tmp_path)]
+        assert main(["classify", str(tmp_path / "e.csv"), *arguments]) == 2
+        assert "would be overwritten" in capsys.readouterr().err
+        assert (tmp_path / "e.csv").read_bytes() == before
+        assert not (tmp_path / "e.json").exists()
+
+    def test_needs_no_more_than_it_says(self, wfdb_record, frozen_file, tmp_path):
+        """The golden engine starts without TensorFlow, and tables without matplotlib."""
+        blocked = ("tensorflow", "keras", "hls4ml", "sklearn", "dask", "pyarrow", "edfio", "hls", "board", "matplotlib")
+        code = f"import sys\nfor name in {blocked}:\n    sys.modules[name] = None\n"
+        code += "from flow.cli import main\nsys.exit(main(sys.argv[1:]))"
+        arguments = ["--frozen", str(frozen_file), "--output", str(tmp_path), "--formats", "csv", "json", "alq"]
+        subprocess.run([sys.executable, "-c", code, "classify", str(wfdb_record), *arguments], check=True)
 
     def test_the_shipped_network(self, record):
         from qmodel import models

@@ -14,7 +14,7 @@ from hls import convert as convert_module
 from hls import csim
 from hls.convert import ConversionError, convert, golden_frames
 from hls.folding import Folding, FoldingError, LayerFolding
-from qmodel.fixed_point import INPUT_FORMAT, Format
+from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.frozen import FrozenNetwork
 from tests.hls.projects import QUICK, small_network
 from tests.strategies import random_plane_layer

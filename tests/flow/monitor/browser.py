@@ -58,7 +58,7 @@ def monitor(*arguments: str) -> Iterator[tuple[str, subprocess.Popen]]:
             process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 0, errors
-        assert errors == "Ctrl-C ends it\n"
+        assert errors == "Ctrl-C ends it\n", errors
     finally:
         process.kill()
         process.wait()

@@ -12,7 +12,7 @@ def draw(path: str) -> None:
         page.goto(address)
         page.locator("#speed option").first.wait_for(state="attached")
         page.press("body", "Space")
-        for number in range(1, 7):
+        for number in range(1, 5):
             page.press("body", "n")
             page.locator(f"#events tr:nth-child({number})").wait_for()
         page.press("body", "Space")

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from flow.pictures import CLASS_COLOURS, UNSURE_COLOUR
 from qmodel.data import recording
 from tests.flow.monitor import browser
 
-pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)]
 
 COLOURS = CLASS_COLOURS | {"unsure": UNSURE_COLOUR}
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -38,7 +39,8 @@ def changes(rhythms, classifier):
     windows = recording.read(rhythms).windows(hop_s=2.0)
     said = classifier.recording(windows).said.tolist()
     assert len(set(said)) > 2
-    return [(round(start) + 10, now) for start, before, now in zip(windows.start_s, [None, *said], said) if now != before]
+    ends = [round(start) + 10 for start in windows.start_s]
+    return [(end, now) for end, before, now in zip(ends, [None, *said], said) if now != before]
 
 
 @pytest.fixture
@@ -73,8 +75,8 @@ def seconds(page) -> float:
 
 def events(page) -> list[tuple[float, str]]:
     """The list of events, oldest first: seconds, said."""
-    rows = page.locator("#events tr").all()[::-1]
-    return [(_seconds(row.locator("button").inner_text()), row.locator("td").nth(1).inner_text().split()[0]) for row in rows]
+    cells = [[cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("#events tr").all()]
+    return [(_seconds(at), said.split()[0]) for at, said, *_ in reversed(cells)]
 
 
 def _seconds(text: str) -> int:
@@ -143,7 +145,7 @@ class TestPlaying:
         page.press("body", "Home")
         until(page, lambda: seconds(page) < 5)
         assert page.inner_text("#rhythm") == "listening"
-        assert page.inner_text("#confidence") == "–"
+        assert page.inner_text("#confidence") == "\N{EN DASH}"
 
     def test_two_pages_play_apart(self, open_page):
         first, second = open_page(), open_page()
@@ -248,16 +250,16 @@ class TestScreenReader:
         page.press("body", "Space")
         tree = page.locator("body").aria_snapshot()
         for line in (
-            "- heading \"rhythms\" [level=1]",
-            "- button \"Start\"",
-            "- button \"Play\"",
-            "- button \"Next event\"",
-            "- combobox \"Speed\"",
-            "- slider \"Position in the record\"",
-            "- img \"ECG\"",
+            '- heading "rhythms" [level=1]',
+            '- button "Start"',
+            '- button "Play"',
+            '- button "Next event"',
+            '- combobox "Speed"',
+            '- slider "Position in the record"',
+            '- img "ECG"',
             "- status",
-            "- columnheader \"rhythm\"",
-            "- checkbox \"keys work everywhere on the page\" [checked]",
+            '- columnheader "rhythm"',
+            '- checkbox "keys work everywhere on the page" [checked]',
         ):
             assert line in tree
         assert re.search(r'- button "jump to 0:10, NSR"', tree)
@@ -278,7 +280,7 @@ class TestScreenReader:
         until(page, lambda: page.inner_text("#play-label") == "Play")
         spoken = page.evaluate("window.spoken")
         rhythms = [when for when, text in spoken if re.match(r"\d+:\d\d: ", text)]
-        assert all(later - earlier > 2900 for earlier, later in zip(rhythms, rhythms[1:]))
+        assert all(later - earlier > 2900 for earlier, later in pairwise(rhythms))
         assert "end of the record" in [text for _, text in spoken]
 
 

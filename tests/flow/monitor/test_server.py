@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 import socket
+import threading
+import time
 
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
@@ -123,6 +125,42 @@ class TestStream:
         assert visit(lambda client: ask(client, lambda page: page.send_bytes(b'{"advance": 5}'))) == 1008
         long = json.dumps({"advance": 5, "more": "x" * 2000})
         assert visit(lambda client: ask(client, lambda page: page.send_str(long))) == 1009
+
+
+class TestEnds:
+    """A page that goes away, or a server that stops, while a stretch is being classified: nobody is to see an error."""
+
+    @pytest.fixture
+    def slow(self, troubled, classifier, monkeypatch):
+        """A stream whose stretches take a while; set when one is under way."""
+        under_way = threading.Event()
+
+        def advance(play, to):
+            under_way.set()
+            time.sleep(0.3)
+            return {"start": 0}
+
+        monkeypatch.setattr(Play, "advance", advance)
+        return under_way
+
+    @pytest.mark.parametrize("ending", ["page closes", "page is lost", "server stops"])
+    def test_without_a_word(self, visit, slow, caplog, ending):
+        async def leave(client):
+            page = await client.ws_connect("/stream")
+            await page.receive_json()
+            await page.send_json({"advance": 100})
+            await asyncio.to_thread(slow.wait)
+            if ending == "page closes":
+                await page.close()
+            elif ending == "page is lost":
+                page._response.connection.transport.abort()
+            else:
+                await client.server.close()
+            await asyncio.sleep(0.5)
+
+        visit(leave)
+        assert slow.is_set()
+        assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
 
 
 class TestWhoIsLetIn:

@@ -85,7 +85,8 @@ class TestPlay:
     def test_gives_the_whole_record(self, play, troubled, classifier):
         stretches = [play.advance(to) for to in range(0, len(troubled) + 700, 700)]
         microvolts = np.concatenate([stretch["microvolts"] for stretch in stretches])
-        assert [s["start"] for s in stretches] == np.cumsum([0, *(len(s["microvolts"]) for s in stretches[:-1])]).tolist()
+        lengths = [len(stretch["microvolts"]) for stretch in stretches]
+        assert [stretch["start"] for stretch in stretches] == np.cumsum([0, *lengths[:-1]]).tolist()
         assert len(microvolts) == len(troubled)
         np.testing.assert_array_equal(microvolts == MISSING_UV, troubled.missing)
         given = ~troubled.missing

@@ -43,6 +43,10 @@ class TestReasons:
     def test_amplifier_at_its_limit(self, clean):
         assert reason(np.clip(clean + 300 * np.sin(SECONDS), 1024 - 150, 1024 + 150)) == "saturated"
 
+    def test_what_the_recording_showed_counts_too(self, clean):
+        assert reason(clean, clipped=np.array([0.2])) == "saturated"
+        assert reason(np.clip(clean, 1024 - 20, 1024 + 20), clipped=np.array([0.0])) == "saturated"
+
     def test_gaps(self, clean):
         assert reason(clean, missing=np.array([0.25])) == "missing"
         assert reason(clean, missing=np.array([0.1])) == "good"
