@@ -13,14 +13,22 @@ import numpy as np
 from flow.engines import ENGINES
 from flow.settings import InputError
 from qmodel.data import quality, recording
-from qmodel.data.fragments import CLASSES
+from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.recording import WINDOW_S, Recording, Windows
 from qmodel.fixed_point import WINDOW_SAMPLES
 from qmodel.frozen import FrozenNetwork
 
 UNSURE = "unsure"
+SAID = (*CLASSES, UNSURE, *quality.REASONS)  # all that can be said of a window, in the order of tables and pictures
 THRESHOLD = 0.5  # of confidence, below which no class is said; what it costs and gains: results/abstain.json
 BATCH = 64  # windows at once: bounds the memory of long recordings
+
+
+def full_name(said: str) -> str:
+    """What is said, in words."""
+    if said in CLASS_NAMES:
+        return CLASS_NAMES[said]
+    return "no class with enough confidence" if said == UNSURE else f"signal not usable: {said}"
 
 
 class Finding(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from flow import strips
-from flow.classify import UNSURE, Classification
+from flow.classify import SAID, UNSURE, Classification
 from flow.provenance import provenance
 from flow.settings import InputError
 from qmodel.data.fragments import CLASSES
@@ -80,7 +80,7 @@ def summary(result: Classification) -> dict:
         "engine": result.engine,
         "threshold": result.threshold,
         "windows": len(result.windows),
-        "seconds_said": {said: round(seconds[said], 6) for said in strips.SAID if said in seconds},
+        "seconds_said": {said: round(seconds[said], 6) for said in SAID if said in seconds},
         "episodes": [
             episode._asdict() | {"confidence": None if np.isnan(episode.confidence) else round(episode.confidence, 6)}
             for episode in result.episodes

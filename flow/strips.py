@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.classify import UNSURE, Classification
+from flow.classify import SAID, UNSURE, Classification, full_name
 from flow.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
 from flow.tables import clock
-from qmodel.data.fragments import CLASS_NAMES, CLASSES
+from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S
 from qmodel.fixed_point import WINDOW_SAMPLES
 
@@ -30,19 +29,11 @@ LEFT_MM, RIGHT_MM, HEAD_MM, FOOT_MM, ROW_MM, BAND_MM, GAP_MM = 44.0, 30.0, 17.0,
 CAPTION_MM, CAPTION_LETTERS = 5.0, 150
 HIGHEST_STRIP_MM = 60  # what lies beyond is cut off, as on paper
 INK, FAINT, GRID_1_MM, GRID_5_MM = "#202020", "#666666", "#f6dede", "#e8b4b4"
-SAID = (*CLASSES, UNSURE, *REASONS)  # order of rows
 
 
 def colour(said: str) -> str:
     """Colour of a class, of `unsure`, or of a signal that is not usable."""
     return CLASS_COLOURS.get(said, UNSURE_COLOUR if said == UNSURE else UNUSABLE_COLOUR)
-
-
-def full_name(said: str) -> str:
-    """What is said, in words."""
-    if said in CLASS_NAMES:
-        return CLASS_NAMES[said]
-    return "no class with enough confidence" if said == UNSURE else f"signal not usable: {said}"
 
 
 def chosen(result: Classification, most: int = STRIPS) -> list[int]:

@@ -152,7 +152,7 @@ def abstention(row: dict) -> list[str]:
 
 
 def _said(seconds_said: dict[str, float]) -> list[str]:
-    from flow.strips import full_name
+    from flow.classify import full_name
 
     whole = sum(seconds_said.values())
     return [

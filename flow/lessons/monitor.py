@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flow import strips
-from flow.classify import Classification, Classifier
+from flow.classify import Classification, Classifier, full_name
 from flow.html import Html, facts, image, table
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
 from flow.monitor.stream import HOP_S, demonstration
@@ -60,7 +60,7 @@ def episodes(result: Classification, most: int = 12) -> Html:
             f"{int(e.start_s // 60)}:{e.start_s % 60:04.1f}",
             f"{e.end_s - e.start_s:.0f} s",
             e.said,
-            strips.full_name(e.said),
+            full_name(e.said),
             "" if np.isnan(e.confidence) else percent(e.confidence),
         )
         for e in result.episodes

@@ -15,7 +15,7 @@ import pytest
 import wfdb
 
 from flow import cli, outputs, strips
-from flow.classify import THRESHOLD, UNSURE, Classification, Classifier, Findings, classify, softmax
+from flow.classify import SAID, THRESHOLD, UNSURE, Classification, Classifier, Findings, classify, full_name, softmax
 from flow.cli import ENGINES, FORMATS, main
 from flow.settings import InputError
 from qmodel.data import synthetic
@@ -316,10 +316,10 @@ class TestPicture:
                     assert min(np.linalg.norm(a - b) for a in first for b in second) > 10
 
     def test_everything_has_a_colour_and_a_name(self):
-        colours = [strips.colour(said) for said in strips.SAID]
+        colours = [strips.colour(said) for said in SAID]
         assert len({strips.colour(name) for name in CLASSES}) == len(CLASSES)
         assert all(len(c) == 7 and c[0] == "#" for c in colours)
-        assert len({strips.full_name(said) for said in strips.SAID}) == len(strips.SAID)
+        assert len({full_name(said) for said in SAID}) == len(SAID)
 
 
 PROTAN = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])
