@@ -197,14 +197,12 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _final_options(parser: argparse.ArgumentParser) -> None:
-    from qmodel import models
-
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
     parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
     parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
-    parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
+    parser.add_argument("--models", type=Path, help="where the network goes (default: into the package)")
 
 
 def _abstain_options(parser: argparse.ArgumentParser) -> None:
@@ -637,16 +635,18 @@ def _final(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     from flow.evaluate import train_final
+    from qmodel import models
     from qmodel.recipe import RECIPES
 
+    folder = arguments.models or models.FOLDER
     figures = train_final(
         replace(RECIPES[arguments.network], seed=arguments.seed),
         arguments.data,
         arguments.build,
         arguments.results,
-        arguments.models,
+        folder,
     )
-    file = arguments.models / f"{arguments.network}.alq"
+    file = folder / f"{arguments.network}.alq"
     print(json.dumps(figures, indent=2) if arguments.json else f"{file}: {figures['bytes']:,} bytes")
     return 0
 

@@ -67,6 +67,7 @@ def execute(path: Path, full: bool = False, folder: Path | None = None) -> Noteb
             timeout=CELL_SECONDS,
             startup_timeout=600,  # a shared machine may be busy
             kernel_name="python3",
+            extra_arguments=["--Application.log_level=40"],  # errors alone
             resources={"metadata": {"path": str(folder or path.parent)}},
             on_cell_executed=lambda **_: bar.update(),
         )

@@ -56,7 +56,7 @@ class Session:
 def connect(full: bool = False) -> Session:
     """Open the board: on a board with PYNQ the deploy folder beside this notebook or in ../build; else a simulated one.
 
-    Args: full: all test windows instead of a few, and without a board the network of `make flow`.
+    Args: full: all test windows instead of a few; without a board, `make flow`'s network instead of the shipped one.
     """
     show_progress_as_text()
     stack = ExitStack()
@@ -68,9 +68,10 @@ def connect(full: bool = False) -> Session:
         return Session(folder, overlay, np.array([np.roll(window, shift) for shift in shifts]), False, stack)
     from board.simulation.model import Board, installed, stand_in
     from flow.lessons.walk import Walk
+    from qmodel import models
 
     walk = Walk(full)
-    network = FrozenNetwork.load(walk.freeze().folder / "network.alq")
+    network = FrozenNetwork.load(walk.freeze().folder / "network.alq") if full else models.load()
     windows = walk.windows.signals[walk.fold.test]
     folder = _simulated_folder(Path(walk.build) / "simulated-board", network, windows[0])
     stack.enter_context(installed(stand_in(Board(network, Codec.of(network)))))
@@ -159,9 +160,7 @@ def way_picture() -> Html:
         for x in (2.0, 4.7, 7.4):
             axes.annotate("", (x + 0.7, 1.2), (x, 1.2), arrowprops=arrow)
             axes.annotate("", (x, 0.8), (x + 0.7, 0.8), arrowprops=arrow)
-        axes.annotate(
-            "", (1.0, 0.3), (8.1, -0.9), arrowprops={**arrow, "connectionstyle": "angle,angleA=90,angleB=180"}
-        )
+        axes.annotate("", (1.0, 0.3), (8.1, -0.9), arrowprops={**arrow, "connectionstyle": "angle,angleA=0,angleB=90"})
         axes.text(4.5, -0.75, "read through AXI4-Lite", fontsize=7.5, color=MUTED, ha="center")
         axes.set(xlim=(-0.2, 10.3), ylim=(-1.7, 1.8))
         axes.set_axis_off()

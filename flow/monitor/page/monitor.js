@@ -323,7 +323,8 @@ class Monitor {
     document.title = `${record.title}: ecg-alq monitor`;
     byId("title").textContent = record.title;
     byId("subtitle").textContent = record.description;
-    byId("strip-note").textContent = `colour: what was said at that moment about the ${window} seconds before it`;
+    this.note = `colour: what was said at that moment about the ${window} seconds before it`;
+    byId("strip-note").textContent = this.note;
     byId("explanation").textContent =
       `Every ${hop === 1 ? "second" : `${hop} seconds`} the network reads the last ${window} seconds and says one of ` +
       `${record.classes} rhythms. Below the mark on the confidence bar it abstains; poor signal is said, not guessed.`;
@@ -421,6 +422,7 @@ class Monitor {
     } else if (ended) this.say(this.search.notFound, true);
     if (place !== undefined || ended) this.search = null;
     byId("next").setAttribute("aria-busy", String(Boolean(this.search)));
+    byId("strip-note").textContent = this.search ? `listening ahead: ${clock(this.seconds(this.history.received))}` : this.note;
   }
 
   /** Asks for what is needed next, one request at a time. */
