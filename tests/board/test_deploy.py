@@ -11,7 +11,7 @@ import pytest
 import board
 from board import install
 from board.manifest import Manifest
-from flow import deploy, package
+from flow import bitstream, cli, deploy, package
 from flow.cli import main
 from flow.deploy import DeployError
 from flow.settings import InputError
@@ -194,6 +194,11 @@ def test_a_swap_that_fails_gives_the_old_folder_back(tmp_path, monkeypatch, caps
         with pytest.raises(SystemExit, match=message):
             step(name)
     capsys.readouterr()
+
+
+def test_the_command_line_offers_what_the_modules_have():
+    assert cli.BOARD_PYTHON == deploy.PYTHON
+    assert cli.CORES == bitstream.ENGINES
 
 
 def test_without_ssh(folder, monkeypatch, tmp_path):
