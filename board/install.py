@@ -21,7 +21,7 @@ def prepare(name):
     """An empty NAME.incoming; prints its path."""
     folder = incoming(name)
     shutil.rmtree(str(folder), ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     print(folder)
 
 

@@ -288,7 +288,11 @@ def _deploy_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="as ssh takes it: xilinx@pynq, or a name of ~/.ssh/config")
     parser.add_argument("--build", default=Settings.build, help="whose deploy folder is taken (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="this one instead of BUILD/deploy")
-    parser.add_argument("--name", default="ecg-alq", help="of the folder in the board's home (default: %(default)s)")
+    parser.add_argument(
+        "--name",
+        default="ecg-alq",
+        help="of the folder in the board's home (default: %(default)s); jupyter_notebooks/ecg-alq shows it in Jupyter",
+    )
     parser.add_argument("--python", default=BOARD_PYTHON, help="with PYNQ, on the board (default: %(default)s)")
     parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="for the doctor")
 

@@ -17,7 +17,11 @@ from flow.settings import InputError
 
 PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of the PYNQ images since 3.0
 STEP_TIMEOUT, COPY_TIMEOUT = 300, 900  # seconds
-HOST, NAME, PATH = re.compile(r"[\w.@:\[\]%][\w.@:\[\]%-]*"), re.compile(r"[\w][\w.-]*"), re.compile(r"/[\w./-]+")
+HOST, NAME, PATH = (
+    re.compile(r"[\w.@:\[\]%][\w.@:\[\]%-]*"),
+    re.compile(r"\w[\w.-]*(/\w[\w.-]*)*"),
+    re.compile(r"/[\w./-]+"),
+)
 
 
 class DeployError(RuntimeError):

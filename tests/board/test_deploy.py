@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import board
+from board import install
 from board.manifest import Manifest
-from flow import deploy, package
+from flow import bitstream, cli, deploy, package
 from flow.cli import main
 from flow.deploy import DeployError
 from flow.settings import InputError
@@ -174,6 +175,30 @@ def test_what_is_refused_before_anything_is_sent(folder, home, tmp_path):
     with pytest.raises(InputError, match=r"network\.alq in .* differ from the manifest"):
         deploy.deploy(HOST, folder)
     assert not (tmp_path / "log").exists()
+
+
+def test_a_swap_that_fails_gives_the_old_folder_back(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = "jupyter_notebooks/ecg-alq"
+    install.prepare(name)
+    install.swap(name)
+    (tmp_path / name / "proof").write_text("works")
+    install.prepare(name)
+    (tmp_path / f"{name}.incoming").rmdir()  # lost between the steps
+    with pytest.raises(FileNotFoundError):
+        install.swap(name)
+    assert (tmp_path / name / "proof").read_text() == "works"
+    install.prepare(name)
+    (tmp_path / f"{name}.incoming" / "manifest.json").write_text('{"files": {"lost": ""}}')
+    for step, message in ((install.verify, "lost did not arrive"), (install.install, "one wheel is needed")):
+        with pytest.raises(SystemExit, match=message):
+            step(name)
+    capsys.readouterr()
+
+
+def test_the_command_line_offers_what_the_modules_have():
+    assert cli.BOARD_PYTHON == deploy.PYTHON
+    assert cli.CORES == bitstream.ENGINES
 
 
 def test_without_ssh(folder, monkeypatch, tmp_path):
