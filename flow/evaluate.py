@@ -20,7 +20,6 @@ from qmodel.metrics import confusion_matrix, summarise
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
 
-MODELS = shipped.FOLDER
 NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, so a fold that tests it never trains it
 
 
@@ -193,7 +192,7 @@ def evaluate(
     build = str(Path(build).resolve())
     cluster = None
     if scheduler is None:
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     outcomes = {}
     with Client(cluster or scheduler) as client:
         tasks = [
@@ -219,9 +218,9 @@ def train_final(
     data: str | os.PathLike | None = None,
     build: str | os.PathLike = "build/evaluate",
     results: str | os.PathLike = "results",
-    models: str | os.PathLike = MODELS,
+    models: str | os.PathLike = shipped.FOLDER,
 ) -> dict:
-    """Train a recipe on every window, nothing held out: the network that ships, `MODELS/NETWORK.alq`.
+    """Train a recipe on every window, nothing held out: the network that ships, `NETWORK.alq` in `models`.
 
     Its accuracy is not measured here, by nature; that of the recipe is, by `evaluate`.
     Returns: its row in `results/models.json`.

@@ -1,4 +1,5 @@
-"""Pictures of the report as inline SVG whose colours are variables of the page, so that they follow its theme."""
+"""Pictures as inline SVG whose colours are variables of the page, so that they follow its theme: the report's or a
+notebook's."""
 
 from __future__ import annotations
 
@@ -6,8 +7,11 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 
 import numpy as np
+
+from flow.html import Html
 
 SAMPLING_RATE_HZ = 360
 MM_PER_SECOND, MM_PER_MV = 25, 10  # the standard ECG grid
@@ -15,6 +19,18 @@ ADC_UNITS_PER_MV = 200
 
 # Matplotlib draws with these colours; the page's variables take their place.
 INK, MUTED, GRID, ACCENT, SECOND, SURFACE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+GOOD, BAD = "#080808", "#090909"
+# One hue per family of rhythms from the Okabe-Ito palette (Okabe and Ito, Color Universal Design, 2008), which readers
+# with any colour vision tell apart; lighter to darker within a family. No picture tells a class by its colour alone.
+CLASS_COLOURS = {
+    "NSR": "#009e73",
+    "APB": "#b3dcf5", "AFL": "#56b4e9", "AFIB": "#0072b2", "SVTA": "#004468",
+    "PVC": "#fbd0a0", "Bigeminy": "#f5a962", "Trigeminy": "#ea8433", "VT": "#d55e00", "IVR": "#a84a00",
+    "VFL": "#7a3600", "Fusion": "#f8e3c8",
+    "WPW": "#f0cfe1", "LBBBB": "#cc79a7", "RBBBB": "#9c4d79", "SDHB": "#662a4c",
+    "PR": "#f0e442",
+}  # fmt: skip
+UNSURE_COLOUR, UNUSABLE_COLOUR = "#999999", "#dddddd"
 PLANES = tuple(f"#0700{i:02x}" for i in range(8))  # groups with 0, 1, ... 7 planes
 VARIABLES = {
     INK: "--ink",
@@ -23,12 +39,17 @@ VARIABLES = {
     ACCENT: "--accent",
     SECOND: "--second",
     SURFACE: "--surface",
+    GOOD: "--good",
+    BAD: "--bad",
 } | {colour: f"--planes-{i}" for i, colour in enumerate(PLANES)}
 
 
 @contextmanager
-def _figure(name: str, width: float, height: float) -> Iterator[tuple]:
-    """A figure of our style, in inches; yields (figure, axes, list that receives the SVG)."""
+def figure(name: str, width: float, height: float, rows: int = 1, columns: int = 1, **options) -> Iterator[tuple]:
+    """A figure of our style, in inches; yields (figure, axes, list that receives the SVG).
+
+    Args: name: of the picture, no two of a page the same; rows, columns, options: of `Figure.subplots`.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -41,6 +62,8 @@ def _figure(name: str, width: float, height: float) -> Iterator[tuple]:
         "axes.labelcolor": MUTED,
         "axes.edgecolor": GRID,
         "axes.titlelocation": "left",
+        "axes.titlesize": 9,
+        "axes.titlecolor": MUTED,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "xtick.color": GRID,
@@ -52,13 +75,13 @@ def _figure(name: str, width: float, height: float) -> Iterator[tuple]:
         "axes.axisbelow": True,
     }
     with matplotlib.rc_context(style):
-        figure = Figure((width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        drawn: list[str] = []
-        yield figure, figure.subplots(), drawn
+        made = Figure((width, height), layout="constrained")
+        FigureCanvasSVG(made)
+        drawn: list[Html] = []
+        yield made, made.subplots(rows, columns, **options), drawn
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-        drawn.append(_inline(buffer.getvalue()))
+        made.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        drawn.append(Html(_inline(buffer.getvalue()), round(100 * width)))
 
 
 def _inline(text: str) -> str:
@@ -76,9 +99,9 @@ def _inline(text: str) -> str:
     return text
 
 
-def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> str:
+def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> Html:
     """Validation accuracy after every epoch. Args: phases: name and shares, in the order of training."""
-    with _figure("accuracy", 5.2, 2.9) as (_, axes, drawn):
+    with figure("accuracy", 5.2, 2.9) as (_, axes, drawn):
         start, lowest = 1, min(min(values) for _, values in phases)
         for i, (name, values) in enumerate(phases):
             epochs = np.arange(start, start + len(values))
@@ -92,9 +115,9 @@ def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> str:
     return drawn[0]
 
 
-def size_curve(sizes: Sequence[float], budget: float) -> str:
+def size_curve(sizes: Sequence[float], budget: float) -> Html:
     """Bytes after every epoch of quantisation, and the budget."""
-    with _figure("size", 5.2, 2.9) as (_, axes, drawn):
+    with figure("size", 5.2, 2.9) as (_, axes, drawn):
         axes.plot(np.arange(1, len(sizes) + 1), sizes, color=ACCENT, linewidth=1.6, marker=".")
         axes.axhline(budget, color=SECOND, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -107,10 +130,10 @@ def size_curve(sizes: Sequence[float], budget: float) -> str:
     return drawn[0]
 
 
-def bitwidths(layers: Sequence[dict]) -> str:
+def bitwidths(layers: Sequence[dict]) -> Html:
     """Share of each layer's groups with 0, 1, 2 ... planes, and the layer's sign bits per weight."""
     highest = max(len(layer["groups_by_planes"]) for layer in layers)
-    with _figure("bitwidth", 9.4, 1.0 + 0.34 * len(layers)) as (_, axes, drawn):
+    with figure("bitwidth", 9.4, 1.0 + 0.34 * len(layers)) as (_, axes, drawn):
         places = np.arange(len(layers))[::-1]
         left = np.zeros(len(layers))
         for planes in range(highest):
@@ -135,11 +158,11 @@ def bitwidths(layers: Sequence[dict]) -> str:
     return drawn[0]
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> str:
+def confusion(matrix: np.ndarray, classes: Sequence[str], who: str = "frozen network") -> Html:
     """Confusion matrix (true class, predicted class): counts, shaded by the share of the true class."""
     from matplotlib.patches import Rectangle
 
-    with _figure("confusion", 6.6, 6.2) as (_, axes, drawn):
+    with figure("confusion", 6.6, 6.2) as (_, axes, drawn):
         number = len(classes)
         for true, predicted in zip(*np.nonzero(matrix), strict=True):
             share = matrix[true, predicted] / matrix[true].sum()
@@ -153,20 +176,21 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> str:
         axes.set_yticks(np.arange(number + 1) - 0.5, minor=True)
         axes.grid(which="minor")
         axes.tick_params(which="both", length=0)
-        axes.set(xlabel="frozen network says", ylabel="class of the window")
+        axes.set(xlabel=f"{who} says", ylabel="class of the window")
         axes.set(xlim=(-0.5, number - 0.5), ylim=(number - 0.5, -0.5), aspect="equal")
         axes.spines[:].set_visible(False)
     return drawn[0]
 
 
-def ecg_strip(samples: np.ndarray, label: str) -> str:
+def ecg_strip(samples: np.ndarray, label: str, marks: Sequence[tuple[int, str]] = ()) -> Html:
     """A window on the standard grid, 25 mm/s and 10 mm/mV; one unit of the picture is a tenth of a millimetre.
 
-    Args: samples: ADC units (sample,); label: read out in place of the picture.
+    Args: samples: ADC units (sample,); label: read out in place of the picture; marks: sample and what is written
+        above it.
     """
     tenths = -10 * MM_PER_MV / ADC_UNITS_PER_MV * (samples - np.median(samples))
     # At least 1.5 mV up and 1 mV down, so that most strips have one height.
-    top = min(-150, 50 * np.floor(tenths.min() / 50 - 0.1))
+    top = min(-150, 50 * np.floor(tenths.min() / 50 - 0.1)) - (50 if marks else 0)
     bottom = max(100, 50 * np.ceil(tenths.max() / 50 + 0.1))
     width = 10 * MM_PER_SECOND * len(samples) // SAMPLING_RATE_HZ
     x = np.rint(np.arange(len(samples)) * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ).astype(int)
@@ -182,8 +206,12 @@ def ecg_strip(samples: np.ndarray, label: str) -> str:
         + '"/>'
         for name, spacing in (("millimetre", 10), ("five", 50))
     )
-    return (
+    texts = "".join(
+        f'<text x="{sample * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ:.0f}" y="{top + 38:.0f}">{escape(text)}</text>'
+        for sample, text in marks
+    )
+    return Html(
         f'<svg class="ecg" viewBox="-2 {top - 2:.0f} {width + 4} {bottom - top + 4:.0f}" role="img" '
         f'aria-label="{label}">'
-        f'{lines}<path class="trace" d="M{x[0]} {y[0]}l{steps}"/></svg>'
+        f'{lines}<path class="trace" d="M{x[0]} {y[0]}l{steps}"/>{texts}</svg>'
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
 from flow import diagram, pictures
+from flow.html import card, facts, stylesheet, table, theme
 from flow.products import Product, duration
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Windows
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -55,7 +54,7 @@ def figures(products: dict[str, Product], settings: dict, logits: np.ndarray, la
 def page(summary: dict, products: dict[str, Product], windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
     """The page. Args: summary: of `figures`; test: indices of the test part; predicted: what the network says of it."""
     title = f"{summary['network']}, fold {summary['fold']} of {summary['protocol']}"
-    style = (Path(__file__).parent / "report.css").read_text("utf-8")
+    style = theme(":root") + stylesheet("report.css") + stylesheet("parts.css")
     parts = [
         _head(title, summary),
         _verdict(summary),
@@ -70,10 +69,10 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         _curves(products),
         "<h2>Planes</h2><p>A group of weights is a sum of sign planes, each with one coordinate. Pruning decides how "
         "many planes a group keeps; none at all means that its weights are zero.</p>",
-        _card(pictures.bitwidths(products["freeze"].results["layers"]), scroll=True),
+        card(pictures.bitwidths(products["freeze"].results["layers"]), scroll=True),
         "<h2>Confusion matrix</h2><p>The test part, by the frozen network: "
         f"accuracy {_percent(summary['accuracy_frozen'])}, macro F1 {_percent(summary['macro_f1_frozen'])}.</p>",
-        _card(pictures.confusion(np.array(summary["confusion"]), CLASSES), scroll=True, kind="square"),
+        card(pictures.confusion(np.array(summary["confusion"]), CLASSES), scroll=True, kind="square"),
         "<h2>Parity</h2><p>Integers of every layer, every time step and every test window, compared one by one without "
         "any tolerance.</p>",
         _parity(products["parity"].results),
@@ -160,15 +159,8 @@ def _flow(summary: dict, products: dict[str, Product]) -> str:
     return f'<ol class="flow">{items}</ol>'
 
 
-def _card(content: str, caption: str = "", scroll: bool = False, kind: str = "") -> str:
-    caption = f"<figcaption>{caption}</figcaption>" if caption else ""
-    # A wide picture scrolls inside its card; the keyboard must reach it as well.
-    body = f'<div class="scroll" tabindex="0">{content}</div>' if scroll else content
-    return f'<figure class="card {kind}">{caption}{body}</figure>'
-
-
 def _strips(windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
-    strips = []
+    drawn = []
     labels = windows.labels[test]
     for label, name in enumerate(CLASSES):
         places = np.flatnonzero(labels == label)
@@ -183,8 +175,8 @@ def _strips(windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
             f'<span class="where">{escape(where)}</span>'
         )
         strip = pictures.ecg_strip(windows.signals[window].astype(np.int64), f"ten seconds of {CLASS_NAMES[name]}")
-        strips.append(_card(strip, caption))
-    return f'<div class="strips">{"".join(strips)}</div>'
+        drawn.append(card(strip, caption))
+    return f'<div class="strips">{"".join(drawn)}</div>'
 
 
 def _curves(products: dict[str, Product]) -> str:
@@ -200,18 +192,9 @@ def _curves(products: dict[str, Product]) -> str:
     sizes = [epoch["bytes"] for name, history in phases[1:] for epoch in history]
     size = pictures.size_curve(sizes, quantised["budget_bytes"])
     return (
-        f'<div class="pair">{_card(accuracy, "Accuracy on the validation part")}'
-        f"{_card(size, 'Size while planes are pruned')}</div>"
+        f'<div class="pair">{card(accuracy, "Accuracy on the validation part")}'
+        f"{card(size, 'Size while planes are pruned')}</div>"
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:
-    def line(cells: Sequence[str], tag: str = "td") -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    last = f"<tfoot>{line(foot)}</tfoot>" if foot else ""
-    table = f"<table><thead>{line(head, 'th')}</thead><tbody>{''.join(map(line, rows))}</tbody>{last}</table>"
-    return f'<div class="card scroll" tabindex="0">{table}</div>'
 
 
 def _parity(results: dict) -> str:
@@ -225,7 +208,7 @@ def _parity(results: dict) -> str:
     head = ("layer", "integers", *(f"{engine} differs" for engine in engines))
     frames = "are equal to" if results["frames_independent"] else "DIFFER from"
     note = f"Frames sent back to back, and the same frame three times, {frames} frames sent alone."
-    return _table(head, rows, ("all", *(f"{total:,}" for total in totals))) + f"<p>{note}</p>"
+    return table(head, rows, ("all", *(f"{total:,}" for total in totals))) + f"<p>{note}</p>"
 
 
 def _sizes(frozen: dict) -> str:
@@ -243,13 +226,13 @@ def _sizes(frozen: dict) -> str:
     head = ("layer", "weights", "groups", "planes", "sign bits per weight", "accumulator bits")
     total = {key: sum(layer[key] for layer in frozen["layers"]) for key in ("weights", "groups", "planes")}
     foot = ("all", *(f"{value:,}" for value in total.values()), f"{frozen['average_bits']:.2f}", "")
-    facts = (
+    sizes = (
         ("file", f"{frozen['bytes']:,} bytes: signs, coordinates, biases, sizes and checksum"),
         ("the same in float32", f"{4 * frozen['parameters']:,} bytes for {frozen['parameters']:,} weights and biases"),
         ("compression by bytes", f"{frozen['compression_bytes']:.2f}x"),
         ("compression by sign bits", f"{frozen['compression_bits']:.2f}x"),
     )
-    return _table(head, rows, foot) + _facts(facts)
+    return table(head, rows, foot) + facts(sizes)
 
 
 def _hardware(converted: dict) -> str:
@@ -257,7 +240,7 @@ def _hardware(converted: dict) -> str:
     if row is None:
         return ""
     clock = converted["clock_mhz"]
-    facts = (
+    figures = (
         ("cycles per frame", f"{row['cycles_per_frame']:,}: {row['cycles_per_frame'] / clock:.1f} us at {clock:g} MHz"),
         ("cycles between frames", f"{row['cycles_between_frames']:,}"),
         ("LUT", f"{row['luts']:,}"),
@@ -267,18 +250,13 @@ def _hardware(converted: dict) -> str:
     )
     return (
         f"<h2>Hardware, estimated</h2><p>By formulas for {escape(converted['part'])}, folded as the project is; "
-        "nothing here was synthesised. <code>ecg-alq hardware</code> measures with open tools.</p>" + _facts(facts)
+        "nothing here was synthesised. <code>ecg-alq hardware</code> measures with open tools.</p>" + facts(figures)
     )
-
-
-def _facts(rows: Sequence[tuple[str, str]]) -> str:
-    lines = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-    return f'<div class="card facts" style="margin-top:.8rem"><table>{lines}</table></div>'
 
 
 def _provenance(summary: dict, products: dict[str, Product]) -> str:
     manifest = products["freeze"].manifest
-    return _facts(
+    return facts(
         (
             ("data", summary["data_source"]),
             ("data, SHA-256", manifest["inputs"]["data"]),

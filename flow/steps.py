@@ -55,10 +55,14 @@ def _once(step: Callable[[Flow], Product]) -> Callable[[Flow], Product]:
 
 
 class Flow:
-    """All steps of one build; a step first asks for the product of the one before it."""
+    """All steps of one build; a step first asks for the product of the one before it.
 
-    def __init__(self, settings: Settings):
+    Args: on_epoch: receives number and metrics of every epoch of quantisation, to draw it live.
+    """
+
+    def __init__(self, settings: Settings, on_epoch: Callable[[int, dict], None] | None = None):
         self.settings = settings
+        self.on_epoch = on_epoch
         self.build = Path(settings.build)
         self._products: dict[str, Product] = {}
 
@@ -162,7 +166,8 @@ class Flow:
         } | self.source
 
     @cached_property
-    def _recipe(self):
+    def recipe(self):
+        """How the network is trained and quantised."""
         from dataclasses import replace
 
         from qmodel import recipe
@@ -176,15 +181,15 @@ class Flow:
         from qmodel.training_data import OTHER_HOP, training_set
 
         other = None
-        if self._recipe.other_windows and self.records is not None:
+        if self.recipe.other_windows and self.records is not None:
             other = annotations.window_targets(self.records, hop=OTHER_HOP)
         return training_set(
             self.windows,
             self.fold,
             other,
             whole_person=self.settings.protocol == "patient",
-            epoch_windows=self._recipe.epoch_windows,
-            seed=self._recipe.seed,
+            epoch_windows=self.recipe.epoch_windows,
+            seed=self.recipe.seed,
         )
 
     @_once
@@ -197,7 +202,7 @@ class Flow:
             from qmodel import recipe
             from qmodel.training import accuracy
 
-            model = recipe.train(self._recipe, self._training_set, validation, folder)
+            model = recipe.train(self.recipe, self._training_set, validation, folder)
             return self.source | {
                 "windows": {part: len(getattr(self.fold, part)) for part in ("train", "validation", "test")},
                 "parameters": model.count_params(),
@@ -221,9 +226,9 @@ class Flow:
             from qmodel.training import accuracy
 
             model = recipe.load(trained.folder / recipe.FLOAT_MODEL)
-            folded = recipe.quantise(self._recipe, model, self._training_set, validation, folder)
+            folded = recipe.quantise(self.recipe, model, self._training_set, validation, folder, self.on_epoch)
             return self.source | {
-                "budget_bytes": self._recipe.budget_bytes,
+                "budget_bytes": self.recipe.budget_bytes,
                 "accuracy_validation": accuracy(folded, *validation),
                 "accuracy_test": accuracy(folded, *test),
                 "history": _take_history(folder / "alq"),

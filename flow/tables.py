@@ -8,6 +8,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def clock(seconds: float) -> str:
+    """Time from the start of a recording, as h:mm:ss."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 def lines(step: str, results: dict) -> list[str]:
     """Lines for people: label and value, the data source first when it is synthetic."""
     rows = {
@@ -103,4 +109,53 @@ def evaluation(rows: list[dict]) -> list[str]:
         f"{row['network']}, {row['stage']}: accuracy {percent(row['accuracy_mean'])}, "
         f"macro F1 {percent(row['macro_f1_mean'])}, {row['bytes']:,} bytes, {row['folds']} folds"
         for row in rows
+    ]
+
+
+def classification(content: dict) -> list[str]:
+    """What was found in a recording (flow.outputs.summary, with its files): how long each thing is said."""
+    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
+    head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
+    return [head, *_said(content["seconds_said"]), *content["files"]]
+
+
+def archive(summary: dict) -> list[str]:
+    """What was found in a folder of recordings (flow.archive): how long each thing is said, what was refused."""
+    classified = summary["recordings"] - len(summary["refused"])
+    return [
+        f"{classified} of {summary['recordings']} recordings, {summary['windows']:,} windows "
+        f"({summary['classified_before']} recordings were classified before)",
+        *_said(summary["seconds_said"]),
+        *(f"refused: {name}: {why}" for name, why in summary["refused"].items()),
+        summary["table"],
+    ]
+
+
+def abstention(row: dict) -> list[str]:
+    """Accuracy against the share of windows answered (flow.abstain)."""
+
+    def line(entry: dict) -> str:
+        right = "none answered" if entry["accuracy"] is None else f"{percent(entry['accuracy'])} of those right"
+        return f"{percent(entry['answered']):>8} answered, {right}"
+
+    return [
+        f"{row['network']}, {row['protocol']}, {row['part']} parts of {row['folds']} folds, {row['windows']:,} windows",
+        f"threshold {row['threshold']:g}: {line(row['at_threshold']).strip()}",
+        *(f"  {entry['threshold']:4.2f}  {line(entry)}" for entry in row["curve"]),
+        f"expected calibration error {percent(row['calibration']['expected_error'])}",
+        *(
+            f"  {entry['noise']:<8} noise, {entry['signal_to_noise_db']:>3} dB: {percent(entry['not_usable'])} "
+            f"not usable, {line(entry).strip()}"
+            for entry in row["noise"]
+        ),
+    ]
+
+
+def _said(seconds_said: dict[str, float]) -> list[str]:
+    from flow.classify import full_name
+
+    whole = sum(seconds_said.values())
+    return [
+        f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / whole):>8}  {full_name(said)}"
+        for said, seconds in sorted(seconds_said.items(), key=lambda item: -item[1])
     ]

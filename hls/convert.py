@@ -20,7 +20,7 @@ from hls.extension import BACKENDS, KERNELS, register
 from hls.fifos import SMALLEST, fifo_depths
 from hls.folding import Folding
 from hls.graph import default_folding, stage_attributes
-from qmodel.fixed_point import Format
+from qmodel.fixed_point import transfer_bits
 from qmodel.frozen import FrozenNetwork
 
 NETWORK_FUNCTION = "alq_network"  # what hls4ml writes
@@ -159,11 +159,6 @@ def graph(
     return ModelGraph.from_layer_list(config, layers)
 
 
-def axis_bits(form: Format) -> int:
-    """Width of a transfer that holds a signed or unsigned integer of `form`: 8, 16, 32 or 64 bits."""
-    return max(8, 1 << (form.bits + (not form.signed) - 1).bit_length())
-
-
 def golden_frames(network: FrozenNetwork, frames: int = GOLDEN_FRAMES) -> np.ndarray:
     """Input frames that every project carries: extremes, then noise over the whole range (seeded by the identity)."""
     low, high = network.input_format.low, network.input_format.high
@@ -262,8 +257,8 @@ def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) ->
         TOP_HEADER.format(
             input_fraction=-network.input_format.fraction,
             output_fraction=-output.output_format.fraction,
-            sample_bits=axis_bits(network.input_format),
-            logit_bits=axis_bits(output.output_format),
+            sample_bits=transfer_bits(network.input_format),
+            logit_bits=transfer_bits(output.output_format),
             sideband=0 if backend == "Vitis" else 1,  # Vivado HLS has no empty side channels
             samples=network.input_length,
             logits=output.output_length * output.output_channels,
@@ -335,9 +330,9 @@ def _write_manifest(network, folder: Path, folding, part, clock_mhz, backend, io
         "io_type": io_type,
         "folding": {s.name: f._asdict() for s, f in zip(network.plane_stages, folding.layers)},
         "fifo_depths": dict(zip((s.name for s in network.stages), fifo_depths(network, folding))),
-        "input": {"transfer_bits": axis_bits(first), "length": network.input_length, **first._asdict()},
+        "input": {"transfer_bits": transfer_bits(first), "length": network.input_length, **first._asdict()},
         "output": {
-            "transfer_bits": axis_bits(last.output_format),
+            "transfer_bits": transfer_bits(last.output_format),
             "length": last.output_length * last.output_channels,
             **last.output_format._asdict(),
         },

@@ -99,9 +99,9 @@ def synthesise(
     if vivado and shutil.which(VIVADO[0]) is None:
         raise SynthesisError(missing(folder, "vivado"))
     (folder / LOG).unlink(missing_ok=True)
-    _run(command, folder, os.environ | {"ECG_ALQ_STEPS": " ".join(steps)}, progress)
+    run_logged(command, folder, os.environ | {"ECG_ALQ_STEPS": " ".join(steps)}, progress)
     if vivado:
-        _run(VIVADO, folder, dict(os.environ), progress)
+        run_logged(VIVADO, folder, dict(os.environ), progress)
     return read_reports(folder)
 
 
@@ -130,7 +130,7 @@ def _manifest(folder: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str], progress: bool) -> None:
+def run_logged(command: list[str], folder: Path, environment: dict[str, str], progress: bool) -> None:
     """Run a tool, its messages into the log and, the latest one, beside a progress bar."""
     errors: list[str] = []
     with (

@@ -39,6 +39,32 @@ class Format(NamedTuple):
 INPUT_FORMAT = Format(bits=8, fraction=4, signed=True)  # standard deviations: -8 to +7.94 in steps of 1/16
 
 
+def transfer_bits(form: Format) -> int:
+    """Width of a bus transfer that holds a signed or unsigned integer of `form`: 8, 16, 32 or 64 bits."""
+    return max(8, 1 << (form.bits + (not form.signed) - 1).bit_length())
+
+
+def to_transfers(values: np.ndarray, bits: int) -> np.ndarray:
+    """Integers as bus transfers: two's complement in the low bits, sign-extended.
+
+    Args: values: integers, any shape; bits: width of a transfer, 8, 16, 32 or 64.
+    Returns: little-endian unsigned integers of that width, same shape; `tobytes()` is what lies in memory or on a line.
+    Raises: ValueError: a value that does not fit, or another width.
+    """
+    if bits not in (8, 16, 32, 64):
+        raise ValueError(f"a transfer must have 8, 16, 32 or 64 bits, received {bits}")
+    values = np.asarray(values, np.int64)
+    if values.size and (values.min() < -1 << (bits - 1) or values.max() >= 1 << (bits - 1)):
+        raise ValueError(f"values must fit {bits} bits, received {values.min()} to {values.max()}")
+    return values.astype(f"<i{bits // 8}").view(f"<u{bits // 8}")
+
+
+def from_transfers(words: np.ndarray, signed: bool = True) -> np.ndarray:
+    """The integers that transfers stand for: int64, same shape. Args: words: unsigned, as wide as a transfer."""
+    words = np.asarray(words)
+    return (words.view(f"<i{words.dtype.itemsize}") if signed else words).astype(np.int64)
+
+
 def shift_half_even(accumulators: np.ndarray, shift: int) -> np.ndarray:
     """Drop `shift` low bits, rounding half to even (AP_RND_CONV); a negative shift appends zeros.
 

@@ -57,10 +57,11 @@ class Recipe:
 # is cheap. Pruning takes the rest; the straight-through finish then gets most of the epochs.
 _SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=18, finish_learning_rate=5e-3)
 RECIPES = {
-    # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865.
-    "paper": Recipe("paper", budget_bytes=13_865, bits=(2, 2, 2, 2, 1, 1, 1, 1, 2), alq=_SCHEDULE),
+    # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865. Its biases take up to 18 bits where the budget counts on 16.
+    "paper": Recipe("paper", budget_bytes=13_780, bits=(2, 2, 2, 2, 1, 1, 1, 1, 2), alq=_SCHEDULE),
     "compact": Recipe("compact", budget_bytes=4_450, bits=(2, 2, 2, 2, 1, 1, 2), alq=_SCHEDULE),
-    "tiny": Recipe("tiny", budget_bytes=400, alq=_SCHEDULE),
+    # Three planes and three rounds, so that a demonstration shows bitwidths adapt.
+    "tiny": Recipe("tiny", budget_bytes=330, bits=3, alq=replace(_SCHEDULE, rounds=3)),
 }
 
 

@@ -1,16 +1,28 @@
-"""Fixtures for all tests: the real records where they are found, synthetic ECG where not."""
+"""Fixtures for all tests: the real records where they are found, synthetic ECG where not.
+
+What needs wfdb is imported where it is used: a board, on which `--board` runs, has none.
+"""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from qmodel.data import fragments, mitdb, synthetic
+if TYPE_CHECKING:
+    from qmodel.data import fragments
 
 # Machines that run these tests are shared: how long one example takes says nothing about the code.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--board FOLDER`: run the checks of `tests/board/test_device.py` on this board instead of in simulation."""
+    parser.addoption("--board", metavar="FOLDER", help="deploy folder on this PYNQ board (tests/board/test_device.py)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _find_records() -> Path | None:
+    from qmodel.data import mitdb
+
     try:
         return mitdb.find()
     except mitdb.DataError:
@@ -41,6 +55,8 @@ def mitdb_folder() -> Path:
 @pytest.fixture(scope="session")
 def ecg_windows() -> fragments.Windows:
     """Windows of all 17 classes: the 1000 real fragments where the records are found, synthetic ECG where not."""
+    from qmodel.data import fragments, synthetic
+
     folder = _find_records()
     return synthetic.synthetic_windows(per_class=20) if folder is None else fragments.load_windows(folder)
 
@@ -48,6 +64,8 @@ def ecg_windows() -> fragments.Windows:
 @pytest.fixture(scope="session")
 def synthetic_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with one whole synthetic record, named 100; copy it before you break it."""
+    from qmodel.data import synthetic
+
     folder = tmp_path_factory.mktemp("synthetic")
     synthetic.write_record(folder, "100", [("NSR", 5 * 3600), ("Bigeminy", 3 * 3600), ("AFIB", 650_000 - 8 * 3600)])
     return folder

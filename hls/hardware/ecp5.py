@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hls.hardware.yosys import Counts, synthesise_ecp5
 from hls.rtl.generate import VERILOG, Core
-from hls.rtl.tools import ToolError, find, run
+from hls.rtl.tools import ToolError, find, run, set_parameter
 
 TIMEOUT = 6 * 3600  # seconds
 BOARD_TOP = "alq_ulx3s"
@@ -49,8 +49,11 @@ def clock_settings(clock_mhz: float) -> tuple[int, int]:
 def synthesise_board(core: Core, folder: Path, clock_mhz: float) -> Counts:
     """Map the core behind the ULX3S board's serial line to ECP5; writes `ecp5.json`."""
     multiply, divide = clock_settings(clock_mhz)
-    if core.input_bits != 8:
-        raise ToolError(f"the board sends samples of 8 bits; this core's input stream has {core.input_bits}")
+    if (core.input_bits, core.output_bits) != (8, 32):
+        raise ToolError(
+            "the serial line takes samples of 8 bits and gives logits of 32; this core's streams have "
+            f"{core.input_bits} and {core.output_bits}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name in BOARD_FILES:
@@ -61,18 +64,10 @@ def synthesise_board(core: Core, folder: Path, clock_mhz: float) -> Counts:
                 ("DIVIDE", divide),
                 ("SAMPLES", core.network.input_length),
             ):
-                text = _set_parameter(text, parameter, value)
+                text = set_parameter(text, parameter, value)
         (folder / name).write_text(text)
         files.append(folder / name)
     return synthesise_ecp5(core, folder, BOARD_TOP, files)
-
-
-def _set_parameter(text: str, name: str, value: int) -> str:
-    head, found, tail = text.partition(f"parameter {name} = ")
-    if not found:
-        raise ToolError(f"the board's top has no parameter {name}")
-    end = min(tail.index(mark) for mark in (",", "\n") if mark in tail)
-    return f"{head}{found}{value}{tail[end:]}"
 
 
 def place_and_route(folder: Path, clock_mhz: float, seed: int = 1) -> Routed:

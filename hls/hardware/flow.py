@@ -134,7 +134,8 @@ def hardware(
     """
     if target not in PARTS:
         raise FoldingError(f"target must be one of {sorted(PARTS)}, received {target!r}")
-    network, folder = FrozenNetwork.load(network_file), Path(folder)
+    # absolute: the tools run in folders of their own
+    network, folder = FrozenNetwork.load(network_file), Path(folder).absolute()
     name = Path(network_file).stem if name is None else name
     folding = fold(network, part=target) if folding is None else folding
     core = generate(network, folder / "core", folding, target)

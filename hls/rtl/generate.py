@@ -19,6 +19,7 @@ import numpy as np
 from hls.area import BLOCK_DEPTH, PARTS, rotates, tree_levels
 from hls.folding import Folding, LayerFolding, check, chunks, deal, fold
 from qmodel.files import written_beside
+from qmodel.fixed_point import transfer_bits
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 VERILOG = Path(__file__).with_name("verilog")
@@ -70,6 +71,7 @@ class Core:
     taps: tuple[Tap, ...]
     part: str
     input_bits: int
+    output_bits: int
 
 
 def visits_of(layer: PlaneLayer, engines: int) -> list[list[tuple[int, int | None, bool, bool]]]:
@@ -388,7 +390,7 @@ def generate(
     """Write the Verilog core of a network into `folder`: modules, top `ecg_alq`, tables, and `core.json`.
 
     Args: folding: default `fold(network)`; input_bits: width of the input stream's TDATA (the sample lies in its low
-        bits), default the smallest whole number of bytes; dsp_budget: engines beyond it multiply with adders;
+        bits), default `transfer_bits` of the input format; dsp_budget: engines beyond it multiply with adders;
         top: name of the top module, with which the tables' names begin.
     Raises: RtlError: no plane layer, padding not below the taps; FoldingError: a folding that does not fit.
     """
@@ -396,10 +398,10 @@ def generate(
         raise RtlError("the core needs at least one layer with weights, received none")
     folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
     check(network, folding)
-    least = -(-network.input_format.bits // 8) * 8
+    least = transfer_bits(network.input_format)
     input_bits = least if input_bits is None else input_bits
-    if input_bits < least or input_bits % 8:
-        raise RtlError(f"input_bits must be a multiple of 8, at least {least}, received {input_bits}")
+    if input_bits < least or input_bits not in (8, 16, 32, 64):
+        raise RtlError(f"input_bits must be 8, 16, 32 or 64, at least {least}, received {input_bits}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     segments = _segments(network, folding, PARTS[part].adder_operands)
@@ -516,7 +518,7 @@ def generate(
         report.append(buffer._asdict())
     final = network.stages[-1]
     values = final.output_length * final.output_channels
-    output_bits = 32 if bits <= 32 else 64
+    output_bits = max(32, transfer_bits(final.output_format))
     text.instance(
         "alq_sink",
         "sink",
@@ -561,7 +563,9 @@ def generate(
         }
         beside.write_text(json.dumps(content, indent=1) + "\n")
     sources = tuple(path for path in modules if path.suffix == ".v")
-    return Core(network, folding, folder, top, (*sources, top_file), tuple(tables), tuple(taps), part, input_bits)
+    return Core(
+        network, folding, folder, top, (*sources, top_file), tuple(tables), tuple(taps), part, input_bits, output_bits
+    )
 
 
 _AXI_LITE = """input wire [5:0] s_axi_awaddr

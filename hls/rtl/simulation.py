@@ -19,6 +19,7 @@ import numpy as np
 from hls.folding import schedule
 from hls.rtl.generate import Core, Tap
 from hls.rtl.tools import ToolError, run
+from qmodel.fixed_point import from_transfers, to_transfers
 
 BUILD_TIMEOUT = 1800  # seconds
 REGISTER_NAMES = ("magic", "version", "cycles", "frames", "errors", "samples", "values")  # words 0 to 6
@@ -200,7 +201,7 @@ def play(
     """
     seen = core.taps if taps else ()
     plan = {
-        "samples": np.asarray(samples, np.int64),
+        "samples": to_transfers(samples, core.input_bits),
         "lasts": np.asarray(lasts, bool),
         "expected": expected,
         "stall_in": stall_in,
@@ -215,10 +216,11 @@ def play(
     got = run_bench("hls.rtl.bench", simulator, core.top, core.folder, core.tables, plan, arguments, timeout)
     at = {tap.stage: got["tap_value"][got["tap_beat"] == index] for index, tap in enumerate(seen)}
     return Record(
+        out=from_transfers(got["out"], core.network.stages[-1].output_format.signed),
         taps={tap.stage: unpack(at[tap.stage], tap) for tap in seen},
         errors_cleared=bool(got["errors_cleared"]),
         cycles=int(got["cycles"]),
-        **{key: got[key] for key in ("out", "out_last", "out_cycle", "in_cycle", "registers")},
+        **{key: got[key] for key in ("out_last", "out_cycle", "in_cycle", "registers")},
     )
 
 

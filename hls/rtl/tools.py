@@ -48,3 +48,12 @@ def run(
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise ToolError(f"{Path(argv[0]).name} failed with code {code}, see {log}:\n{tail}")
     return log
+
+
+def set_parameter(text: str, name: str, value: int | str) -> str:
+    """A Verilog module's text with another default of one parameter. Raises: ToolError: it has no such parameter."""
+    head, found, tail = text.partition(f"parameter {name} = ")
+    if not found:
+        raise ToolError(f"the Verilog has no parameter {name}")
+    end = min(tail.index(mark) for mark in (",", "\n") if mark in tail)
+    return f"{head}{found}{value}{tail[end:]}"

@@ -23,7 +23,7 @@ from qmodel.frozen import stored_bits
 from qmodel.training import accuracy, cross_entropy, epoch_random, run_epochs, smooth
 from qmodel.training_data import PlainSet, TrainingSet
 
-ASSUMED_BIAS_BITS = 16  # until the normalisation is folded into biases; frozen ones need fewer
+ASSUMED_BIAS_BITS = 16  # until the normalisation is folded into biases; most frozen ones need fewer
 ASSUMED_COORDINATE_BITS = 8  # of coordinates that still are floating point
 FILE_OVERHEAD_BYTES = 16  # magic, version, input, number of layers, CRC-32
 LAYER_OVERHEAD_BYTES = 20  # sizes and formats of a plane layer and of the pool behind it
@@ -160,7 +160,7 @@ class LayerState:
 
 
 def model_bytes(states: list[LayerState]) -> int:
-    """Size that the model's frozen file will not exceed, from its live planes."""
+    """Size of the model's frozen file from its live planes; not less, if biases need no more than ASSUMED_BIAS_BITS."""
     bodies = sum(math.ceil(state.stored_bits() / 8) + LAYER_OVERHEAD_BYTES for state in states)
     return FILE_OVERHEAD_BYTES + bodies
 

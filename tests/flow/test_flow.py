@@ -120,6 +120,15 @@ class Interrupts:
         return self.accuracy(*arguments)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, even where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_training_ends_in_the_same_bytes(build, tmp_path, capsys, monkeypatch):
     from qmodel.alq import trainer
 

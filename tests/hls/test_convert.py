@@ -12,9 +12,9 @@ import pytest
 
 from hls import convert as convert_module
 from hls import csim
-from hls.convert import ConversionError, axis_bits, convert, golden_frames
+from hls.convert import ConversionError, convert, golden_frames
 from hls.folding import Folding, FoldingError, LayerFolding
-from qmodel.fixed_point import INPUT_FORMAT, Format
+from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.frozen import FrozenNetwork
 from tests.hls.projects import QUICK, small_network
 from tests.strategies import random_plane_layer
@@ -105,20 +105,6 @@ def test_script_names_part_clock_and_existing_files(network, tmp_path):
     assert "create_clock -period 8 " in script
     for name in re.findall(r"add_files (?:-tb )?(\S+)", script):
         assert (folder / name).exists(), name
-
-
-@pytest.mark.parametrize(
-    ("form", "bits"),
-    [
-        (INPUT_FORMAT, 8),
-        (Format(8, 0, False), 16),
-        (Format(9, 0, True), 16),
-        (Format(17, 0, True), 32),
-        (Format(53, 0, True), 64),
-    ],
-)
-def test_transfers_are_whole_powers_of_two(form, bits):
-    assert axis_bits(form) == bits
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hls.convert import convert
 from hls.csim import CompileError, CSimulation
 from hls.folding import Folding, LayerFolding
 from hls.parity import frames_are_independent
-from qmodel.fixed_point import Format
+from qmodel.fixed_point import Format, to_transfers, transfer_bits
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.hls.projects import QUICK, foldings, simulate
 from tests.strategies import frozen_networks, random_inputs, random_plane_layer
@@ -58,6 +58,15 @@ def test_many_networks_and_foldings_equal_golden(tmp_path):
 
 def test_every_layer_kind_equals_golden(network, simulation):
     assert_equals_golden(network, simulation, windows=40)
+
+
+def test_the_top_takes_the_words_that_boards_and_rtl_bench_send(network, simulation):
+    x = random_inputs(network, np.random.default_rng(1), 3)
+    words = to_transfers(x, transfer_bits(network.input_format))
+    assert (words.astype(np.int64) != x).any()  # unsigned words, not the integers themselves
+    last = np.tile(np.arange(x.shape[1]) == x.shape[1] - 1, len(x))
+    values, _ = simulation.stream(words.reshape(-1), last, len(x))
+    assert np.array_equal(values.reshape(len(x), -1), network.run(x))
 
 
 def test_hardware_integers_give_the_same(network, project):

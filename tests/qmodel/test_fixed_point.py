@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qmodel.fixed_point import Format, requantise, shift_half_even, standardise
+from qmodel.fixed_point import (
+    INPUT_FORMAT,
+    Format,
+    from_transfers,
+    requantise,
+    shift_half_even,
+    standardise,
+    to_transfers,
+    transfer_bits,
+)
 
 
 @given(st.integers(-(2**50), 2**50), st.integers(-4, 45))
@@ -44,3 +53,40 @@ def test_standardise_refuses_what_it_cannot_do():
         standardise(np.array([0, 40_000]))
     with pytest.raises(ValueError, match="samples"):
         standardise(np.zeros(0, int))
+
+
+@pytest.mark.parametrize(
+    ("form", "bits"),
+    [
+        (INPUT_FORMAT, 8),
+        (Format(8, 0, False), 16),
+        (Format(9, 0, True), 16),
+        (Format(17, 0, True), 32),
+        (Format(53, 0, True), 64),
+    ],
+)
+def test_transfers_are_whole_powers_of_two(form, bits):
+    assert transfer_bits(form) == bits
+
+
+@given(st.sampled_from([8, 16, 32, 64]), st.data())
+def test_transfers_hold_every_integer_of_their_width(bits, data):
+    ends = [-(1 << (bits - 1)), -1, 0, (1 << (bits - 1)) - 1]
+    values = ends + data.draw(st.lists(st.integers(ends[0], ends[-1])))
+    words = to_transfers(np.array(values), bits)
+    assert words.tolist() == [value % (1 << bits) for value in values]
+    assert words.tobytes() == b"".join(value.to_bytes(bits // 8, "little", signed=True) for value in values)
+    assert from_transfers(words).tolist() == values
+
+
+def test_an_unsigned_transfer_is_not_sign_extended():
+    words = np.array([0, 200, 255], np.uint8)
+    assert from_transfers(words, signed=False).tolist() == [0, 200, 255]
+    assert from_transfers(words).tolist() == [0, -56, -1]
+
+
+def test_what_fits_no_transfer_is_refused():
+    with pytest.raises(ValueError, match="values must fit 8 bits, received 0 to 128"):
+        to_transfers(np.array([0, 128]), 8)
+    with pytest.raises(ValueError, match="must have 8, 16, 32 or 64 bits, received 24"):
+        to_transfers(np.array([0]), 24)

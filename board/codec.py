@@ -1,0 +1,117 @@
+"""Windows of ECG to the words of a frame, and the words of an answer to logits: the one codec of every board.
+
+The rounding and the words themselves are `qmodel.fixed_point.standardise`, `to_transfers` and `from_transfers`, which
+the C++ testbench's vectors and the RTL bench are made with as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmodel.fixed_point import from_transfers, standardise, to_transfers, transfer_bits
+from qmodel.frozen import FrozenNetwork
+
+
+def check_window(window: np.ndarray, samples: int) -> np.ndarray:
+    """One window as an integer array of shape (sample,).
+
+    Raises: TypeError: not integers; ValueError: NaN, or not one window of `samples` samples.
+    """
+    array = np.asarray(window)
+    if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+        place = int(np.flatnonzero(np.isnan(array.reshape(-1)))[0])
+        raise ValueError(
+            f"a window must not hold NaN, the first is at sample {place}: "
+            "leave out windows in which the recorder lost the lead"
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(
+            f"a window must hold integers (ADC units), received {array.dtype}: "
+            "convert physical units by the record's gain, as in np.rint(millivolt * gain).astype(int)"
+        )
+    if array.shape != (samples,):
+        raise ValueError(f"a window must have shape ({samples},), received {array.shape}: cut the record into windows")
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """What a frozen network's core takes and gives over its streams.
+
+    Args: network: whose formats and sizes count; input_bits, output_bits: width of one transfer on either stream.
+    """
+
+    network: FrozenNetwork
+    input_bits: int
+    output_bits: int
+
+    @classmethod
+    def of(cls, network: FrozenNetwork) -> Codec:
+        """The codec of a core with streams as narrow as `hls.rtl.generate` makes them."""
+        output = network.stages[-1].output_format
+        return cls(network, transfer_bits(network.input_format), max(32, transfer_bits(output)))
+
+    @property
+    def samples(self) -> int:
+        """Samples of a window."""
+        return self.network.input_length
+
+    @property
+    def values(self) -> int:
+        """Logits of an answer."""
+        last = self.network.stages[-1]
+        return last.output_length * last.output_channels
+
+    @property
+    def frame_dtype(self) -> np.dtype:
+        """Type of one word of a frame."""
+        return np.dtype(f"<u{self.input_bits // 8}")
+
+    @property
+    def answer_dtype(self) -> np.dtype:
+        """Type of one word of an answer."""
+        return np.dtype(f"<u{self.output_bits // 8}")
+
+    def encode(self, window: np.ndarray) -> np.ndarray:
+        """Words of one frame: the window standardised, rounded, one sample per word.
+
+        Args: window: ADC units, integers, shape (sample,). Returns: `frame_dtype`, shape (sample,).
+        Raises: TypeError, ValueError: as `check_window` and `standardise`.
+        """
+        integers = standardise(check_window(window, self.samples), self.network.input_format)
+        return to_transfers(integers, self.input_bits)
+
+    def golden(self, window: np.ndarray) -> np.ndarray:
+        """The logits that every engine gives: int64, shape (logit,). Args, raises: as `encode`."""
+        integers = standardise(check_window(window, self.samples), self.network.input_format)
+        return self.network.run(integers[None])[0]
+
+    def windows_of(self, record: np.ndarray, step: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Windows of a record with the first sample of each; what is left at its end is no window.
+
+        Args: record: shape (sample,); step: samples from one window to the next, default a window.
+        Raises: ValueError: shorter than one window, or a step below 1.
+        """
+        record, length = np.asarray(record), self.samples
+        step = length if step is None else step
+        if step < 1:
+            raise ValueError(f"step must be at least 1 sample, received {step}")
+        if record.ndim != 1 or len(record) < length:
+            raise ValueError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
+        for start in range(0, len(record) - length + 1, step):
+            yield start, record[start : start + length]
+
+    def decode(self, words: np.ndarray) -> np.ndarray:
+        """Logits of one answer: int64, shape (logit,). Args: words: `answer_dtype`, shape (logit,).
+
+        Raises: ValueError: another type or number of words.
+        """
+        words = np.asarray(words)
+        if words.dtype != self.answer_dtype or words.shape != (self.values,):
+            raise ValueError(
+                f"an answer must be {self.values} words of {self.answer_dtype}, received {words.dtype} {words.shape}"
+            )
+        return from_transfers(words, self.network.stages[-1].output_format.signed)

@@ -1,0 +1,218 @@
+"""Any ECG through a frozen network: windows to classes, with signal quality and abstention, on any engine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from flow.engines import ENGINES
+from flow.settings import InputError
+from qmodel.data import quality, recording
+from qmodel.data.fragments import CLASS_NAMES, CLASSES
+from qmodel.data.recording import WINDOW_S, Recording, Windows
+from qmodel.fixed_point import WINDOW_SAMPLES
+from qmodel.frozen import FrozenNetwork
+
+UNSURE = "unsure"
+SAID = (*CLASSES, UNSURE, *quality.REASONS)  # all that can be said of a window, in the order of tables and pictures
+THRESHOLD = 0.5  # of confidence, below which no class is said; what it costs and gains: results/abstain.json
+BATCH = 64  # windows at once: bounds the memory of long recordings
+
+
+def full_name(said: str) -> str:
+    """What is said, in words."""
+    if said in CLASS_NAMES:
+        return CLASS_NAMES[said]
+    return "no class with enough confidence" if said == UNSURE else f"signal not usable: {said}"
+
+
+class Finding(NamedTuple):
+    """What is found in one window; see Findings."""
+
+    label: int
+    confidence: float
+    margin: float
+    quality: float
+    reason: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is found in windows; every array's shape is (window,).
+
+    Args: label: most likely class, index into CLASSES, -1 where the signal is not usable; confidence: its share of the
+        softmax of the logits, and margin: its lead over the second share, NaN where not usable; quality: signal
+        quality, 1 clean to 0 unusable; reason: "good", or why the signal is not usable (qmodel.data.quality.REASONS);
+        said: a name of CLASSES, "unsure" where the confidence is below the threshold, or the reason.
+    """
+
+    label: np.ndarray
+    confidence: np.ndarray
+    margin: np.ndarray
+    quality: np.ndarray
+    reason: np.ndarray
+    said: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, window: int) -> Finding:
+        """One window, in plain Python types."""
+        return Finding(*(getattr(self, name)[window].item() for name in Finding._fields))
+
+
+class Classifier:
+    """A frozen network on an engine; close it, or use it in a `with` statement.
+
+    Args: network: 3600 samples in, 17 logits out; engine: golden, csim, rtl or board, which give the same logits
+        (flow.engines); threshold: of confidence, 0 always says a class; deploy: folder of the engine board.
+    Raises: InputError: unknown engine, another kind of network, threshold out of range; what the engine raises where a
+        tool is missing.
+    """
+
+    def __init__(
+        self,
+        network: FrozenNetwork,
+        engine: str = "golden",
+        threshold: float = THRESHOLD,
+        deploy: str | os.PathLike | None = None,
+    ) -> None:
+        last = network.stages[-1]
+        shape = (network.input_length, last.output_length * last.output_channels)
+        if shape != (WINDOW_SAMPLES, len(CLASSES)):
+            raise InputError(
+                f"a network that classifies ECG takes {WINDOW_SAMPLES} samples and gives {len(CLASSES)} logits, "
+                f"this one takes {shape[0]} and gives {shape[1]}"
+            )
+        if not 0 <= threshold <= 1:
+            raise InputError(f"the threshold of confidence must be 0 to 1, received {threshold:g}")
+        if engine not in ENGINES:
+            raise InputError(f"engine must be one of {', '.join(ENGINES)}, received {engine!r}")
+        self.network, self.engine, self.threshold = network, engine, threshold
+        self._step = last.output_format.step
+        self._held = ExitStack()
+        self._run = self._held.enter_context(ENGINES[engine](network, None if deploy is None else Path(deploy)))
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        self._held.close()
+
+    def logits(self, integers: np.ndarray) -> np.ndarray:
+        """Logits of usable windows int16 (window, 3600), none of them flat: int64 (window, class)."""
+        parts = [self._run(integers[i : i + BATCH]) for i in range(0, len(integers), BATCH)]
+        return np.concatenate([np.zeros((0, len(CLASSES)), np.int64), *parts])
+
+    def windows(
+        self, integers: np.ndarray, missing: np.ndarray | None = None, clipped: np.ndarray | None = None
+    ) -> Findings:
+        """Classify windows: int16, shape (window, 3600), 360 Hz, 200 ADC units per mV, any offset.
+
+        Args: missing, clipped: as in qmodel.data.quality.assess.
+        """
+        grade = quality.assess(integers, missing, clipped)
+        usable = np.flatnonzero(grade.usable)
+        label = np.full(len(integers), -1)
+        confidence, margin = np.full((2, len(integers)), np.nan)
+        shares = softmax(self.logits(integers[usable]) * self._step)
+        order = np.sort(shares, axis=1)
+        label[usable] = shares.argmax(1)
+        confidence[usable], margin[usable] = order[:, -1], order[:, -1] - order[:, -2]
+        said = np.where(confidence >= self.threshold, np.array(CLASSES)[label], UNSURE)
+        said = np.where(grade.usable, said, grade.reason)
+        return Findings(label, confidence, margin, grade.index, grade.reason, said)
+
+    def recording(self, windows: Windows) -> Findings:
+        """Classify the windows of a recording (Recording.windows)."""
+        return self.windows(windows.integers, windows.missing, windows.clipped)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Shares of the classes, float64 (window, class)."""
+    powers = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(1, keepdims=True)
+
+
+class Episode(NamedTuple):
+    """Windows one after the other of which the same is said; confidence: their mean, NaN where not usable."""
+
+    start_s: float
+    end_s: float
+    said: str
+    windows: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A recording, its windows, and what was found in them."""
+
+    recording: Recording
+    windows: Windows
+    findings: Findings
+    identity: str  # of the network
+    engine: str
+    threshold: float
+
+    @property
+    def spans_s(self) -> np.ndarray:
+        """The seconds each window speaks for, shape (window, 2): its middle `hop_s`, so that none is told twice.
+
+        The first speaks from its start and the last to its end.
+        """
+        starts = self.windows.start_s
+        edges = np.append(starts + (WINDOW_S - self.windows.hop_s) / 2, starts[-1] + WINDOW_S)
+        edges[0] = starts[0]
+        return np.stack([edges[:-1], edges[1:]], axis=1)
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """What is said, from change to change, in order of time."""
+        said, spans = self.findings.said, self.spans_s
+        changes = np.flatnonzero(np.append(True, said[1:] != said[:-1]))
+        return [
+            Episode(
+                float(spans[first, 0]),
+                float(spans[end - 1, 1]),
+                str(said[first]),
+                int(end - first),
+                float(self.findings.confidence[first:end].mean()),
+            )
+            for first, end in zip(changes, np.append(changes[1:], len(said)))
+        ]
+
+
+def classify(
+    path: str | os.PathLike | Recording,
+    classifier: Classifier,
+    lead: str | None = None,
+    hop_s: float = WINDOW_S,
+    sampling_rate_hz: float | None = None,
+    units: str | None = None,
+) -> Classification:
+    """Read a recording, cut one lead into windows and classify them.
+
+    Args: path: of a WFDB record, EDF or CSV file (qmodel.data.recording.read), or a recording that was read; lead,
+        hop_s: Recording.windows; sampling_rate_hz, units: qmodel.data.recording.read.
+    Raises: DataError: what qmodel.data.recording raises.
+    """
+    if isinstance(path, Recording):
+        source = path
+    else:
+        source = recording.read(Path(path), sampling_rate_hz, units, lead)
+    windows = source.windows(lead, hop_s)
+    findings = classifier.recording(windows)
+    return Classification(
+        source, windows, findings, classifier.network.identity, classifier.engine, classifier.threshold
+    )

@@ -1,0 +1,24 @@
+"""Draw the README's picture of the monitor: python -m tests.flow.monitor.picture docs/monitor.png (needs Chromium)."""
+
+import sys
+
+from tests.flow.monitor import browser
+
+
+def draw(path: str) -> None:
+    """The page on made-up ECG, a few seconds after the fourth event."""
+    with browser.monitor("--synthetic") as (address, _), browser.chromium() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(address)
+        page.locator("#speed option").first.wait_for(state="attached")
+        page.press("body", "Space")
+        for number in range(1, 5):
+            page.press("body", "n")
+            page.locator(f"#events tr:nth-child({number})").wait_for()
+        page.press("body", "Space")
+        page.wait_for_timeout(4000)
+        page.screenshot(path=path)
+
+
+if __name__ == "__main__":
+    draw(*sys.argv[1:])

@@ -1,0 +1,132 @@
+"""Archives: one table, resumed where it stopped, bad recordings named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+from flow import archive
+from flow.archive import PARTS, SUMMARY, TABLE, Settings, Task, classify_archive, known, run_task
+from flow.classify import Classifier, classify
+from flow.cli import main
+from flow.settings import InputError
+from qmodel.data import recording, synthetic
+from qmodel.data.mitdb import DataError
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory) -> Path:
+    """Three recordings of 30 s, one of them a folder below, one truncated, and an MIMIC-like record of two segments."""
+    folder = tmp_path_factory.mktemp("my archive")
+    signals = (synthetic.synthetic_windows(per_class=3).signals[:51:3].reshape(-1) - 1024) / 200
+    for i, name in enumerate(("a", "b", "c")):
+        write(folder, name, signals[i * 10_800 : (i + 1) * 10_800])
+    write(folder / "below", "a", signals[20_000:27_200])
+    whole = (folder / "c.dat").read_bytes()
+    (folder / "c.dat").write_bytes(whole[:1000])
+    for name in ("m_1", "m_2"):
+        write(folder, name, signals[:3600])
+    (folder / "m.hea").write_text("m/2 1 360 7200\nm_1 3600\nm_2 3600\n")
+    return folder
+
+
+def write(folder: Path, name: str, signal: np.ndarray) -> None:
+    folder.mkdir(exist_ok=True)
+    wfdb.wrsamp(name, fs=360, p_signal=signal[:, None], units=["mV"], sig_name=["II"], fmt=["16"],
+                write_dir=str(folder))  # fmt: skip
+
+
+def test_segments_are_no_recordings(originals):
+    names = [str(path.relative_to(originals)) for path in recording.find(originals)]
+    assert names == ["a.hea", "b.hea", "below/a.hea", "c.hea", "m.hea"]
+    assert len(recording.read(originals / "m").windows()) == 2
+
+
+def test_one_table_and_what_was_refused(originals, untrained, frozen_file, tmp_path, capsys):
+    arguments = [
+        "classify",
+        str(originals),
+        "--frozen",
+        str(frozen_file),
+        "--output",
+        str(tmp_path / "o u t"),
+        "--json",
+    ]
+    assert main(arguments) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == json.loads((tmp_path / "o u t" / SUMMARY).read_text())
+    assert (summary["recordings"], summary["classified_before"], summary["windows"]) == (5, 0, 10)
+    assert list(summary["refused"]) == ["c.hea"]
+    assert "truncated" in summary["refused"]["c.hea"]
+
+    table = parquet.read_table(tmp_path / "o u t" / TABLE)
+    assert table.schema.names == ["recording", "lead", *archive.COLUMNS]
+    assert table["recording"].to_pylist() == ["a"] * 3 + ["b"] * 3 + ["below/a"] * 2 + ["m"] * 2
+    result = classify(originals / "b", Classifier(untrained))
+    rows = table.slice(3, 3).to_pylist()
+    assert [row["said"] for row in rows] == result.findings.said.tolist()
+    assert [row["confidence"] for row in rows] == pytest.approx(result.findings.confidence.tolist(), abs=1e-6)
+    assert json.loads(table.schema.metadata[b"ecg-alq"])["network"] == untrained.identity
+
+    # Again: everything was known, and no worker is asked.
+    assert main(arguments) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["classified_before"] == 5
+    assert parquet.read_table(tmp_path / "o u t" / TABLE).equals(table)
+
+
+class TestResuming:
+    @pytest.fixture
+    def folder(self, originals, tmp_path) -> Path:
+        return Path(shutil.copytree(originals, tmp_path / "archive"))
+
+    @pytest.fixture
+    def in_this_process(self, monkeypatch) -> list[str]:
+        """Tasks run here, one after the other; the list receives their names."""
+        asked = []
+
+        def run(tasks, scheduler, workers, before):
+            asked.extend(task.name for task in tasks)
+            return {task.name: run_task(task) for task in tasks}
+
+        monkeypatch.setattr(archive, "_run", run)
+        return asked
+
+    def test_goes_on_where_it_stopped(self, folder, untrained, in_this_process, tmp_path):
+        classify_archive(folder, untrained, tmp_path / "whole")
+        del in_this_process[:]
+        first = Task(str(folder), "a.hea", untrained.file_bytes, Settings(), str(tmp_path / "killed"))
+        run_task(first)
+        assert known(first) == (str(first.part), "")
+        classify_archive(folder, untrained, tmp_path / "killed")
+        assert in_this_process == ["b.hea", "below/a.hea", "c.hea", "m.hea"]
+        tables = [parquet.read_table(tmp_path / name / TABLE) for name in ("whole", "killed")]
+        assert tables[0].equals(tables[1])
+
+    def test_what_changed_is_done_again(self, folder, untrained, in_this_process, tmp_path):
+        classify_archive(folder, untrained, tmp_path / "o")
+        del in_this_process[:]
+        write(folder, "c", np.sin(np.arange(3600) / 9))
+        summary = classify_archive(folder, untrained, tmp_path / "o")
+        assert in_this_process == ["c.hea"]
+        assert (summary["refused"], summary["windows"]) == ({}, 11)
+        classify_archive(folder, untrained, tmp_path / "o", Settings(hop_s=5))
+        assert len(in_this_process) == 6
+
+    def test_nothing_to_classify(self, folder, untrained, in_this_process, tmp_path):
+        with pytest.raises(InputError, match=r"none of 5 recordings .* could be classified; the first: .*no lead 'V9'"):
+            classify_archive(folder, untrained, tmp_path / "o", Settings(lead="V9"))
+        assert [p.name for p in (tmp_path / "o").iterdir()] == [PARTS]
+        with pytest.raises(InputError, match="--workers"):
+            classify_archive(folder, untrained, tmp_path / "p", workers=0)
+        with pytest.raises(InputError, match="threshold"):
+            classify_archive(folder, untrained, tmp_path / "p", Settings(threshold=2))
+        for wrong in (Settings(hop_s=0), Settings(units="furlong"), Settings(sampling_rate_hz=1e6)):
+            with pytest.raises(DataError, match="received"):
+                classify_archive(folder, untrained, tmp_path / "p", wrong)
+        assert not (tmp_path / "p").exists()
