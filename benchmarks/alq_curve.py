@@ -28,7 +28,7 @@ from qmodel.data import mitdb
 from qmodel.files import written_beside
 from qmodel.training import FloatRecipe, accuracy, train_float
 
-AVERAGE_BITS = (4.0, 3.0, 2.0, 1.5, 1.25, 1.0, 0.8)
+AVERAGE_BITS = (4.0, 3.0, 2.0, 1.25, 1.0, 0.8)
 UNIFORM_BITS = (1, 2, 3, 4)
 # The recipes' order, most epochs for the finish; its rate between theirs and what more bits would want.
 SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=17, finish_learning_rate=3e-3, distillation=0.0)
