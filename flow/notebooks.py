@@ -44,7 +44,9 @@ def find(names: Sequence[str] = (), folder: Path = FOLDER) -> list[Path]:
 def open_lab(path: Path, browser: bool = True) -> int:
     """Start JupyterLab on a notebook or folder; returns its exit code when it is ended."""
     command = [sys.executable, "-m", "jupyterlab", str(path)]
-    return subprocess.call(command if browser else [*command, "--no-browser"], cwd=FOLDER, env=_environment())
+    command += [] if browser else ["--no-browser"]
+    command += ["--allow-root"] if os.geteuid() == 0 else []  # in containers; it listens to this machine alone
+    return subprocess.call(command, cwd=FOLDER, env=_environment())
 
 
 def execute(path: Path, full: bool = False, folder: Path | None = None) -> NotebookNode:

@@ -72,7 +72,7 @@ def quick(recipe: Recipe) -> Recipe:
         epoch_windows=1600,
         float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
         alq=replace(recipe.alq, finish=4),
-        finish=Schedule(rounds=0, finish=2, finish_coordinates=1, finish_learning_rate=3e-4),
+        finish=Schedule(rounds=0, finish=2, finish_coordinates=0, finish_learning_rate=3e-4),
     )
 
 

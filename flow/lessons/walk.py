@@ -75,12 +75,12 @@ class Walk(Flow):
 
 def show_progress_as_text() -> None:
     """In a notebook, progress goes where results go: JupyterLab paints what comes from stderr as an error."""
-    if "ipykernel" in sys.modules:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and hasattr(shell, "kernel"):
         sys.stderr = sys.stdout
-        from IPython import get_ipython
         from IPython.core.pylabtools import select_figure_formats
 
-        select_figure_formats(get_ipython(), {"svg"})
+        select_figure_formats(shell, {"svg"})
 
 
 class Check(NamedTuple):

@@ -139,6 +139,17 @@ class TestCommand:
         assert main(["notebook", *arguments]) == 2
         assert message in capsys.readouterr().err
 
+    def test_opens_jupyterlab_there(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            notebooks.subprocess, "call", lambda command, **options: asked.append((command, options)) or 0
+        )
+        assert main(["notebook", "02_train", "--no-browser"]) == 0
+        ((command, options),) = asked
+        assert command[1:4] == ["-m", "jupyterlab", str(notebooks.FOLDER / "02_train.ipynb")]
+        assert "--no-browser" in command
+        assert options["cwd"] == notebooks.FOLDER
+
     def test_installed_without_the_repository(self, tmp_path):
         with pytest.raises(InputError, match="part of the repository"):
             notebooks.find(folder=tmp_path)
