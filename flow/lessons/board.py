@@ -93,24 +93,24 @@ def _deployed() -> Path:
 def _simulated_folder(folder: Path, network: FrozenNetwork, window: np.ndarray) -> Path:
     """A deploy folder whose bitstream is a stand-in: the simulated board holds the network itself."""
     from board.simulation import hwh
-    from qmodel.data.fragments import CLASSES
+    from flow import bitstream, package
 
     codec = Codec.of(network)
     manifest = Manifest(
         identity=network.identity,
-        network="network.alq",
-        bit="ecg_alq.bit",
-        hwh="ecg_alq.hwh",
-        window="test_window.json",
+        network=package.NETWORK,
+        bit=bitstream.BIT,
+        hwh=bitstream.HWH,
+        window=package.WINDOW,
         engine="rtl",
-        part="xc7z020clg400-1",
+        part=bitstream.PART,
         clock_mhz=100.0,
-        core="ecg_alq_0",
-        dma="axi_dma_0",
-        address=0x43C0_0000,
+        core=bitstream.CORE,
+        dma=bitstream.DMA,
+        address=bitstream.CORE_ADDRESS,
         input_bits=codec.input_bits,
         output_bits=codec.output_bits,
-        classes=CLASSES,
+        classes=package.class_names(codec.values),
         pynq="simulated",
     )
     folder.mkdir(parents=True, exist_ok=True)
