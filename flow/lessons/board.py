@@ -176,7 +176,7 @@ def answer_picture(session: Session, results: list[Result], window: int = 0) -> 
     """A window and the logits that came back."""
     classes, result = session.overlay.manifest.classes, results[window]
     with figure("answer", 9.4, 2.2) as (_, axes, drawn):
-        colours = [ACCENT if place == result.index else GRID for place in range(len(classes))]
+        colours = [ACCENT if place == result.class_index else GRID for place in range(len(classes))]
         axes.bar(range(len(classes)), result.logits, color=colours)
         axes.axhline(0, color=INK, linewidth=0.6)
         axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right", color=INK)

@@ -153,6 +153,7 @@ class TestBoard:
         assert "no answer within 0.2 s" in message
         results = board.classify(session)
         assert "No board here" in board.describe(session)
+        assert board.answer_picture(session, results).count("fill: var(--accent)") == 1  # the largest logit
         assert board.final_table(session, results, message).figures["logits that differ from the golden model"] == 0
 
     def test_one_wrong_logit_turns_it_red(self, session):
