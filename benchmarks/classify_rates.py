@@ -1,7 +1,7 @@
 """Does the sampling rate matter? All 48 records at 360 Hz and resampled to other rates, window for window.
 
 Each record's first choice of lead is resampled through its Fourier transform (another method than the one under test),
-rounded to a recorder's integers, written as a WFDB record, and classified through `flow.classify` like anybody's file.
+rounded to a recorder's integers, written as a WFDB record, and classified by `flow.recordings` like anybody's file.
 Also timed: the whole command on one record of half an hour, from start to files, in a process of its own.
 
     python -m benchmarks.classify_rates        (a few minutes; writes results/classify_rates.json)
@@ -24,8 +24,8 @@ import wfdb
 from scipy.signal import resample
 from tqdm import tqdm
 
-from flow.classify import Classifier, classify
 from flow.provenance import provenance
+from flow.recordings.classify import Classifier, classify
 from qmodel import models
 from qmodel.data import mitdb
 from qmodel.data.recording import ADC_UNITS_PER_MV, Recording, read

@@ -61,9 +61,9 @@ EXTRAS = {
     "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
-ENGINES = ("golden", "csim", "rtl", "board")  # of flow.engines
-THRESHOLD = 0.5  # of flow.classify
-FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.outputs
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.recordings.engines
+THRESHOLD = 0.5  # of flow.recordings.classify
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.recordings.outputs
 CORES = ("rtl", "hls")  # of flow.bitstream
 BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.synthesis
@@ -531,7 +531,7 @@ def _classify(arguments: argparse.Namespace) -> int:
     path = Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
         return _classify_archive(arguments, network)
-    from flow import classify, outputs
+    from flow.recordings import classify, outputs
     from flow.tables import classification
 
     with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
@@ -550,9 +550,9 @@ def _monitor(arguments: argparse.Namespace) -> int:
     import asyncio
     import webbrowser
 
-    from flow import classify
     from flow.monitor import server
     from flow.monitor.stream import Play, demonstration
+    from flow.recordings import classify
     from qmodel.data import recording
 
     source = (
@@ -581,7 +581,7 @@ def _monitor(arguments: argparse.Namespace) -> int:
 
 
 def _classify_archive(arguments: argparse.Namespace, network) -> int:
-    from flow.archive import Settings, classify_archive
+    from flow.recordings.archive import Settings, classify_archive
     from flow.tables import archive
 
     settings = Settings(
@@ -608,7 +608,7 @@ def _abstain(arguments: argparse.Namespace) -> int:
     from flow.quiet import import_tensorflow
 
     import_tensorflow()
-    from flow.abstain import measure
+    from flow.recordings.abstain import measure
     from flow.tables import abstention
     from qmodel.recipe import RECIPES
 

@@ -113,14 +113,14 @@ def evaluation(rows: list[dict]) -> list[str]:
 
 
 def classification(content: dict) -> list[str]:
-    """What was found in a recording (flow.outputs.summary, with its files): how long each thing is said."""
+    """What was found in a recording (flow.recordings.outputs.summary, with its files): how long each thing is said."""
     head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
     head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
     return [head, *_said(content["seconds_said"]), *content["files"]]
 
 
 def archive(summary: dict) -> list[str]:
-    """What was found in a folder of recordings (flow.archive): how long each thing is said, what was refused."""
+    """What was found in a folder of recordings (flow.recordings.archive): how long each is said, what was refused."""
     classified = summary["recordings"] - len(summary["refused"])
     return [
         f"{classified} of {summary['recordings']} recordings, {summary['windows']:,} windows "
@@ -132,7 +132,7 @@ def archive(summary: dict) -> list[str]:
 
 
 def abstention(row: dict) -> list[str]:
-    """Accuracy against the share of windows answered (flow.abstain)."""
+    """Accuracy against the share of windows answered (flow.recordings.abstain)."""
 
     def line(entry: dict) -> str:
         right = "none answered" if entry["accuracy"] is None else f"{percent(entry['accuracy'])} of those right"
@@ -152,7 +152,7 @@ def abstention(row: dict) -> list[str]:
 
 
 def _said(seconds_said: dict[str, float]) -> list[str]:
-    from flow.classify import full_name
+    from flow.recordings.classify import full_name
 
     whole = sum(seconds_said.values())
     return [

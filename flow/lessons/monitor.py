@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flow import strips
-from flow.classify import Classification, Classifier, full_name
 from flow.html import Html, facts, image, table
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
 from flow.monitor.stream import HOP_S, demonstration
 from flow.monitor.widget import Widget
+from flow.recordings import strips
+from flow.recordings.classify import Classification, Classifier, full_name
 from qmodel import models
 from qmodel.data import recording
 from qmodel.data.recording import Recording

@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass
 from html import escape
 
-from flow.classify import Classifier
 from flow.monitor.server import PAGE
 from flow.monitor.stream import HOP_S, Play
+from flow.recordings.classify import Classifier
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import Recording
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow.classify import Classifier
+from flow.recordings.classify import Classifier
 from qmodel import models
 from qmodel.data import recording, synthetic
 

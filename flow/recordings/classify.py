@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flow.engines import ENGINES
+from flow.recordings.engines import ENGINES
 from flow.settings import InputError
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
@@ -71,7 +71,7 @@ class Classifier:
     """A frozen network on an engine; close it, or use it in a `with` statement.
 
     Args: network: 3600 samples in, 17 logits out; engine: golden, csim, rtl or board, which give the same logits
-        (flow.engines); threshold: of confidence, 0 always says a class; deploy: folder of the engine board.
+        (flow.recordings.engines); threshold: of confidence, 0 always says a class; deploy: folder of the engine board.
     Raises: InputError: unknown engine, another kind of network, threshold out of range; what the engine raises where a
         tool is missing.
     """

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from flow.classify import Classification, Classifier, classify
-from flow.outputs import COLUMNS, rows
 from flow.provenance import fingerprint, provenance
+from flow.recordings.classify import Classification, Classifier, classify
+from flow.recordings.outputs import COLUMNS, rows
 from flow.settings import InputError
 from qmodel.data import recording
 from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
@@ -25,7 +25,7 @@ TABLE, SUMMARY, PARTS = "findings.parquet", "archive.json", "parts"
 
 @dataclass(frozen=True)
 class Settings:
-    """How every recording is classified; see flow.classify and qmodel.data.recording.read."""
+    """How every recording is classified; see flow.recordings.classify and qmodel.data.recording.read."""
 
     lead: str | None = None
     hop_s: float = WINDOW_S
@@ -63,7 +63,7 @@ def _classifier(network: bytes, engine: str, threshold: float, deploy: str | Non
 
 
 def schema():
-    """Columns of the table: the recording's path without its suffix, its lead, then those of flow.outputs."""
+    """Columns of the table: the recording's path without its suffix, its lead, then those of .outputs."""
     import pyarrow
 
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())

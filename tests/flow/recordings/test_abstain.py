@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from flow import abstain
-from flow.abstain import add_noise, answered, calibration, measure, write_row
+from flow.recordings import abstain
+from flow.recordings.abstain import add_noise, answered, calibration, measure, write_row
 from flow.settings import InputError
 
 TRUTH = np.array([0, 1, 2, 3, 4, 5])
@@ -68,7 +68,7 @@ class TestFolds:
         return SimpleNamespace(network="compact", seed=0), tmp_path
 
     def test_pools_the_test_parts(self, folds, untrained, ecg_windows):
-        from flow.classify import Classifier
+        from flow.recordings.classify import Classifier
 
         recipe, folder = folds
         row = measure(recipe, "stratified", results=folder, folds=2)

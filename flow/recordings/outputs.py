@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flow import strips
-from flow.classify import SAID, UNSURE, Classification
 from flow.provenance import provenance
+from flow.recordings import strips
+from flow.recordings.classify import SAID, UNSURE, Classification
 from flow.settings import InputError
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS

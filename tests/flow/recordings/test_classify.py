@@ -14,9 +14,20 @@ import numpy as np
 import pytest
 import wfdb
 
-from flow import cli, outputs, strips
-from flow.classify import SAID, THRESHOLD, UNSURE, Classification, Classifier, Findings, classify, full_name, softmax
+from flow import cli
 from flow.cli import ENGINES, FORMATS, main
+from flow.recordings import outputs, strips
+from flow.recordings.classify import (
+    SAID,
+    THRESHOLD,
+    UNSURE,
+    Classification,
+    Classifier,
+    Findings,
+    classify,
+    full_name,
+    softmax,
+)
 from flow.settings import InputError
 from qmodel.data import synthetic
 from qmodel.data.fragments import CLASSES
@@ -254,7 +265,7 @@ class TestFiles:
         assert {round(e["start_s"] * RATE) for e in episodes} <= set(marks.sample.tolist())
 
     def test_choices_are_those_of_the_modules(self):
-        from flow import engines
+        from flow.recordings import engines
 
         assert tuple(engines.ENGINES) == ENGINES
         assert tuple(outputs.WRITERS) == FORMATS

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.classify import THRESHOLD, Classifier, Findings
 from flow.evaluate import FoldTask
 from flow.provenance import provenance
+from flow.recordings.classify import THRESHOLD, Classifier, Findings
 from flow.settings import InputError
 from qmodel.data import fragments, mitdb, splits
 from qmodel.data.quality import REASONS

@@ -1,0 +1,1 @@
+"""Any ECG recording through a frozen network: classes, files, pictures, whole archives, what abstaining gains."""
