@@ -14,7 +14,7 @@ from qmodel.frozen import MaxPool, PlaneLayer, Stage
 
 class Part(NamedTuple):
     """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands that one level of
-    an adder tree takes (alq_adder_tree.v).
+    an adder tree takes (alq_adder_tree.v); and the multipliers that a core takes of it unless told otherwise.
 
     Source: data sheets (Xilinx DS190; Lattice FPGA-DS-02012).
     """
@@ -25,15 +25,22 @@ class Part(NamedTuple):
     dsps: int
     lut_inputs: int
     adder_operands: int
+    core_dsps: int
 
 
 PARTS = {
-    "xc7z020": Part(53_200, 106_400, 140, 220, 6, 3),
-    "ecp5-85k": Part(83_640, 83_640, 104, 156, 4, 4),
+    "xc7z020": Part(53_200, 106_400, 140, 220, 6, 3, 16),
+    "ecp5-85k": Part(83_640, 83_640, 104, 156, 4, 4, 24),
 }
 PLAIN_ADDER_LUTS = 1.6  # per bit: four-input LUTs of an adder without a carry chain, fitted to synthesis
 BLOCK_DEPTH = 64  # tables with more words go to block RAM
 ROTATE_CHUNKS = 8  # a plane of more chunks is read from a rotating line buffer, else from one with a multiplexer
+
+
+def multipliers(part: str, wanted: int | None = None) -> int:
+    """Multipliers that a core on a part may take: `wanted`, or what is set aside for it; engines beyond use adders."""
+    device = PARTS[part]
+    return min(device.dsps, device.core_dsps if wanted is None else wanted)
 
 
 class Area(NamedTuple):
@@ -126,14 +133,15 @@ def term_bits(stage: Stage, lanes: int) -> int:
 
 
 def engine_area(stage: Stage, lanes: int, visits: int, part: Part, multiplier: bool) -> Area:
-    """One plane engine: masks (registers alone), adder tree, tables, multiply-add, requantisation."""
+    """One plane engine: masks (registers alone, or behind gates: alq_mask.v), adder tree, tables, multiply-add,
+    requantisation."""
     layer, bits = stage.layer, stage.input_format.bits
     chunks = -(-layer.group_size // lanes)
     tree = adder_tree(lanes, bits, part.adder_operands)
     term, coordinate = term_bits(stage, lanes), layer.coordinate_format.bits
     output = layer.output.bits if layer.output else 0
     area = tree.plus(
-        Area(0, lanes * bits),
+        Area(lanes * bits if part.lut_inputs < 6 else 0, lanes * bits),
         table(visits * chunks, lanes, part),
         table(visits, coordinate + term + 6, part),
         Area(2 * output + 4 if output else 0, output + 2),

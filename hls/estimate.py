@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hls.area import PARTS, Area, frame_area, layer_area, tree_levels
+from hls.area import PARTS, Area, frame_area, layer_area, multipliers, tree_levels
 from hls.folding import Folding, check, chunks, followers, schedule, step_cycles
 from hls.rtl.generate import buffers
 from qmodel.files import written_beside
@@ -97,19 +97,21 @@ class Budget:
 PYNQ_BUDGET = Budget(luts=13_000, bram36=20, dsp=16, cycles_per_frame=6_000, cycles_between_frames=3_700)
 
 
-def estimate(network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int = 16) -> Estimate:
+def estimate(
+    network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int | None = None
+) -> Estimate:
     """Estimate a folded core by the formulas above.
 
-    Args: dsp_budget: multipliers; engines beyond it multiply with adders.
+    Args: dsp_budget: see `hls.area.multipliers`.
     Raises: FoldingError: the folding does not fit the network. KeyError: unknown part.
     """
     check(network, folding)
     device, plan = PARTS[part], schedule(network, folding)
     deep = buffers(network, folding, part)
-    layers, registers = [], 0
+    layers, registers, free = [], 0, multipliers(part, dsp_budget)
     for position, ((stage, after), entry) in enumerate(zip(followers(network), folding.layers)):
-        multiplier = entry.engines <= dsp_budget
-        dsp_budget -= entry.engines if multiplier else 0
+        multiplier = entry.engines <= free
+        free -= entry.engines if multiplier else 0
         registers += ENGINE_REGISTERS + tree_levels(entry.lanes, device.adder_operands) + len(after)
         layers.append(
             LayerEstimate(

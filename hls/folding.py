@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hls.area import PARTS, frame_area, layer_area
+from hls.area import PARTS, frame_area, layer_area, multipliers
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 LATENCY_SHARE = 5 / 3  # of the cycles between frames: 6,000 cycles for a frame of 3,600 samples
@@ -209,12 +209,14 @@ def _cheapest(table: list[list[_Option]], limits: list[int], dsp_budget: int, pr
     return Folding(min((cost + adders * max(0, used - dsp_budget), chosen) for used, (cost, chosen) in best.items())[1])
 
 
-def estimated_luts(network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int = 16) -> float:
-    """LUTs of the whole core (estimated); engines beyond `dsp_budget` multiply with adders."""
-    total = frame_area(part).luts
+def estimated_luts(
+    network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int | None = None
+) -> float:
+    """LUTs of the whole core (estimated). Args: dsp_budget: see `hls.area.multipliers`."""
+    total, free = frame_area(part).luts, multipliers(part, dsp_budget)
     for (stage, after), entry in zip(followers(network), folding.layers):
-        multiplier = entry.engines <= dsp_budget
-        dsp_budget -= entry.engines if multiplier else 0
+        multiplier = entry.engines <= free
+        free -= entry.engines if multiplier else 0
         total += layer_area(stage, *entry, after, part, multiplier).luts
     return total
 
@@ -232,7 +234,7 @@ def fold(
     target_cycles: int | None = None,
     lut_budget: int | None = None,
     part: str = "xc7z020",
-    dsp_budget: int = 16,
+    dsp_budget: int | None = None,
 ) -> Folding:
     """The cheapest balanced folding that takes a new frame every `target_cycles`, or the fastest within `lut_budget`.
 
@@ -241,8 +243,7 @@ def fold(
     or the least the network can do.
     Args: target_cycles: cycles between frames, default one per input sample or, where the network is too slow for
         that, the least it can do; lut_budget: if the folding for the target needs more, the target is relaxed until
-        it fits; dsp_budget: multipliers, one per engine;
-        engines beyond it multiply with adders.
+        it fits; dsp_budget: see `hls.area.multipliers`, one per engine.
     Raises: FoldingError: unknown part, a given target below one cycle per sample or out of reach, a budget too small
         for the smallest folding.
     """
@@ -256,7 +257,7 @@ def fold(
     stages = network.plane_stages
     if not stages:
         raise FoldingError("a folding needs at least one layer with weights, received none")
-    dsp_budget = min(dsp_budget, PARTS[part].dsps)
+    dsp_budget = multipliers(part, dsp_budget)
     table = [_options(stage, after, stage is stages[-1], part) for stage, after in followers(network)]
 
     def for_target(cycles: float) -> Folding | None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hls.area import BLOCK_DEPTH, PARTS, rotates, tree_levels
+from hls.area import BLOCK_DEPTH, PARTS, multipliers, rotates, tree_levels
 from hls.folding import Folding, LayerFolding, check, chunks, deal, fold
 from qmodel.files import written_beside
 from qmodel.fixed_point import transfer_bits
@@ -384,13 +384,13 @@ def generate(
     folding: Folding | None = None,
     part: str = "xc7z020",
     input_bits: int | None = None,
-    dsp_budget: int = 16,
+    dsp_budget: int | None = None,
     top: str = TOP,
 ) -> Core:
     """Write the Verilog core of a network into `folder`: modules, top `ecg_alq`, tables, and `core.json`.
 
     Args: folding: default `fold(network)`; input_bits: width of the input stream's TDATA (the sample lies in its low
-        bits), default `transfer_bits` of the input format; dsp_budget: engines beyond it multiply with adders;
+        bits), default `transfer_bits` of the input format; dsp_budget: see `hls.area.multipliers`;
         top: name of the top module, with which the tables' names begin.
     Raises: RtlError: no plane layer, padding not below the taps; FoldingError: a folding that does not fit.
     """
@@ -405,7 +405,7 @@ def generate(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     segments = _segments(network, folding, PARTS[part].adder_operands)
-    multipliers = _with_multipliers(segments, dsp_budget)
+    blocks = _with_multipliers(segments, multipliers(part, dsp_budget))
     text, taps, tables, report = _Text(), [], [], []
 
     def table(name: str, words: list[int], width: int) -> None:
@@ -461,7 +461,7 @@ def generate(
             text.instance(
                 "alq_layer",
                 name,
-                layer.parameters(f"{top}_{name}", name in multipliers),
+                layer.parameters(f"{top}_{name}", name in blocks),
                 {
                     "clk": "aclk",
                     "reset": "reset",
