@@ -100,8 +100,8 @@ def uniform_point(folder, model, train, validation, test, recipe, bits) -> dict:
     kernels = [layer.kernel for layer in quantised.layers if hasattr(layer, "kernel")]
     filters = sum(kernel.shape[-1] for kernel in kernels)
     weights = sum(math.prod(kernel.shape) for kernel in kernels)
-    # Counted as ALQ's files are: 8-bit scale and 16-bit bias per filter, the same overhead per layer.
-    size = FILE_OVERHEAD_BYTES + LAYER_OVERHEAD_BYTES * len(kernels) + math.ceil((weights * width + 24 * filters) / 8)
+    # Counted as ALQ's files are: 8-bit scale and 18-bit bias per filter, the same overhead per layer.
+    size = FILE_OVERHEAD_BYTES + LAYER_OVERHEAD_BYTES * len(kernels) + math.ceil((weights * width + 26 * filters) / 8)
     name = "binary" if bits == "binary" else "quantized_bits"
     return {"quantizer": name, "grouping": "", "bits": float(width), "bytes": size} | scores(
         quantised, validation, test

@@ -146,18 +146,21 @@ def _notebook_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clean", action="store_true", help="remove stored outputs")
 
 
-def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+def _cross_validation_options(parser: argparse.ArgumentParser, validate: str) -> None:
     parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
     parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--fold-count", type=int, default=FOLDS, help="folds of the split (default: %(default)s)")
     parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
     parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
     parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
     parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
-    parser.add_argument(
-        "--validate", action="store_true", help="hold the validation parts out and report on them: to choose a recipe"
-    )
+    parser.add_argument("--validate", action="store_true", help=validate)
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    _cross_validation_options(parser, "hold the validation parts out and report on them: to choose a recipe")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
 
@@ -206,17 +209,7 @@ def _final_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _abstain_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
-    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
-    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
-    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
-    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
-    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
-    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
-    parser.add_argument(
-        "--validate", action="store_true", help="validation parts of folds evaluated with --validate: to choose by"
-    )
+    _cross_validation_options(parser, "validation parts of folds evaluated with --validate: to choose by")
 
 
 def _monitor_options(parser: argparse.ArgumentParser) -> None:
@@ -487,33 +480,41 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return doctor.main([str(arguments.folder), *(["--json"] if arguments.json else [])])
 
 
-def _evaluate(arguments: argparse.Namespace) -> int:
+def _cross_validation(arguments: argparse.Namespace) -> dict:
+    """What `evaluate` and `abstain` have in common, checked; TensorFlow is loaded by then."""
     Settings(protocol=arguments.protocol, split=arguments.split).checked()
-    if arguments.protocol != "file" and (bad := [f for f in arguments.folds or [] if not 0 <= f < FOLDS]):
-        raise InputError(f"--folds must be 0 to {FOLDS - 1}, received {', '.join(map(str, bad))}")
+    count = arguments.fold_count
+    if count < 3:
+        raise InputError(f"--fold-count must be at least 3 (train, validation, test), received {count}")
+    if arguments.protocol != "file" and (bad := [f for f in arguments.folds or [] if not 0 <= f < count]):
+        raise InputError(f"--folds must be 0 to {count - 1}, received {', '.join(map(str, bad))}")
     from qmodel.data import mitdb
 
     mitdb.find(arguments.data)
     from flow.quiet import import_tensorflow
 
     import_tensorflow()
-    from flow.evaluate import evaluate
-    from flow.tables import evaluation
     from qmodel.recipe import RECIPES
 
-    rows = evaluate(
-        replace(RECIPES[arguments.network], seed=arguments.seed),
-        arguments.protocol,
-        data=arguments.data,
-        build=arguments.build,
-        results=arguments.results,
-        folds=FOLDS,
-        only=arguments.folds,
-        split=arguments.split,
-        scheduler=arguments.scheduler,
-        workers=arguments.workers,
-        validate=arguments.validate,
-    )
+    return {
+        "recipe": replace(RECIPES[arguments.network], seed=arguments.seed),
+        "protocol": arguments.protocol,
+        "data": arguments.data,
+        "build": arguments.build,
+        "results": arguments.results,
+        "folds": count,
+        "only": arguments.folds,
+        "split": arguments.split,
+        "validate": arguments.validate,
+    }
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    common = _cross_validation(arguments)
+    from flow.evaluate import evaluate
+    from flow.tables import evaluation
+
+    rows = evaluate(**common, scheduler=arguments.scheduler, workers=arguments.workers)
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(evaluation(rows)))
     return 0
 
@@ -601,28 +602,11 @@ def _classify_archive(arguments: argparse.Namespace, network) -> int:
 
 
 def _abstain(arguments: argparse.Namespace) -> int:
-    Settings(protocol=arguments.protocol, split=arguments.split).checked()
-    from qmodel.data import mitdb
-
-    mitdb.find(arguments.data)
-    from flow.quiet import import_tensorflow
-
-    import_tensorflow()
+    common = _cross_validation(arguments)
     from flow.recordings.abstain import measure
     from flow.tables import abstention
-    from qmodel.recipe import RECIPES
 
-    row = measure(
-        replace(RECIPES[arguments.network], seed=arguments.seed),
-        arguments.protocol,
-        data=arguments.data,
-        build=arguments.build,
-        results=arguments.results,
-        folds=FOLDS,
-        only=arguments.folds,
-        split=arguments.split,
-        validate=arguments.validate,
-    )
+    row = measure(**common)
     print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
     return 0
 

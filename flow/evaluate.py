@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,10 @@ class FoldTask:
     validate: bool = False
 
     def _mark(self, settings: dict) -> str:
-        """Hash of settings together with what decides the fold's windows."""
+        """Hash of settings together with the network and what decides the fold's windows."""
+        from qmodel.networks import network
+        from qmodel.training_data import BALANCE, MAX_SHIFT, OTHER_HOP
+
         table = Path(self.split).read_text(encoding="utf-8") if self.split else None
         recipe = self.recipe
         windows = (
@@ -54,8 +57,17 @@ class FoldTask:
             self.validate,
             recipe.epoch_windows,
             recipe.other_windows,
+            (MAX_SHIFT, OTHER_HOP, BALANCE),
         )
-        return fingerprint({"windows": windows, "sums": mitdb.published_sums()} | settings)[:12]
+        layers = asdict(network(recipe.network))
+        return fingerprint({"windows": windows, "sums": mitdb.published_sums(), "layers": layers} | settings)[:12]
+
+    @property
+    def teachers(self) -> list[FoldTask]:
+        """The same fold for every teacher, of which the float stage is wanted."""
+        from qmodel.recipe import teacher_recipes
+
+        return [replace(self, recipe=recipe) for recipe in teacher_recipes(self.recipe)]
 
     @property
     def _name(self) -> str:
@@ -81,7 +93,9 @@ class FoldTask:
     @property
     def folder(self) -> Path:
         """Where the fold's frozen network lives."""
-        mark = self._mark({"recipe": asdict(self.recipe)})
+        mark = self._mark(
+            {"recipe": asdict(self.recipe), "teachers": [teacher.float_folder.name for teacher in self.teachers]}
+        )
         return Path(self.build) / f"{self._name}-{self.recipe.network}-{mark}"
 
     def parts(self):
@@ -118,6 +132,15 @@ def float_stage(task: FoldTask, train, validation):
     return steps.load(stored) if stored.exists() else steps.train(task.recipe, train, validation, task.float_folder)
 
 
+def frozen_stage(task: FoldTask, model, train, validation):
+    """The fold's frozen network, from its float stage and its teachers'; resumes where it was killed."""
+    from qmodel import recipe as steps
+
+    teachers = [float_stage(teacher, train, validation) for teacher in task.teachers]
+    folded = steps.quantise(task.recipe, model, train, validation, task.folder, teachers=teachers)
+    return steps.freeze_to(folded, task.folder)
+
+
 def run_fold(task: FoldTask) -> dict:
     """Train, quantise, freeze and test one fold; resumes where it was killed, and a finished fold is read from disk.
 
@@ -133,8 +156,7 @@ def run_fold(task: FoldTask) -> dict:
     folder = task.folder
     train, validation, test = task.parts()
     model = float_stage(task, train, validation)
-    folded = steps.quantise(task.recipe, model, train, validation, folder)
-    network = steps.freeze_to(folded, folder)
+    network = frozen_stage(task, model, train, validation)
 
     def matrices(x: tuple[np.ndarray, np.ndarray]) -> dict[str, list]:
         integers = np.rint(x[0][..., 0] / network.input_format.step).astype(np.int64)
@@ -225,12 +247,10 @@ def train_final(
     Its accuracy is not measured here, by nature; that of the recipe is, by `evaluate`.
     Returns: its row in `results/models.json`.
     """
-    from qmodel import recipe as steps
 
     task = FoldTask(recipe, "stratified", 1, None, None, str(mitdb.find(data)), str(Path(build).resolve()))
     train, _, _ = task.parts()
-    folded = steps.quantise(recipe, float_stage(task, train, None), train, None, task.folder)
-    network = steps.freeze_to(folded, task.folder)
+    network = frozen_stage(task, float_stage(task, train, None), train, None)
     network.save(Path(models) / f"{recipe.network}.alq")
     figures = {
         "network": recipe.network,

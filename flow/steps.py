@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qmodel.data.fragments import Windows
     from qmodel.data.splits import Fold
     from qmodel.frozen import FrozenNetwork
+    from qmodel.recipe import Recipe
 
 SYNTHETIC_NOTE = "synthetic ECG: these figures say that the flow works and nothing about patients"
 SYNTHETIC_PER_CLASS, SYNTHETIC_PER_CLASS_QUICK = 60, 20
@@ -226,7 +227,13 @@ class Flow:
             from qmodel.training import accuracy
 
             model = recipe.load(trained.folder / recipe.FLOAT_MODEL)
-            folded = recipe.quantise(self.recipe, model, self._training_set, validation, folder, self.on_epoch)
+            teachers = [
+                model if of.network == self.recipe.network else self._teacher(of, validation, folder)
+                for of in recipe.teacher_recipes(self.recipe)
+            ]
+            folded = recipe.quantise(
+                self.recipe, model, self._training_set, validation, folder, self.on_epoch, teachers
+            )
             return self.source | {
                 "budget_bytes": self.recipe.budget_bytes,
                 "accuracy_validation": accuracy(folded, *validation),
@@ -237,6 +244,15 @@ class Flow:
 
         inputs = {"train": trained.identity, "data": self.data_identity, "program": program(*TRAINING_PROGRAM)}
         return make(self.build, "quantise", inputs, self._split_settings(), work, resumable=True)
+
+    def _teacher(self, of: Recipe, validation, folder: Path):
+        from qmodel import recipe
+
+        own = folder / f"teacher_{of.network}"
+        stored = own / recipe.FLOAT_MODEL
+        if stored.exists():
+            return recipe.load(stored)
+        return recipe.train(of, self._training_set, validation, own)
 
     @_once
     def freeze(self) -> Product:

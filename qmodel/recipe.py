@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from qmodel import networks
 from qmodel.alq.layers import alq_layers
 from qmodel.alq.quantizer import alq
-from qmodel.alq.trainer import ALQTrainer, Budget, Schedule
+from qmodel.alq.trainer import ALQTrainer, Budget, Schedule, Teacher
 from qmodel.files import written_beside
 from qmodel.freeze import freeze
 from qmodel.frozen import FrozenNetwork
@@ -35,6 +36,7 @@ class Recipe:
         network: name in `qmodel.networks`; budget_bytes: of the frozen file.
         bits: largest bitwidth, of all layers or one per layer; grouping: of the weights.
         epoch_windows: windows per epoch; other_windows: use the database's other windows with labels by rule.
+        teachers: networks whose float stages, trained on the same windows, together teach the quantised one.
         alq: rounds and finish before folding; finish: after it, with fixed-point coordinates and biases.
     """
 
@@ -45,6 +47,7 @@ class Recipe:
     activation_bits: int = 6
     epoch_windows: int = 4000
     other_windows: bool = True
+    teachers: tuple[str, ...] = ()
     seed: int = 0
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
     alq: Schedule = field(default_factory=Schedule)
@@ -54,12 +57,14 @@ class Recipe:
 
 
 # Largest bitwidths are what the byte budget can nearly pay for: early layers hold few weights, so their second plane
-# is cheap. Pruning takes the rest; the straight-through finish then gets most of the epochs.
+# is cheap. Pruning takes the rest, which had better be little: a filter that loses its last plane is lost. The
+# straight-through finish then gets most of the epochs.
 _SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=18, finish_learning_rate=5e-3)
+_TEACHERS = ("compact", "paper")
 RECIPES = {
-    # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865. Its biases take up to 18 bits where the budget counts on 16.
-    "paper": Recipe("paper", budget_bytes=13_780, bits=(2, 2, 2, 2, 1, 1, 1, 1, 2), alq=_SCHEDULE),
-    "compact": Recipe("compact", budget_bytes=4_450, bits=(2, 2, 2, 2, 1, 1, 2), alq=_SCHEDULE),
+    # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865.
+    "paper": Recipe("paper", budget_bytes=13_865, bits=(2, 2, 2, 2, 1, 1, 1, 1, 2), alq=_SCHEDULE, teachers=_TEACHERS),
+    "compact": Recipe("compact", budget_bytes=4_450, bits=(2, 2, 2, 1, 1, 1, 2), alq=_SCHEDULE, teachers=_TEACHERS),
     # Three planes and three rounds, so that a demonstration shows bitwidths adapt.
     "tiny": Recipe("tiny", budget_bytes=330, bits=3, alq=replace(_SCHEDULE, rounds=3)),
 }
@@ -70,6 +75,7 @@ def quick(recipe: Recipe) -> Recipe:
     return replace(
         recipe,
         epoch_windows=1600,
+        teachers=(),
         float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
         alq=replace(recipe.alq, finish=4),
         finish=Schedule(rounds=0, finish=2, finish_coordinates=0, finish_learning_rate=3e-4),
@@ -97,9 +103,11 @@ def quantise(
     validation: Validation,
     folder: str | os.PathLike,
     on_epoch: OnEpoch | None = None,
+    teachers: Sequence[keras.Model] = (),
 ) -> keras.Model:
     """Quantise a float stage with ALQ down to the budget, fold and finish; saved as `alq.keras` and `folded.keras`.
 
+    Args: teachers: float stages of `teacher_recipes(recipe)`, of the same windows.
     Returns: the folded stage, weights on their grids.
     """
     folder = Path(folder)
@@ -110,16 +118,32 @@ def quantise(
     )
     copy_weights(model, quantised)
     budget = Budget("bytes", recipe.budget_bytes)
-    trainer = ALQTrainer(quantised, recipe.alq, budget)
+    teacher = ensemble(teachers) if teachers else None
+    trainer = ALQTrainer(quantised, recipe.alq, budget, teacher)
     label = f"{recipe.network} ALQ"
     trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
     _save(quantised, folder / ALQ_MODEL)
     folded = fold(quantised, spec, recipe.activation_bits)
-    finish = ALQTrainer(folded, recipe.finish, sketch=False)
+    finish = ALQTrainer(folded, recipe.finish, teacher=teacher, sketch=False)
     finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
     settle(folded)
     _save(folded, folder / FOLDED_MODEL)
     return folded
+
+
+def teacher_recipes(recipe: Recipe) -> list[Recipe]:
+    """Recipes of the teachers' float stages: on the same windows, from the same seed."""
+    same = {"epoch_windows": recipe.epoch_windows, "other_windows": recipe.other_windows, "seed": recipe.seed}
+    return [replace(RECIPES[name], **same) for name in recipe.teachers]
+
+
+def ensemble(models: Sequence[keras.Model]) -> Teacher:
+    """A teacher that answers the logarithm of the models' mean class probabilities, in place of logits."""
+
+    def logits(inputs, training: bool = False):
+        return ops.log(sum(ops.softmax(model(inputs, training=training)) for model in models) / len(models))
+
+    return logits
 
 
 def freeze_to(model: keras.Model, folder: str | os.PathLike) -> FrozenNetwork:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import keras
@@ -23,10 +24,11 @@ from qmodel.frozen import stored_bits
 from qmodel.training import accuracy, cross_entropy, epoch_random, run_epochs, smooth
 from qmodel.training_data import PlainSet, TrainingSet
 
-ASSUMED_BIAS_BITS = 16  # until the normalisation is folded into biases; most frozen ones need fewer
+ASSUMED_BIAS_BITS = 18  # until the normalisation is folded into biases; most frozen ones need fewer
 ASSUMED_COORDINATE_BITS = 8  # of coordinates that still are floating point
 FILE_OVERHEAD_BYTES = 16  # magic, version, input, number of layers, CRC-32
 LAYER_OVERHEAD_BYTES = 20  # sizes and formats of a plane layer and of the pool behind it
+Teacher = Callable  # (inputs, training=False) -> logits (batch, class): a model, or several as one
 BUDGET_UNITS = ("bytes", "average_bits")
 
 
@@ -177,7 +179,7 @@ class ALQTrainer:
     Args:
         model: built, its kernels trained in floating point (or from an earlier stage).
         schedule: epochs and rates; budget: what pruning aims for, None: no pruning.
-        teacher: model whose class probabilities are mixed into the targets by `schedule.distillation`, or None.
+        teacher: its class probabilities are mixed into the targets by `schedule.distillation`; None: no teacher.
         sketch: start with move 1; False when the kernels already lie on their grids.
     Raises: ValueError: a model without ALQ layers; a budget that names a layer the model does not have.
     Example: `ALQTrainer(model, PRESETS["paper"], Budget("average_bits", 1.25)).fit(data, validation, folder)`
@@ -188,7 +190,7 @@ class ALQTrainer:
         model: keras.Model,
         schedule: Schedule = PRESETS["default"],
         budget: Budget | None = None,
-        teacher: keras.Model | None = None,
+        teacher: Teacher | None = None,
         sketch: bool = True,
     ):
         layers = alq_layers(model)

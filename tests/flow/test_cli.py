@@ -271,6 +271,12 @@ def test_split_without_validation(tmp_path, capsys):
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.parametrize("command", ["evaluate", "abstain"])
+def test_folds_of_a_cross_validation(command, capsys):
+    assert "--fold-count must be at least 3" in refused(capsys, command, "--fold-count", "2")
+    assert "--folds must be 0 to 4" in refused(capsys, command, "--fold-count", "5", "--folds", "5")
+
+
 def test_missing_package_names_the_extra(monkeypatch, capsys, tmp_path):
     def load(*arguments):
         raise ModuleNotFoundError("No module named 'wfdb'", name="wfdb")

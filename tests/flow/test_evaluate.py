@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flow.evaluate import FoldTask, evaluate, row, write_rows
+from qmodel import networks
 from qmodel.alq.trainer import Schedule
 from qmodel.data.fragments import CLASSES
 from qmodel.recipe import RECIPES
@@ -72,6 +73,17 @@ def test_folders_depend_on_what_decides_the_result():
     assert slower.folder != task.folder
     assert slower.float_folder == task.float_folder
     assert replace(task, fold=1).float_folder != task.float_folder
+    taught = replace(task, recipe=replace(RECIPE, teachers=("compact",)))
+    assert taught.folder != task.folder
+    assert taught.float_folder == task.float_folder
+
+
+def test_a_changed_network_is_trained_again(monkeypatch):
+    task = FoldTask(RECIPE, "stratified", 10, 0, None, "records", "build")
+    before, float_before = task.folder, task.float_folder
+    wider = replace(networks.NETWORKS["tiny"], hidden=(8,))
+    monkeypatch.setitem(networks.NETWORKS, "tiny", wider)
+    assert (task.folder != before, task.float_folder != float_before) == (True, True)
 
 
 def test_unknown_folds_are_refused(mitdb_folder, tmp_path):
