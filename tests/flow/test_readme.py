@@ -40,6 +40,11 @@ def results(tmp_path):
         "kinds": {"cycles": "simulated", "area": "routed", "fmax_mhz": "routed"},
     }  # fmt: skip
     smallest = {"cycles_per_frame": 500_000, "cycles_between_frames": 450_000, "luts": 900, "dsp": 1}
+    abstain = {
+        "network": "compact", "protocol": "stratified", "threshold": 0.5,
+        "at_threshold": {"answered": 0.972, "accuracy": 0.9691},
+    }  # fmt: skip
+    (folder / "abstain.json").write_text(json.dumps({"rows": [abstain, abstain | {"protocol": "patient"}]}))
     speeds = [{"engine": "ecg-alq", "seconds_per_window": 0.002}, {"engine": "other", "seconds_per_window": 0.1}]
     (folder / "csim.json").write_text(json.dumps({"rows": speeds}))
     (folder / "hardware.json").write_text(json.dumps([hardware | smallest, hardware]))
@@ -56,8 +61,10 @@ def test_every_number_has_a_kind(results):
 
 def test_values_come_from_the_files(results):
     table = readme.table(results)
-    assert "| accuracy, stratified |  | 98.53 ± 2.08 % | measured |" in table
-    assert "| accuracy, stratified, before quantisation | 98.53 ± 2.08 % |  | measured |" in table
+    assert "| accuracy, stratified, 2 folds |  | 98.53 ± 2.08 % | measured |" in table
+    assert "| accuracy, stratified, 2 folds, before quantisation | 98.53 ± 2.08 % |  | measured |" in table
+    answered = "accuracy of the windows answered, stratified (confidence at least 0.5)"
+    assert f"| {answered} |  | 96.91 % of 97.2 % | measured |" in table
     assert "4,400 bytes" in table
     assert "| LUT, ecp5-85k |  | 9,000 | routed |" in table  # of the fastest core, not of the smallest
     assert "| smallest core: LUT, ecp5-85k |  | 900 | routed |" in table
