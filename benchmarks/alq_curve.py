@@ -1,8 +1,8 @@
 """Accuracy against bytes of the `paper` network: ALQ from 4 bits to under 1, beside uniform QKeras quantizers.
 
-Run: python benchmarks/alq_curve.py [--fold 0]    writes results/alq_curve.json and results/alq_curve.svg; resumes.
-All points start from one float network of one `stratified` fold and train for as many epochs on the same windows; the
-test part is used once per point and chooses nothing.
+Run: python -m benchmarks.alq_curve [--folds 0 1 2]   writes results/alq_curve.json and results/alq_curve.svg; resumes.
+All points of a fold start from the float network that `ecg-alq evaluate --network paper` trained (or trains now) and
+train for as many epochs on the same windows; test parts are used once per point and choose nothing.
 """
 
 from __future__ import annotations
@@ -17,121 +17,169 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
+import numpy as np
+from keras import ops
 from qkeras import binary, quantized_bits
 
 from flow.evaluate import FoldTask, float_stage
-from flow.provenance import provenance
+from flow.provenance import fingerprint, provenance
 from qmodel import networks
 from qmodel import recipe as steps
-from qmodel.alq.trainer import FILE_OVERHEAD_BYTES, LAYER_OVERHEAD_BYTES, ALQTrainer, Budget, Schedule, model_bytes
+from qmodel.alq.trainer import (
+    ASSUMED_BIAS_BITS,
+    ASSUMED_COORDINATE_BITS,
+    FILE_OVERHEAD_BYTES,
+    LAYER_OVERHEAD_BYTES,
+    ALQTrainer,
+    Budget,
+    Schedule,
+    model_bytes,
+)
 from qmodel.data import mitdb
 from qmodel.files import written_beside
-from qmodel.training import FloatRecipe, accuracy, train_float
+from qmodel.training import FloatRecipe, predict, train_float
 
 AVERAGE_BITS = (4.0, 3.0, 2.0, 1.25, 1.0, 0.8)
 UNIFORM_BITS = (1, 2, 3, 4)
 # The recipes' order, most epochs for the finish; its rate between theirs and what more bits would want.
 SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=17, finish_learning_rate=3e-3, distillation=0.0)
-WINDOWS = 2000
+WINDOWS = 2000  # per epoch
+RECIPE = steps.RECIPES["paper"]
+
+
+def largest_bits(bits: float) -> int | tuple[int, ...]:
+    """Largest bitwidths from which pruning goes down to an average: whole ones have nothing to prune, and below two
+    bits the recipe's, in which most weights have one plane, so that few filters lose their last."""
+    return int(bits) if bits == int(bits) and bits > 1 else RECIPE.bits
 
 
 def points(folder: Path, task: FoldTask) -> list[dict]:
-    """Every point of the curve, read from disk where it was measured before."""
-    train, validation, test = task.parts()
-    recipe = task.recipe
-    model = float_stage(task, train, validation)
-    parts = (model, train, validation, test, recipe)
+    """Every point of one fold, read from disk where it was measured before."""
+    train, _, test = task.parts()
+    train = replace(train, epoch_windows=WINDOWS)
+    model = float_stage(task, train, None)
     reference = {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * model.count_params()}
-    found = [reference | scores(model, validation, test)]
-    for grouping in ("channelwise", "pixelwise"):
-        found += [remember(folder / f"{grouping}-{bits}", alq_point, *parts, grouping, bits) for bits in AVERAGE_BITS]
-    found += [remember(folder / f"uniform-{bits}", uniform_point, *parts, bits) for bits in (*UNIFORM_BITS, "binary")]
+    found = [reference | scores(model, test)]
+
+    def remember(measure, **settings) -> None:
+        inputs = {"float": task.float_folder.name, "schedule": asdict(SCHEDULE), "windows": WINDOWS} | settings
+        path = folder / f"fold{task.fold}-{fingerprint(inputs)[:12]}"
+        stored = path / "point.json"
+        if not stored.exists():
+            path.mkdir(parents=True, exist_ok=True)
+            point = measure(path, model, train, **settings) | {"settings": settings}
+            with written_beside(stored) as beside:
+                beside.write_text(json.dumps(point), encoding="utf-8")
+        found.append(json.loads(stored.read_text(encoding="utf-8")))
+
+    def alq(path, model, train, grouping: str, bits: float, largest) -> dict:
+        return alq_point(path, model, train, test, grouping, bits, largest, f"fold {task.fold}")
+
+    def uniform(path, model, train, uniform: int | str) -> dict:
+        return uniform_point(path, model, train, test, uniform, f"fold {task.fold}")
+
+    for bits in reversed(AVERAGE_BITS):
+        for grouping in ("channelwise", "pixelwise"):
+            remember(alq, grouping=grouping, bits=bits, largest=largest_bits(bits))
+    for bits in (*UNIFORM_BITS, "binary"):
+        remember(uniform, uniform=bits)
     return found
 
 
-def scores(model, validation, test) -> dict[str, float]:
-    """Accuracies on the parts that were not trained on."""
-    return {"validation_accuracy": accuracy(model, *validation), "test_accuracy": accuracy(model, *test)}
+def scores(model, test) -> dict[str, float]:
+    """Test windows, how many are right, and their mean cross entropy, which tells more from few windows."""
+    logits = predict(model, test[0])
+    losses = -ops.convert_to_numpy(ops.log_softmax(logits))[np.arange(len(logits)), test[1]]
+    return {"windows": len(logits), "right": int((logits.argmax(1) == test[1]).sum()), "loss": float(losses.mean())}
 
 
-def remember(path: Path, measure, *arguments) -> dict:
-    """The point stored in the folder, or measured now and stored."""
-    stored = path / "point.json"
-    if not stored.exists():
-        path.mkdir(parents=True, exist_ok=True)
-        point = measure(path, *arguments)
-        with written_beside(stored) as beside:
-            beside.write_text(json.dumps(point), encoding="utf-8")
-    return json.loads(stored.read_text(encoding="utf-8"))
-
-
-def alq_point(folder, model, train, validation, test, recipe, grouping: str, bits: float) -> dict:
+def alq_point(folder, model, train, test, grouping: str, bits: float, largest, label: str) -> dict:
     """ALQ pruned to an average bitwidth."""
-    wide = replace(recipe, grouping=grouping, bits=math.ceil(bits) + (bits != math.ceil(bits)) if bits > 1 else 2)
+    wide = replace(RECIPE, grouping=grouping, bits=largest)
     quantised = networks.build(
-        networks.network(recipe.network),
+        networks.network(RECIPE.network),
         "alq",
         weight_quantizer=steps.weight_quantizers(wide, model).get,
-        activation_bits=recipe.activation_bits,
+        activation_bits=RECIPE.activation_bits,
     )
     steps.copy_weights(model, quantised)
     trainer = ALQTrainer(quantised, SCHEDULE, Budget("average_bits", bits))
-    history = trainer.fit(train, validation, folder, label=f"ALQ {grouping} {bits}")
+    history = trainer.fit(train, None, folder, label=f"{label} ALQ {grouping} {bits}")
     sizes = {"bits": history[-1]["bits"], "bytes": model_bytes(trainer.states)}
-    return {"quantizer": "alq", "grouping": grouping} | sizes | scores(quantised, validation, test)
+    return {"quantizer": "alq", "grouping": grouping} | sizes | scores(quantised, test)
 
 
-def uniform_point(folder, model, train, validation, test, recipe, bits) -> dict:
+def uniform_point(folder, model, train, test, bits: int | str, label: str) -> dict:
     """QKeras' own quantizer at one bitwidth for all layers, one scale per filter, trained for as many epochs."""
 
     def quantizer(name: str):
         return binary(alpha="auto") if bits == "binary" else quantized_bits(bits, 0, alpha="auto")
 
     quantised = networks.build(
-        networks.network(recipe.network), "alq", weight_quantizer=quantizer, activation_bits=recipe.activation_bits
+        networks.network(RECIPE.network), "alq", weight_quantizer=quantizer, activation_bits=RECIPE.activation_bits
     )
     steps.copy_weights(model, quantised)
     epochs = len(SCHEDULE.phases())
     settings = FloatRecipe(
         epochs=epochs, learning_rate=SCHEDULE.finish_learning_rate, warm_up_epochs=0.0, beat_loss=0.0
     )
-    train_float(quantised, train, validation, settings, folder, label=f"uniform {bits}")
+    train_float(quantised, train, None, settings, folder, label=f"{label} uniform {bits}")
     width = 1 if bits == "binary" else bits
     kernels = [layer.kernel for layer in quantised.layers if hasattr(layer, "kernel")]
-    filters = sum(kernel.shape[-1] for kernel in kernels)
     weights = sum(math.prod(kernel.shape) for kernel in kernels)
-    # Counted as ALQ's files are: 8-bit scale and 18-bit bias per filter, the same overhead per layer.
-    size = FILE_OVERHEAD_BYTES + LAYER_OVERHEAD_BYTES * len(kernels) + math.ceil((weights * width + 26 * filters) / 8)
+    # Counted as ALQ's files are: a scale and a bias per filter, the same overhead per layer.
+    per_filter = (ASSUMED_COORDINATE_BITS + ASSUMED_BIAS_BITS) * sum(kernel.shape[-1] for kernel in kernels)
+    size = FILE_OVERHEAD_BYTES + LAYER_OVERHEAD_BYTES * len(kernels) + math.ceil((weights * width + per_filter) / 8)
     name = "binary" if bits == "binary" else "quantized_bits"
-    return {"quantizer": name, "grouping": "", "bits": float(width), "bytes": size} | scores(
-        quantised, validation, test
-    )
+    return {"quantizer": name, "grouping": "", "bits": float(width), "bytes": size} | scores(quantised, test)
+
+
+def pool(folds: list[list[dict]]) -> list[dict]:
+    """Every point over all folds: accuracy of all test windows together and of each fold, the largest size."""
+    rows = []
+    for same in zip(*folds, strict=True):
+        windows = sum(point["windows"] for point in same)
+        rows.append(
+            {key: same[0][key] for key in ("quantizer", "grouping", "bits")}
+            | {
+                "bytes": max(point["bytes"] for point in same),
+                "windows": windows,
+                "test_accuracy": sum(point["right"] for point in same) / windows,
+                "test_loss": sum(point["loss"] * point["windows"] for point in same) / windows,
+                "accuracy_by_fold": [point["right"] / point["windows"] for point in same],
+            }
+        )
+    return rows
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Accuracy against bytes, one line per quantizer and grouping."""
+    """Accuracy and cross entropy against bytes, one line per quantizer and grouping."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for label, chosen, marker in (
-        ("ALQ channelwise", [r for r in rows if r["grouping"] == "channelwise"], "o"),
-        ("ALQ pixelwise", [r for r in rows if r["grouping"] == "pixelwise"], "s"),
-        ("QKeras quantized_bits", [r for r in rows if r["quantizer"] == "quantized_bits"], "^"),
-        ("QKeras binary", [r for r in rows if r["quantizer"] == "binary"], "x"),
+    figure, both = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    reference = next(row for row in rows if row["quantizer"] == "float")
+    for axes, key, factor, label in (
+        (both[0], "test_accuracy", 100, "test accuracy (%)"),
+        (both[1], "test_loss", 1, "test cross entropy (nats)"),
     ):
-        chosen = sorted(chosen, key=lambda row: row["bytes"])
-        axes.plot(
-            [r["bytes"] / 1000 for r in chosen], [100 * r["test_accuracy"] for r in chosen], marker=marker, label=label
-        )
-    reference = next(r for r in rows if r["quantizer"] == "float")
-    axes.axhline(100 * reference["test_accuracy"], color="grey", linestyle="--", label="float")
-    axes.axvline(4 * 80.973 / 23.36, color="grey", linestyle=":", label="23.36x")
-    axes.set(xlabel="size (kB)", ylabel="test accuracy (%)", title="paper network, one stratified fold (measured)")
-    axes.grid(alpha=0.3)
-    axes.legend()
+        for name, chosen, marker in (
+            ("ALQ channelwise", [r for r in rows if r["grouping"] == "channelwise"], "o"),
+            ("ALQ pixelwise", [r for r in rows if r["grouping"] == "pixelwise"], "s"),
+            ("QKeras quantized_bits", [r for r in rows if r["quantizer"] == "quantized_bits" and r["bits"] > 1], "^"),
+            ("QKeras binary", [r for r in rows if r["quantizer"] == "binary"], "x"),
+        ):
+            chosen = sorted(chosen, key=lambda row: row["bytes"])
+            axes.plot([r["bytes"] / 1000 for r in chosen], [factor * r[key] for r in chosen], marker=marker, label=name)
+        axes.axhline(factor * reference[key], color="grey", linestyle="--", label="float")
+        axes.axvline(4 * 80.973 / 23.36, color="grey", linestyle=":", label="23.36x")
+        axes.set(xlabel="size (kB)", ylabel=label)
+        axes.grid(alpha=0.3)
+    folds = len(reference["accuracy_by_fold"])
+    figure.suptitle(f"paper network, {folds} stratified fold(s), {reference['windows']} test windows (measured)")
+    both[0].legend()
     with written_beside(path) as beside:
         figure.savefig(beside, format="svg")
     plt.close(figure)
@@ -140,18 +188,21 @@ def draw(rows: list[dict], path: Path) -> None:
 def main() -> None:
     """Measure all points, write the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--folds", type=int, nargs="+", default=[0])
     parser.add_argument("--data", default=None)
     parser.add_argument("--build", default="build/alq_curve")
+    parser.add_argument("--floats", default="build/evaluate", help="where `ecg-alq evaluate` leaves its networks")
     parser.add_argument("--results", default="results")
     arguments = parser.parse_args()
-    keras.utils.set_random_seed(0)
-    recipe = replace(steps.RECIPES["paper"], epoch_windows=WINDOWS)
     data = str(mitdb.find(arguments.data))
-    task = FoldTask(recipe, "stratified", 10, arguments.fold, None, data, arguments.build, validate=True)
-    rows = points(Path(arguments.build), task)
+    folds = []
+    for fold in arguments.folds:
+        keras.utils.set_random_seed(0)
+        task = FoldTask(RECIPE, "stratified", 10, fold, None, data, arguments.floats)
+        folds.append(points(Path(arguments.build), task))
+    rows = pool(folds)
     content = {
-        "network": "paper", "protocol": "stratified", "fold": arguments.fold, "kind": "measured",
+        "network": RECIPE.network, "protocol": "stratified", "folds": arguments.folds, "kind": "measured",
         "schedule": asdict(SCHEDULE), "windows_per_epoch": WINDOWS, "provenance": provenance(), "rows": rows,
     }  # fmt: skip
     path = Path(arguments.results) / "alq_curve.json"
@@ -161,7 +212,7 @@ def main() -> None:
     draw(rows, path.with_suffix(".svg"))
     for row in rows:
         print(f"{row['quantizer']:<15}{row['grouping']:<13}{row['bits']:6.2f} bits {row['bytes']:>7} bytes "
-              f"{row['test_accuracy']:.3f}")  # fmt: skip
+              f"accuracy {row['test_accuracy']:.3f} loss {row['test_loss']:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":
