@@ -56,7 +56,7 @@ def largest_bits(bits: float) -> int | tuple[int, ...]:
 def points(folder: Path, task: FoldTask) -> list[dict]:
     """Every point of one fold, read from disk where it was measured before."""
     train, _, test = task.parts()
-    train = replace(train, epoch_windows=WINDOWS)
+    train = replace(train, recipe=replace(train.recipe, epoch_windows=WINDOWS))
     model = float_stage(task, train, None)
     reference = {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * model.count_params()}
     found = [reference | scores(model, test)]

@@ -26,7 +26,7 @@ from qmodel.alq.trainer import PAPER_BITS, ALQTrainer, Schedule
 from qmodel.files import written_beside
 from qmodel.recipe import RECIPES, Recipe, copy_weights, weight_quantizers
 from qmodel.training import FloatRecipe, train_float
-from qmodel.training_data import TrainingSet
+from qmodel.training_data import DataRecipe, TrainingSet
 
 WINDOWS, BATCH, EPOCHS = 720, 16, 4
 
@@ -36,7 +36,7 @@ def measure(recipe: Recipe, rounds: int) -> dict[str, float]:
     random = np.random.default_rng(0)
     signals = random.normal(size=(WINDOWS, 3600)).astype(np.float32)
     targets = np.eye(17, dtype=np.float32)[random.integers(0, 17, WINDOWS)]
-    data = TrainingSet(signals, targets, WINDOWS, np.ones(WINDOWS), WINDOWS)
+    data = TrainingSet(signals, targets, WINDOWS, np.ones(WINDOWS), DataRecipe(WINDOWS))
     validation = (signals[:16, :, None], targets[:16].argmax(1))
     spec = networks.network(recipe.network)
     model = networks.build(spec, "float")

@@ -45,21 +45,10 @@ class FoldTask:
     def _mark(self, settings: dict) -> str:
         """Hash of settings together with the network and what decides the fold's windows."""
         from qmodel.networks import network
-        from qmodel.training_data import BALANCE, MAX_SHIFT, OTHER_HOP
 
         table = Path(self.split).read_text(encoding="utf-8") if self.split else None
-        recipe = self.recipe
-        windows = (
-            self.protocol,
-            self.folds,
-            self.fold,
-            table,
-            self.validate,
-            recipe.epoch_windows,
-            recipe.other_windows,
-            (MAX_SHIFT, OTHER_HOP, BALANCE),
-        )
-        layers = asdict(network(recipe.network))
+        windows = (self.protocol, self.folds, self.fold, table, self.validate, asdict(self.recipe.data))
+        layers = asdict(network(self.recipe.network))
         return fingerprint({"windows": windows, "sums": mitdb.published_sums(), "layers": layers} | settings)[:12]
 
     @property
@@ -102,7 +91,7 @@ class FoldTask:
         """Training set, validation and test (inputs, labels; None: no windows); sets TensorFlow to one thread."""
         import tensorflow as tf
 
-        from qmodel.training_data import OTHER_HOP, to_input, training_set
+        from qmodel.training_data import to_input, training_set
 
         # One thread each: folds run beside each other, and sums are added in the same order on every machine.
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -112,9 +101,9 @@ class FoldTask:
         train = training_set(
             windows,
             fold,
-            annotations.window_targets(self.data, hop=OTHER_HOP) if self.recipe.other_windows else None,
+            annotations.window_targets(self.data, hop=hop) if (hop := self.recipe.data.other_hop) else None,
+            self.recipe.data,
             whole_person=self.protocol == "patient",
-            epoch_windows=self.recipe.epoch_windows,
             seed=self.recipe.seed,
         )
 

@@ -179,17 +179,17 @@ class Flow:
     @cached_property
     def _training_set(self):
         from qmodel.data import annotations
-        from qmodel.training_data import OTHER_HOP, training_set
+        from qmodel.training_data import training_set
 
         other = None
-        if self.recipe.other_windows and self.records is not None:
-            other = annotations.window_targets(self.records, hop=OTHER_HOP)
+        if self.recipe.data.other_hop and self.records is not None:
+            other = annotations.window_targets(self.records, hop=self.recipe.data.other_hop)
         return training_set(
             self.windows,
             self.fold,
             other,
+            self.recipe.data,
             whole_person=self.settings.protocol == "patient",
-            epoch_windows=self.recipe.epoch_windows,
             seed=self.recipe.seed,
         )
 

@@ -20,7 +20,7 @@ from qmodel.freeze import freeze
 from qmodel.frozen import FrozenNetwork
 from qmodel.normalisation import fold, settle
 from qmodel.training import FloatRecipe, train_float
-from qmodel.training_data import TrainingSet
+from qmodel.training_data import DataRecipe, TrainingSet
 
 FLOAT_MODEL, ALQ_MODEL, FOLDED_MODEL, FROZEN_FILE = "float.keras", "alq.keras", "folded.keras", "network.alq"
 
@@ -35,7 +35,7 @@ class Recipe:
     Args:
         network: name in `qmodel.networks`; budget_bytes: of the frozen file.
         bits: largest bitwidth, of all layers or one per layer; grouping: of the weights.
-        epoch_windows: windows per epoch; other_windows: use the database's other windows with labels by rule.
+        data: what training sees of the windows.
         teachers: networks whose float stages, trained on the same windows, together teach the quantised one.
         alq: rounds and finish before folding; finish: after it, with fixed-point coordinates and biases.
     """
@@ -45,8 +45,7 @@ class Recipe:
     bits: int | tuple[int, ...] = 2
     grouping: str = "channelwise"
     activation_bits: int = 6
-    epoch_windows: int = 4000
-    other_windows: bool = True
+    data: DataRecipe = field(default_factory=DataRecipe)
     teachers: tuple[str, ...] = ()
     seed: int = 0
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
@@ -74,7 +73,7 @@ def quick(recipe: Recipe) -> Recipe:
     """The same recipe with few epochs: for demonstrations, not for results."""
     return replace(
         recipe,
-        epoch_windows=1600,
+        data=replace(recipe.data, epoch_windows=1600),
         teachers=(),
         float_training=FloatRecipe(epochs=12, warm_up_epochs=1.0),
         alq=replace(recipe.alq, finish=4),
@@ -133,8 +132,7 @@ def quantise(
 
 def teacher_recipes(recipe: Recipe) -> list[Recipe]:
     """Recipes of the teachers' float stages: on the same windows, from the same seed."""
-    same = {"epoch_windows": recipe.epoch_windows, "other_windows": recipe.other_windows, "seed": recipe.seed}
-    return [replace(RECIPES[name], **same) for name in recipe.teachers]
+    return [replace(RECIPES[name], data=recipe.data, seed=recipe.seed) for name in recipe.teachers]
 
 
 def ensemble(models: Sequence[keras.Model]) -> Teacher:

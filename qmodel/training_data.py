@@ -18,9 +18,23 @@ from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
 from qmodel.fixed_point import INPUT_FORMAT, standardise
 
-MAX_SHIFT = 96  # samples either way: more than the longest time step, yet few beats at the ends leave the window
-OTHER_HOP = 1200  # samples between the beginnings of the other windows: every beat comes at several places
-BALANCE = 0.5  # classes are drawn as often as their number of windows to the power 1 - BALANCE tells
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What training sees of the windows.
+
+    Args:
+        epoch_windows: windows per epoch, half of them fragments where there are others.
+        other_hop: samples between the beginnings of the database's other windows, less than a window so that every
+            beat comes at several places; None: fragments alone.
+        max_shift: samples either way: more than the longest time step, yet few beats at the ends leave the window.
+        balance: classes are drawn as often as their number of windows to the power 1 - balance tells.
+    """
+
+    epoch_windows: int = 4000
+    other_hop: int | None = 1200
+    max_shift: int = 96
+    balance: float = 0.5
 
 
 def to_input(signals: np.ndarray) -> np.ndarray:
@@ -43,7 +57,7 @@ class TrainingSet:
     Args: signals: float32 (window, sample), zero mean and unit deviation; targets: float32 (window, class);
         fragments: the first `fragments` windows have a given class; the others' class is by rule;
         weights: float (window,), how likely each is drawn among its kind;
-        epoch_windows: windows per epoch, half of them fragments where there are others;
+        recipe: how many make an epoch and how far they shift;
         beats: bool (window, bin, beat), where the annotated beats lie, or None.
     """
 
@@ -51,26 +65,27 @@ class TrainingSet:
     targets: np.ndarray
     fragments: int
     weights: np.ndarray
-    epoch_windows: int
+    recipe: DataRecipe
     beats: np.ndarray | None = None
 
     def epoch(self, random: np.random.Generator, batch: int) -> Iterator[Batch]:
         """Augmented batches, inputs on the input grid."""
         others = len(self.signals) - self.fragments
-        own = self.epoch_windows // 2 if others else self.epoch_windows
+        total = self.recipe.epoch_windows
+        own = total // 2 if others else total
         order = _draw(self.weights[: self.fragments], own, random)
         if others:
-            drawn = _draw(self.weights[self.fragments :], self.epoch_windows - own, random)
+            drawn = _draw(self.weights[self.fragments :], total - own, random)
             order = np.concatenate([order, self.fragments + drawn])
         random.shuffle(order)
         for start in range(0, self.batches(batch) * batch, batch):
             chosen = order[start : start + batch]
             beats = None if self.beats is None else self.beats[chosen]
-            yield augment(self.signals[chosen], self.targets[chosen], beats, random)
+            yield augment(self.signals[chosen], self.targets[chosen], beats, random, self.recipe.max_shift)
 
     def batches(self, batch: int) -> int:
         """Batches per epoch."""
-        return self.epoch_windows // batch
+        return self.recipe.epoch_windows // batch
 
 
 def _draw(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
@@ -99,14 +114,20 @@ class PlainSet:
         return len(self.inputs) // batch
 
 
-def augment(signals: np.ndarray, targets: np.ndarray, beats: np.ndarray | None, random: np.random.Generator) -> Batch:
+def augment(
+    signals: np.ndarray,
+    targets: np.ndarray,
+    beats: np.ndarray | None,
+    random: np.random.Generator,
+    max_shift: int = DataRecipe.max_shift,
+) -> Batch:
     """Shift (of the beats too), amplitude, offset and noise, then rounding to the input grid.
 
     What a shift uncovers repeats the sample at that end. A circular shift would join end and beginning in the middle of
     the window, where the joint looks like a premature beat: the very thing that many classes differ by.
     """
     batch, samples = signals.shape
-    shift = random.integers(-MAX_SHIFT, MAX_SHIFT + 1, (batch, 1))
+    shift = random.integers(-max_shift, max_shift + 1, (batch, 1))
     x = np.take_along_axis(signals, np.clip(np.arange(samples) + shift, 0, samples - 1), axis=1)
     x = x * np.exp(random.normal(0, 0.15, (batch, 1))).astype(np.float32)
     x += random.normal(0, 0.05, (batch, 1)).astype(np.float32)
@@ -150,16 +171,16 @@ def training_set(
     fragments: Windows,
     fold: Fold,
     other: AllWindows | None = None,
+    recipe: DataRecipe = DataRecipe(),
     *,
     whole_person: bool = False,
-    epoch_windows: int = 4000,
     seed: int = 0,
 ) -> TrainingSet:
     """The training set of one fold.
 
     Args:
         fragments: windows with a class; fold: indices into them.
-        other: the database's windows with annotations, or None.
+        other: the database's windows with annotations, `recipe.other_hop` samples apart, or None.
         whole_person: exclude held-out persons altogether; seed: of the forest.
     Raises: ValueError: a flat window.
     """
@@ -167,7 +188,7 @@ def training_set(
     labels = fragments.labels[fold.train]
     targets = np.eye(len(CLASSES), dtype=np.float32)[labels]
     # Rare classes more often than they are: in their own proportions a network that doubts says NSR.
-    balance = np.maximum(targets.sum(0), 1.0) ** -BALANCE
+    balance = np.maximum(targets.sum(0), 1.0) ** -recipe.balance
     weights, beats = balance[labels].astype(np.float64), None
     if other is not None:
         chosen, probabilities = rule_labels(other, fragments.index, fold, whole_person, seed)
@@ -184,4 +205,4 @@ def training_set(
     if not deviation.all():
         flat = np.flatnonzero(deviation[:, 0] == 0)[:5].tolist()
         raise ValueError(f"training windows must not be flat, received flat windows {flat}: leave them out")
-    return TrainingSet(signals / deviation, targets, len(fold.train), weights, epoch_windows, beats)
+    return TrainingSet(signals / deviation, targets, len(fold.train), weights, recipe, beats)

@@ -14,11 +14,11 @@ from qmodel.alq.trainer import Schedule
 from qmodel.data.fragments import CLASSES
 from qmodel.recipe import RECIPES
 from qmodel.training import FloatRecipe
+from qmodel.training_data import DataRecipe
 
 RECIPE = replace(
     RECIPES["tiny"],
-    epoch_windows=320,
-    other_windows=False,
+    data=DataRecipe(epoch_windows=320, other_hop=None),
     float_training=FloatRecipe(epochs=2, warm_up_epochs=0.5),
     alq=Schedule(rounds=1, bases=0, coordinates=0, finish=1, finish_coordinates=0),
     finish=Schedule(rounds=0, finish=1, finish_coordinates=0),

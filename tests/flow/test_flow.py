@@ -16,6 +16,7 @@ from flow.cli import main
 from qmodel import recipe, training
 from qmodel.alq.trainer import Schedule
 from qmodel.training import FloatRecipe
+from qmodel.training_data import DataRecipe
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def shortest(full: recipe.Recipe) -> recipe.Recipe:
     """Every kind of epoch that an interruption could meet, twice at most, on few windows."""
     return replace(
         full,
-        epoch_windows=64,
+        data=DataRecipe(epoch_windows=64),
         float_training=FloatRecipe(epochs=2),
         alq=Schedule(rounds=1, bases=1, coordinates=0, finish=1, finish_coordinates=0),
         finish=Schedule(rounds=0, finish=2, finish_coordinates=0, finish_learning_rate=3e-4),

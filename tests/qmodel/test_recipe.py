@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qmodel.recipe import RECIPES, ensemble, quick, teacher_recipes
+from qmodel.training_data import DataRecipe
 
 SHIPPED = [name for name, recipe in RECIPES.items() if recipe.teachers]
 
@@ -28,10 +29,10 @@ def test_an_ensemble_answers_the_mean_probabilities():
 
 
 def test_teachers_learn_from_the_same_windows_and_seed():
-    recipe = replace(RECIPES["tiny"], teachers=("paper", "tiny"), seed=7, epoch_windows=320, other_windows=False)
+    recipe = replace(RECIPES["tiny"], teachers=("paper", "tiny"), seed=7, data=DataRecipe(320, None))
     found = teacher_recipes(recipe)
     assert [teacher.network for teacher in found] == ["paper", "tiny"]
-    assert {(teacher.seed, teacher.epoch_windows, teacher.other_windows) for teacher in found} == {(7, 320, False)}
+    assert {(teacher.seed, teacher.data) for teacher in found} == {(7, DataRecipe(320, None))}
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -8,7 +8,7 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import BALANCE, augment, place_of, rule_labels, to_input, training_set
+from qmodel.training_data import DataRecipe, augment, place_of, rule_labels, to_input, training_set
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_rules_do_not_read_held_out_classes(real):
 
 def test_training_set_of_fragments_alone(ecg_windows):
     fold = splits.make("stratified", ecg_windows.index, 5)[0]
-    data = training_set(ecg_windows, fold, epoch_windows=500)
+    data = training_set(ecg_windows, fold, recipe=DataRecipe(epoch_windows=500))
     assert np.array_equal(data.targets.argmax(1), ecg_windows.labels[fold.train])
     batches = list(data.epoch(np.random.default_rng(0), 32))
     assert len(batches) == data.batches(32) == 500 // 32
@@ -64,7 +64,7 @@ def test_training_set_of_fragments_alone(ecg_windows):
 
 def test_epochs_depend_on_their_random_numbers_alone(ecg_windows):
     fold = splits.make("stratified", ecg_windows.index, 5)[0]
-    data = training_set(ecg_windows, fold, epoch_windows=200)
+    data = training_set(ecg_windows, fold, recipe=DataRecipe(epoch_windows=200))
     one, two = (next(iter(data.epoch(np.random.default_rng(7), 16))).inputs for _ in range(2))
     assert np.array_equal(one, two)
 
@@ -116,13 +116,13 @@ def test_inputs_are_the_input_stage(ecg_windows):
 
 
 def test_rare_classes_are_drawn_more_often_than_they_are(ecg_windows):
-    """A class with n times as many windows is drawn n ** (1 - BALANCE) times as often."""
+    """A class with n times as many windows is drawn n ** (1 - balance) times as often."""
     fold = splits.make("stratified", ecg_windows.index, 5)[0]
     rare = ecg_windows.labels[fold.train[0]]
     keep = [i for i in fold.train if ecg_windows.labels[i] != rare] + [fold.train[0]]
     common = next(label for label in ecg_windows.labels[keep] if label != rare)
-    data = training_set(ecg_windows, splits.Fold(np.array(keep), fold.validation, fold.test), epoch_windows=4000)
+    data = training_set(ecg_windows, splits.Fold(np.array(keep), fold.validation, fold.test))
     drawn = np.concatenate([batch.targets.argmax(1) for batch in data.epoch(np.random.default_rng(0), 40)])
     windows = (ecg_windows.labels[keep] == common).sum()
     ratio = (drawn == common).sum() / (drawn == rare).sum()
-    assert ratio == pytest.approx(windows ** (1 - BALANCE), rel=0.1)
+    assert ratio == pytest.approx(windows ** (1 - DataRecipe.balance), rel=0.1)

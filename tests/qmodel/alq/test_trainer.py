@@ -12,7 +12,7 @@ from qmodel import training
 from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import PRESETS, ALQTrainer, Budget, Schedule, average_bits, model_bytes
-from qmodel.training_data import TrainingSet
+from qmodel.training_data import DataRecipe, TrainingSet
 
 SHORT = Schedule(rounds=2, bases=1, coordinates=1, finish=1, finish_coordinates=1, batch=16, label_smoothing=0.0)
 
@@ -26,7 +26,10 @@ def data():
     place = random.integers(0, 55, 96)
     for i in range(96):
         signals[i, place[i] : place[i] + 5] += 3.0 * (2 * labels[i] - 1)
-    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.ones(96), 192), (signals[..., None], labels)
+    return TrainingSet(signals, np.eye(2, dtype=np.float32)[labels], 96, np.ones(96), DataRecipe(192)), (
+        signals[..., None],
+        labels,
+    )
 
 
 def model(grouping="channelwise", bits=3):
