@@ -169,6 +169,31 @@ def run_fold(task: FoldTask) -> dict:
     return result
 
 
+def run_folds(tasks: list[FoldTask], scheduler: str | None = None, workers: int = 2, label: str = "") -> list[dict]:
+    """Outcomes of `run_fold` for all tasks, in the order of their folds, from Dask workers.
+
+    Args: scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine of
+        `workers` processes; label: of the progress bar.
+    """
+    from dask.distributed import Client, LocalCluster, as_completed
+    from tqdm import tqdm
+
+    cluster = None
+    if scheduler is None:
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    outcomes = {}
+    with Client(cluster or scheduler) as client:
+        futures = [client.submit(run_fold, task, pure=False) for task in tasks]
+        with tqdm(total=len(tasks), desc=label, unit="fold") as bar:
+            for future in as_completed(futures):
+                outcome = future.result()
+                outcomes[outcome["fold"]] = outcome
+                bar.update()
+    if cluster is not None:
+        cluster.close()
+    return [outcomes[fold] for fold in sorted(outcomes)]
+
+
 def evaluate(
     recipe: Recipe,
     protocol: str,
@@ -191,9 +216,6 @@ def evaluate(
         workers: processes of the local cluster; validate: hold the validation parts out and report on them.
     Returns: the rows `float` and `frozen`.
     """
-    from dask.distributed import Client, LocalCluster, as_completed
-    from tqdm import tqdm
-
     folder = str(mitdb.find(data))
     index = fragments.load_index()
     number = len(splits.make(protocol, index, folds, recipe.seed, split))
@@ -201,23 +223,8 @@ def evaluate(
     if bad := [fold for fold in chosen if not 0 <= fold < number]:
         raise ValueError(f"folds are 0 to {number - 1}, received {bad}")
     build = str(Path(build).resolve())
-    cluster = None
-    if scheduler is None:
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
-    outcomes = {}
-    with Client(cluster or scheduler) as client:
-        tasks = [
-            client.submit(run_fold, FoldTask(recipe, protocol, folds, fold, split, folder, build, validate), pure=False)
-            for fold in chosen
-        ]
-        with tqdm(total=len(tasks), desc=f"{recipe.network} {protocol}", unit="fold") as bar:
-            for task in as_completed(tasks):
-                outcome = task.result()
-                outcomes[outcome["fold"]] = outcome
-                bar.update()
-    if cluster is not None:
-        cluster.close()
-    finished = [outcomes[fold] for fold in sorted(outcomes)]
+    tasks = [FoldTask(recipe, protocol, folds, fold, split, folder, build, validate) for fold in chosen]
+    finished = run_folds(tasks, scheduler, workers, f"{recipe.network} {protocol}")
     rows = [row(recipe, protocol, stage, finished) for stage in ("float", "frozen")]
     if len(finished) == number:
         write_rows(Path(results) / f"{protocol}.json", protocol, rows)
@@ -236,7 +243,6 @@ def train_final(
     Its accuracy is not measured here, by nature; that of the recipe is, by `evaluate`.
     Returns: its row in `results/models.json`.
     """
-
     task = FoldTask(recipe, "stratified", 1, None, None, str(mitdb.find(data)), str(Path(build).resolve()))
     train, _, _ = task.parts()
     network = frozen_stage(task, float_stage(task, train, None), train, None)
