@@ -246,6 +246,7 @@ class Flow:
         return make(self.build, "quantise", inputs, self._split_settings(), work, resumable=True)
 
     def _teacher(self, of: Recipe, validation, folder: Path):
+        """The float stage of another network, trained once into a folder of the step that is taught."""
         from qmodel import recipe
 
         own = folder / f"teacher_{of.network}"

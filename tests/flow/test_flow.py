@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from flow.cli import main
+from flow.settings import Settings
+from flow.steps import Flow
 from qmodel import recipe, training
 from qmodel.alq.trainer import Schedule
 from qmodel.training import FloatRecipe
@@ -166,3 +168,17 @@ def test_full_disk_leaves_nothing(tmp_path, capsys, monkeypatch):
     assert main(["train", *ASKED, "--build", str(tmp_path / "build")]) == 2
     assert "ecg-alq train: No space left on device" in capsys.readouterr().err
     assert not [path for path in (tmp_path / "build").rglob("*") if "train" in str(path)]
+
+
+def test_a_teacher_is_trained_once(tmp_path, monkeypatch):
+    flow = Flow(Settings(network="tiny", quick=True, synthetic=True, build=str(tmp_path)))
+    trained = []
+    monkeypatch.setattr(recipe, "train", lambda of, data, validation, folder: trained.append(folder) or "trained")
+    monkeypatch.setattr(recipe, "load", lambda path: f"loaded {path.name}")
+    paper = recipe.RECIPES["paper"]
+    assert flow._teacher(paper, None, tmp_path) == "trained"
+    (folder,) = trained
+    folder.mkdir()
+    (folder / recipe.FLOAT_MODEL).touch()
+    assert flow._teacher(paper, None, tmp_path) == "loaded float.keras"
+    assert trained == [tmp_path / "teacher_paper"]
