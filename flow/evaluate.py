@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flow.provenance import fingerprint, provenance
+from flow.settings import InputError
 from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
@@ -169,6 +170,29 @@ def run_fold(task: FoldTask) -> dict:
     return result
 
 
+def fold_tasks(
+    recipe: Recipe,
+    protocol: str,
+    data: str | os.PathLike | None,
+    build: str | os.PathLike,
+    folds: int,
+    only: list[int] | None,
+    split: str | None,
+    validate: bool,
+) -> tuple[list[FoldTask], int]:
+    """Tasks of a cross-validation, all or `only` some of its folds, and how many folds it has.
+
+    Raises: InputError: a fold that the split does not have.
+    """
+    folder = str(mitdb.find(data))
+    number = len(splits.make(protocol, fragments.load_index(), folds, recipe.seed, split))
+    chosen = list(range(number)) if only is None else only
+    if bad := [fold for fold in chosen if not 0 <= fold < number]:
+        raise InputError(f"folds are 0 to {number - 1}, received {bad}")
+    build = str(Path(build).resolve())
+    return [FoldTask(recipe, protocol, folds, fold, split, folder, build, validate) for fold in chosen], number
+
+
 def run_folds(tasks: list[FoldTask], scheduler: str | None = None, workers: int = 2, label: str = "") -> list[dict]:
     """Outcomes of `run_fold` for all tasks, in the order of their folds, from Dask workers.
 
@@ -216,14 +240,7 @@ def evaluate(
         workers: processes of the local cluster; validate: hold the validation parts out and report on them.
     Returns: the rows `float` and `frozen`.
     """
-    folder = str(mitdb.find(data))
-    index = fragments.load_index()
-    number = len(splits.make(protocol, index, folds, recipe.seed, split))
-    chosen = list(range(number)) if only is None else only
-    if bad := [fold for fold in chosen if not 0 <= fold < number]:
-        raise ValueError(f"folds are 0 to {number - 1}, received {bad}")
-    build = str(Path(build).resolve())
-    tasks = [FoldTask(recipe, protocol, folds, fold, split, folder, build, validate) for fold in chosen]
+    tasks, number = fold_tasks(recipe, protocol, data, build, folds, only, split, validate)
     finished = run_folds(tasks, scheduler, workers, f"{recipe.network} {protocol}")
     rows = [row(recipe, protocol, stage, finished) for stage in ("float", "frozen")]
     if len(finished) == number:

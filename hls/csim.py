@@ -123,8 +123,8 @@ class CSimulation:
     ) -> None:
         self.folder = Path(folder)
         self.network = FrozenNetwork.load(self.folder / "network.alq")
-        self.library = compile(self.folder, flags, cache)
-        self._stream = ctypes.CDLL(str(self.library)).alq_stream
+        self.shared_object = compile(self.folder, flags, cache)
+        self._stream = ctypes.CDLL(str(self.shared_object)).alq_stream
         self._stream.restype = ctypes.c_longlong
         integers, octets = ctypes.POINTER(ctypes.c_longlong), ctypes.POINTER(ctypes.c_ubyte)
         count = ctypes.c_longlong

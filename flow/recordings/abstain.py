@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.evaluate import FoldTask
+from flow.evaluate import fold_tasks
 from flow.provenance import provenance
 from flow.recordings.classify import THRESHOLD, Classifier, Findings
 from flow.settings import InputError
-from qmodel.data import fragments, mitdb, splits
+from qmodel.data import fragments, mitdb
 from qmodel.data.quality import REASONS
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
@@ -49,20 +49,14 @@ def measure(
     """
     from tqdm import tqdm
 
-    folder = str(mitdb.find(data))
-    build = str(Path(build).resolve())  # as flow.evaluate does
-    number = len(splits.make(protocol, fragments.load_index(), folds, recipe.seed, split))
-    chosen = list(range(number)) if only is None else only
-    if bad := [fold for fold in chosen if not 0 <= fold < number]:
-        raise InputError(f"folds are 0 to {number - 1}, received {bad}")
-    tasks = [FoldTask(recipe, protocol, folds, fold, split, folder, build, validate) for fold in chosen]
+    tasks, number = fold_tasks(recipe, protocol, data, build, folds, only, split, validate)
     for task in tasks:
         if not (task.folder / FROZEN_FILE).is_file():
             raise InputError(
                 f"fold {task.fold} of {protocol} has no frozen network of {recipe.network} in {build}: run "
                 f"`ecg-alq evaluate --protocol {protocol} --network {recipe.network}{' --validate' * validate}` first"
             )
-    windows = fragments.load_windows(folder)
+    windows = fragments.load_windows(mitdb.find(data))
     found: dict[tuple[str, int | None], list[Findings]] = {}
     truth, identities = [], []
     for task in tqdm(tasks, desc="Abstention", unit="fold"):
@@ -87,7 +81,7 @@ def measure(
         "part": "validation" if validate else "test",
         "kind": "measured",
         "data_source": mitdb.SOURCE,
-        "folds": len(chosen),
+        "folds": len(tasks),
         "windows": len(labels),
         "threshold": THRESHOLD,
         "at_threshold": answered(labels, label, confidence, THRESHOLD),
@@ -108,7 +102,7 @@ def measure(
         "identities": identities,
         "provenance": provenance(),
     }
-    if len(chosen) == number:
+    if len(tasks) == number:
         write_row(Path(results) / RESULTS, row)
     return row
 

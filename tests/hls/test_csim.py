@@ -147,15 +147,15 @@ def test_kernels_compile_without_warnings(project, flags):
 
 
 def test_compiles_once_per_source(project, simulation, tmp_path):
-    stamp = simulation.library.stat().st_mtime_ns
-    assert csim.compile(project, QUICK) == simulation.library
-    assert simulation.library.stat().st_mtime_ns == stamp
+    stamp = simulation.shared_object.stat().st_mtime_ns
+    assert csim.compile(project, QUICK) == simulation.shared_object
+    assert simulation.shared_object.stat().st_mtime_ns == stamp
     copy = shutil.copytree(project, tmp_path / "copy")
-    assert csim.compile(copy, QUICK) == simulation.library  # the same source elsewhere
+    assert csim.compile(copy, QUICK) == simulation.shared_object  # the same source elsewhere
     header = copy / "firmware" / "nnet_utils" / "alq_planes.h"
     header.write_text(header.read_text() + "// changed\n")
     cache = tmp_path / "cache"
-    assert csim.compile(copy, QUICK, cache).stem != simulation.library.stem
+    assert csim.compile(copy, QUICK, cache).stem != simulation.shared_object.stem
     assert [path.suffix for path in cache.iterdir()] == [".so"]
 
 

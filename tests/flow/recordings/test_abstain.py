@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from flow import evaluate
 from flow.recordings import abstain
 from flow.recordings.abstain import add_noise, answered, calibration, measure, write_row
 from flow.settings import InputError
@@ -62,8 +63,8 @@ class TestFolds:
         for fold in range(2):
             (tmp_path / f"fold-{fold}").mkdir()
             untrained.save(tmp_path / f"fold-{fold}" / "network.alq")
-        monkeypatch.setattr(abstain, "FoldTask", Task)
-        monkeypatch.setattr(abstain.splits, "make", lambda *_: [None, None])
+        monkeypatch.setattr(evaluate, "FoldTask", Task)
+        monkeypatch.setattr(evaluate.splits, "make", lambda *_: [None, None])
         monkeypatch.setattr(abstain, "NOISE_DB", (12, -20))
         return SimpleNamespace(network="compact", seed=0), tmp_path
 
