@@ -139,13 +139,14 @@ def pool(folds: list[list[dict]]) -> list[dict]:
     rows = []
     for same in zip(*folds, strict=True):
         windows = sum(point["windows"] for point in same)
+        loss = sum(point["loss"] * point["windows"] for point in same) / windows
         rows.append(
             {key: same[0][key] for key in ("quantizer", "grouping", "bits")}
             | {
                 "bytes": max(point["bytes"] for point in same),
                 "windows": windows,
                 "test_accuracy": sum(point["right"] for point in same) / windows,
-                "test_loss": sum(point["loss"] * point["windows"] for point in same) / windows,
+                "test_loss": loss if math.isfinite(loss) else None,  # JSON has no NaN
                 "accuracy_by_fold": [point["right"] / point["windows"] for point in same],
             }
         )
@@ -212,7 +213,7 @@ def main() -> None:
     draw(rows, path.with_suffix(".svg"))
     for row in rows:
         print(f"{row['quantizer']:<15}{row['grouping']:<13}{row['bits']:6.2f} bits {row['bytes']:>7} bytes "
-              f"accuracy {row['test_accuracy']:.3f} loss {row['test_loss']:.3f}")  # fmt: skip
+              f"accuracy {row['test_accuracy']:.3f} loss {row['test_loss'] or math.nan:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -321,7 +321,7 @@ class ALQTrainer:
                 )
 
     def _prune(self, number: int, rate: float) -> int:
-        """Remove up to `number` planes, the smallest modelled loss increase (per byte saved) first, over all layers."""
+        """Remove up to `number` planes, the smallest modelled loss increase per bit saved first, over all layers."""
         candidates = []
         for state in self._over_budget():
             coordinates = ops.convert_to_numpy(state.layer.coordinates)
@@ -330,9 +330,9 @@ class ALQTrainer:
             scores = ops.convert_to_numpy(basis.importance(coordinates, gradient, hessian)).reshape(-1)
             live = np.flatnonzero(coordinates)
             considered = live[np.argsort(scores[live], kind="stable")[: max(1, int(len(live) * self.schedule.top_k))]]
-            saved = 1.0
+            saved = state.group_size  # sign bits; per plane alone, layers of small groups would lose all of theirs
             if self.budget.unit == "bytes":
-                saved = state.group_size + (state.quantizer.coordinate_bits or ASSUMED_COORDINATE_BITS)
+                saved += state.quantizer.coordinate_bits or ASSUMED_COORDINATE_BITS
             candidates += [(scores[i] / saved, state, i) for i in considered]
         candidates.sort(key=lambda candidate: candidate[0])
         removed = 0

@@ -66,6 +66,15 @@ def test_training_learns_and_meets_a_budget_in_average_bits(data, tmp_path, grou
         assert np.allclose(layer.kernel, layer.quantized_kernel(), atol=1e-6)
 
 
+def test_pruning_to_average_bits_spares_layers_of_small_groups(data, tmp_path):
+    """A pixelwise first layer has groups of one weight: by score alone its planes would go first, and gain nothing."""
+    train, validation = data
+    trainer = ALQTrainer(model("pixelwise", bits=1), SHORT, Budget("average_bits", 0.7))
+    trainer.fit(train, validation, tmp_path)
+    planes = {state.layer.name: state.plane_counts().mean() for state in trainer.states}
+    assert planes["conv1"] > planes["conv2"]
+
+
 def test_budget_in_bytes_and_per_layer(data, tmp_path):
     train, validation = data
     trainer = ALQTrainer(model(), SHORT, Budget("bytes", 150))
