@@ -1,4 +1,7 @@
-"""What MkDocs asks while it builds the site: README and the like, a page per module, and nothing from elsewhere."""
+"""What MkDocs asks while it builds the site: README and the like, results' pictures, a page per module.
+
+Nothing that a page shows may come from another place.
+"""
 
 import re
 from pathlib import Path
@@ -15,6 +18,7 @@ PAGES = {
     "board/README.md": "board.md",
     "CHANGELOG.md": "changelog.md",
 }
+PICTURES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "results").glob("*.svg"))
 PACKAGES = ("qmodel", "hls", "board", "flow")
 # What a browser would fetch by itself; links that a reader may follow are none of these.
 FETCHED = re.compile(
@@ -27,9 +31,11 @@ FETCHED = re.compile(
 
 
 def on_files(files, config):
-    """Add those pages and the reference to the files of docs/."""
+    """Add those pages, the pictures of results and the reference to the files of docs/."""
     for source, address in PAGES.items():
         files.append(File.generated(config, address, content=page(source)))
+    for picture in PICTURES:
+        files.append(File.generated(config, picture, content=(ROOT / picture).read_bytes()))
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
@@ -62,7 +68,8 @@ def page(source: str) -> str:
         path = (folder / target).resolve()
         if path.is_relative_to(ROOT / "docs"):
             return f"{image}[{text}]({path.relative_to(ROOT / 'docs').as_posix()})"
-        inside = PAGES.get(path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else "")
-        return f"[{text}]({inside})" if inside else text
+        file = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+        inside = file if file in PICTURES else PAGES.get(file)
+        return f"{image}[{text}]({inside})" if inside else text
 
     return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, (ROOT / source).read_text("utf-8"))

@@ -66,7 +66,8 @@ class TestSite:
         site = hooks("site")
         for source in site.PAGES:
             for target in re.findall(r"\]\(([^)#]+)\)", site.page(source)):
-                known = re.match("https?://", target) or target in site.PAGES.values()
+                known = re.match("https?://", target) or target in [*site.PAGES.values(), *site.PICTURES]
                 assert known or (ROOT / "docs" / target).is_file(), f"{source}: {target}"
         assert "](number-contract.md)" in site.page("README.md")
         assert "](data.md)" in site.page("README.md")
+        assert "](results/alq_curve.svg)" in site.page("README.md")
