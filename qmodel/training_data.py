@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from qmodel.data.annotations import AllWindows, allowed_for_training
+from qmodel.data.annotations import BIN_SAMPLES, AllWindows, allowed_for_training
 from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
+from qmodel.premature import make_premature, ventricular_shapes
 from qmodel.fixed_point import INPUT_FORMAT, standardise
+
+BEAT_MARGIN = 72  # samples, 0.2 s: what shows of a beat nearer the end is less than its QRS complex and ST segment
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,17 @@ class DataRecipe:
             beat comes at several places; None: fragments alone.
         max_shift: samples either way: more than the longest time step, yet few beats at the ends leave the window.
         balance: classes are drawn as often as their number of windows to the power 1 - balance tells.
+        keep_beats: no shift takes a beat out of the window that is not of its most frequent kind: the class may rest
+            on that beat.
+        premature: share of the windows of sinus rhythm in which one beat is made a premature one: APB or PVC.
     """
 
     epoch_windows: int = 4000
     other_hop: int | None = 1200
     max_shift: int = 96
     balance: float = 0.5
+    keep_beats: bool = True
+    premature: float = 0.3
 
 
 def to_input(signals: np.ndarray) -> np.ndarray:
@@ -80,8 +89,16 @@ class TrainingSet:
         random.shuffle(order)
         for start in range(0, self.batches(batch) * batch, batch):
             chosen = order[start : start + batch]
-            beats = None if self.beats is None else self.beats[chosen]
-            yield augment(self.signals[chosen], self.targets[chosen], beats, random, self.recipe.max_shift)
+            signals, targets, beats = self.signals[chosen], self.targets[chosen], None
+            if self.beats is not None:
+                beats, share = self.beats[chosen], self.recipe.premature
+                signals, targets, beats = make_premature(signals, targets, beats, self.shapes, share, random)
+            yield augment(signals, targets, beats, random, self.recipe)
+
+    @cached_property
+    def shapes(self) -> np.ndarray:
+        """Ventricular beats of the training windows (shape, sample)."""
+        return ventricular_shapes(self.signals, self.beats)
 
     def batches(self, batch: int) -> int:
         """Batches per epoch."""
@@ -119,7 +136,7 @@ def augment(
     targets: np.ndarray,
     beats: np.ndarray | None,
     random: np.random.Generator,
-    max_shift: int = DataRecipe.max_shift,
+    recipe: DataRecipe = DataRecipe(),
 ) -> Batch:
     """Shift (of the beats too), amplitude, offset and noise, then rounding to the input grid.
 
@@ -127,7 +144,11 @@ def augment(
     the window, where the joint looks like a premature beat: the very thing that many classes differ by.
     """
     batch, samples = signals.shape
-    shift = random.integers(-max_shift, max_shift + 1, (batch, 1))
+    least, most = np.full((2, batch), [[-recipe.max_shift], [recipe.max_shift]])
+    if beats is not None and recipe.keep_beats:
+        earliest, latest = room_of_rare_beats(beats)
+        least, most = np.maximum(least, earliest), np.minimum(most, latest)
+    shift = random.integers(least, most + 1)[:, None]
     x = np.take_along_axis(signals, np.clip(np.arange(samples) + shift, 0, samples - 1), axis=1)
     x = x * np.exp(random.normal(0, 0.15, (batch, 1))).astype(np.float32)
     x += random.normal(0, 0.05, (batch, 1)).astype(np.float32)
@@ -140,6 +161,22 @@ def augment(
         inside = (source >= 0) & (source < bins)
         beats = np.take_along_axis(beats, np.clip(source, 0, bins - 1)[:, :, None], axis=1) & inside[:, :, None]
     return Batch(grid.astype(np.float32)[..., None], targets, beats)
+
+
+def room_of_rare_beats(beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least and most shift in samples, each (window,), that keep all beats but those of the most frequent kind.
+
+    A shift of n drops the first n samples. A beat keeps BEAT_MARGIN samples to the end, or what it has where that is
+    less; windows of one kind of beat have all the room there is.
+    """
+    windows, bins, _ = beats.shape
+    rare = beats.copy()
+    rare[np.arange(windows), :, beats.sum(1).argmax(1)] = False
+    rare = rare.any(2)
+    first, after_last = rare.argmax(1) * BIN_SAMPLES, rare[:, ::-1].argmax(1) * BIN_SAMPLES
+    some, samples = rare.any(1), bins * BIN_SAMPLES
+    least = np.where(some, -np.maximum(after_last - BEAT_MARGIN, 0), -samples)
+    return least, np.where(some, np.maximum(first - BEAT_MARGIN, 0), samples)
 
 
 def place_of(fragments: Fragments, windows: AllWindows) -> np.ndarray:

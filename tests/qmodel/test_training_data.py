@@ -8,7 +8,15 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import DataRecipe, augment, place_of, rule_labels, to_input, training_set
+from qmodel.training_data import (
+    DataRecipe,
+    augment,
+    place_of,
+    room_of_rare_beats,
+    rule_labels,
+    to_input,
+    training_set,
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,37 @@ def test_shifts_join_no_ends():
     left = batch.beats.any((1, 2))
     assert 0 < left.sum() < 64
     assert (np.abs(batch.inputs[left]).max((1, 2)) == INPUT_FORMAT.high * INPUT_FORMAT.step).all()
+
+
+@pytest.mark.parametrize("place", [0, 2, 20, 138, 142])
+def test_shifts_keep_the_beat_that_the_class_rests_on(place):
+    """A rare beat stays, with 72 samples to the end or what it had; without it windows shift as far as any."""
+    beats = np.zeros((500, 144, 2), bool)
+    beats[:, 5::12, 0] = True
+    least, most = room_of_rare_beats(beats)
+    assert (least <= -96).all()
+    assert (most >= 96).all()
+    beats[:, place, 1] = True
+    least, most = room_of_rare_beats(beats)
+    assert (place * 25 - most >= min(72, place * 25)).all()
+    assert (place * 25 + 25 - least <= max(3600 - 72, place * 25 + 25)).all()
+    batch = augment(*np.zeros((2, 500, 3600), np.float32), beats, np.random.default_rng(0))
+    assert batch.beats[:, :, 1].any(1).all()
+    free = augment(*np.zeros((2, 500, 3600), np.float32), beats, np.random.default_rng(0), DataRecipe(keep_beats=False))
+    assert free.beats[:, :, 1].any(1).all() == (place in (20, 138))
+
+
+def test_an_epoch_has_made_up_beats_where_there_are_annotations(real):
+    windows, other = real
+    fold = splits.make("stratified", windows.index, 10)[0]
+    counts = {}
+    for share in (0.0, 0.3):
+        data = training_set(windows, fold, other, DataRecipe(epoch_windows=2000, premature=share))
+        targets = np.concatenate([batch.targets for batch in data.epoch(np.random.default_rng(0), 40)])
+        counts[share] = {name: targets[:, CLASSES.index(name)].sum() for name in ("NSR", "APB", "PVC")}
+    assert counts[0.3]["NSR"] < 0.9 * counts[0.0]["NSR"]
+    assert counts[0.3]["APB"] > counts[0.0]["APB"]
+    assert counts[0.3]["PVC"] > counts[0.0]["PVC"]
 
 
 def test_flat_training_windows_are_refused(ecg_windows):
