@@ -17,8 +17,8 @@ import numpy as np
 from qmodel.data.annotations import BIN_SAMPLES, AllWindows, allowed_for_training
 from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
-from qmodel.premature import make_premature, ventricular_shapes
 from qmodel.fixed_point import INPUT_FORMAT, standardise
+from qmodel.premature import make_premature, ventricular_shapes
 
 BEAT_MARGIN = 72  # samples, 0.2 s: what shows of a beat nearer the end is less than its QRS complex and ST segment
 
