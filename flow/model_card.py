@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.readme import stored_rows
+from flow.readme import of_earlier_recipe, stored_rows
 from flow.tables import percent
 from qmodel.data.fragments import CLASS_NAMES, load_index
 from qmodel.data.mitdb import person
@@ -52,8 +52,10 @@ def _accuracy(results: Path) -> str:
     for protocol, meaning in PROTOCOLS.items():
         for row in _frozen(results, protocol):
             low, high = row["accuracy_interval_95"]
+            earlier = "; an earlier recipe" if of_earlier_recipe(results, row) else ""
             rows.append([
-                f"`{row['network']}`", f"`{protocol}`: {meaning}", str(row["folds"]), percent(row["accuracy_mean"]),
+                f"`{row['network']}`", f"`{protocol}`: {meaning}{earlier}", str(row["folds"]),
+                percent(row["accuracy_mean"]),
                 f"{100 * row['accuracy_std']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}",
                 percent(row["macro_f1_mean"]), f"{row['bytes']:,}",
             ])  # fmt: skip

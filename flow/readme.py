@@ -62,6 +62,14 @@ def stored_rows(results: Path, name: str) -> list[dict]:
         raise InputError(f"{path} must be a list of rows, or hold one under `rows`: {error!r}") from None
 
 
+def of_earlier_recipe(results: Path, row: dict) -> bool:
+    """Whether a row's network was trained with another recipe than `stratified` tested last: protocols take hours."""
+    last = [
+        other.get("recipe") for other in stored_rows(results, "stratified.json") if other["network"] == row["network"]
+    ]
+    return bool(last) and row.get("recipe") != last[0]
+
+
 def _by_network(rows: list[dict], text: Callable[[dict], str]) -> dict[str, str]:
     return {row["network"]: text(row) for row in rows if row["network"] in NETWORKS}
 
@@ -81,7 +89,9 @@ def _accuracy(results: Path) -> list[Row]:
             if rows:
                 what = f"accuracy, {protocol}, {rows[0]['folds']} folds{suffix}"
                 compare = marks if (protocol, stage) == ("stratified", "frozen") else ""
-                found.append((what, _by_network(rows, _percent), "measured", compare))
+                earlier = any(of_earlier_recipe(results, row) for row in rows)
+                kind = "measured, earlier recipe" if earlier else "measured"
+                found.append((what, _by_network(rows, _percent), kind, compare))
     return found + _abstention(results)
 
 

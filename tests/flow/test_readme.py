@@ -89,6 +89,21 @@ def test_the_card_tells_accuracy_classes_and_mistakes(results):
     assert "- `compact`: NSR taken for APB 8 times." in card
 
 
+def test_rows_of_an_earlier_recipe_say_so(results):
+    rows = json.loads((results / "stratified.json").read_text())["rows"]
+    for epochs, suffix in ((40, ""), (20, ", earlier recipe")):
+        (results / "stratified.json").write_text(
+            json.dumps({"rows": [row | {"recipe": {"epochs": 40}} for row in rows]})
+        )
+        (results / "patient.json").write_text(
+            json.dumps({"rows": [row | {"recipe": {"epochs": epochs}} for row in rows]})
+        )
+        table = readme.table(results)
+        assert "| accuracy, stratified, 2 folds |  | 98.53 ± 2.08 % | measured |" in table
+        assert f"| accuracy, patient, 2 folds |  | 98.53 ± 2.08 % | measured{suffix} |" in table
+        assert ("at least two persons; an earlier recipe" in model_card.figures(results)) == bool(suffix)
+
+
 def test_no_results(tmp_path):
     assert readme.table(tmp_path) == readme.NO_RESULTS
 
