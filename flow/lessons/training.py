@@ -71,17 +71,24 @@ def network_picture(walk: Walk) -> Html:
 
 
 def augmentation_picture(walk: Walk) -> Html:
-    """One training window as it is, and three times as training sees it."""
+    """One training window of sinus rhythm: as it is, twice as training sees it, once with a premature beat made up."""
+    from wfdb.processing import xqrs_detect
+
+    from qmodel.premature import early_beat
     from qmodel.training_data import augment
 
-    window = int(walk.fold.train[len(walk.fold.train) // 2])
-    signal = (walk.windows.signals[window].astype(np.float32) - walk.windows.signals[window].mean())[None]
-    signal /= signal.std()
+    sinus = walk.fold.train[walk.windows.labels[walk.fold.train] == CLASSES.index("NSR")]
+    signal = walk.windows.signals[sinus[len(sinus) // 2]].astype(np.float32)
+    signal = (signal - signal.mean()) / signal.std()
     random, target = np.random.default_rng(0), np.zeros((1, len(CLASSES)), np.float32)
-    seen = [signal[0], *(augment(signal, target, None, random).inputs[0, :, 0] for _ in range(3))]
-    titles = ("as recorded", "shifted in time, scaled, noise: 1", "2", "3")
-    with figure("augmentation", 9.4, 3.6, 4, sharex=True, sharey=True) as (_, axes, drawn):
-        for each, values, title in zip(axes, seen, titles):
+    seen = [signal, *(augment(signal[None], target, None, random).inputs[0, :, 0] for _ in range(2))]
+    titles = ["as recorded", "shifted in time, scaled, noise: 1", "2"]
+    places = xqrs_detect(signal.astype(float), fs=SAMPLING_RATE_HZ, verbose=False)
+    if made := early_beat(signal, places, len(places) // 2, random):
+        seen.append(made[0])
+        titles.append("one beat made early: now an atrial premature beat, APB")
+    with figure("augmentation", 9.4, 0.9 * len(seen), len(seen), sharex=True, sharey=True) as (_, axes, drawn):
+        for each, values, title in zip(axes, seen, titles, strict=True):
             each.plot(
                 np.arange(len(values)) / SAMPLING_RATE_HZ,
                 values,
