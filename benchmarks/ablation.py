@@ -41,6 +41,8 @@ def variations(recipe: Recipe) -> dict[str, Recipe]:
         "half the float epochs": replace(recipe, float_training=replace(training, epochs=training.epochs // 2)),
         "no other windows": replace(recipe, data=replace(data, other_hop=None)),
         "no shifts": replace(recipe, data=replace(data, max_shift=0)),
+        "shifts that push rare beats out": replace(recipe, data=replace(data, keep_beats=False)),
+        "no premature beats made up": replace(recipe, data=replace(data, premature=0.0)),
         "classes as often as they are": replace(recipe, data=replace(data, balance=0.0)),
     }
 
