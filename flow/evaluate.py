@@ -12,6 +12,7 @@ import numpy as np
 
 from flow.provenance import fingerprint, provenance
 from flow.settings import InputError
+from flow.workers import run_tasks
 from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
@@ -199,22 +200,13 @@ def run_folds(tasks: list[FoldTask], scheduler: str | None = None, workers: int 
     Args: scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine of
         `workers` processes; label: of the progress bar.
     """
-    from dask.distributed import Client, LocalCluster, as_completed
     from tqdm import tqdm
 
-    cluster = None
-    if scheduler is None:
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     outcomes = {}
-    with Client(cluster or scheduler) as client:
-        futures = [client.submit(run_fold, task, pure=False) for task in tasks]
-        with tqdm(total=len(tasks), desc=label, unit="fold") as bar:
-            for future in as_completed(futures):
-                outcome = future.result()
-                outcomes[outcome["fold"]] = outcome
-                bar.update()
-    if cluster is not None:
-        cluster.close()
+    with tqdm(total=len(tasks), desc=label, unit="fold") as bar:
+        for task, outcome in run_tasks(run_fold, tasks, scheduler, workers):
+            outcomes[task.fold] = outcome
+            bar.update()
     return [outcomes[fold] for fold in sorted(outcomes)]
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +12,7 @@ from flow.provenance import fingerprint, provenance
 from flow.recordings.classify import Classification, Classifier, classify
 from flow.recordings.outputs import COLUMNS, rows
 from flow.settings import InputError
+from flow.workers import run_tasks
 from qmodel.data import recording
 from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
 from qmodel.data.recording import WINDOW_S
@@ -117,28 +116,13 @@ def run_task(task: Task) -> tuple[str, str]:
 
 def _run(tasks: list[Task], scheduler: str | None, workers: int, before: int) -> dict[str, tuple[str, str]]:
     """Outcomes of `run_task` on Dask workers, by the recordings' names."""
-    from dask.distributed import Client, LocalCluster, as_completed
     from tqdm import tqdm
 
     outcomes = {}
-    with ExitStack() as held:
-        address: object = scheduler
-        if scheduler is None:
-            # Workers that are slow to end log it; what fails in a task comes back with its result.
-            address = held.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",  # any free port: another cluster may hold the usual one
-                    silence_logs=logging.CRITICAL,
-                )
-            )
-        client = held.enter_context(Client(address))
-        under_way = {client.submit(run_task, task, pure=False): task.name for task in tasks}
-        with tqdm(total=before + len(tasks), initial=before, desc="Recordings", unit="recording") as bar:
-            for done in as_completed(under_way):
-                outcomes[under_way[done]] = done.result()
-                bar.update()
+    with tqdm(total=before + len(tasks), initial=before, desc="Recordings", unit="recording") as bar:
+        for task, outcome in run_tasks(run_task, tasks, scheduler, workers):
+            outcomes[task.name] = outcome
+            bar.update()
     return outcomes
 
 
