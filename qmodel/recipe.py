@@ -58,7 +58,7 @@ class Recipe:
 # Largest bitwidths are what the byte budget can nearly pay for: early layers hold few weights, so their second plane
 # is cheap. Pruning takes the rest, which had better be little: a filter that loses its last plane is lost. The
 # straight-through finish then gets most of the epochs.
-_SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=40, finish_learning_rate=5e-3)
+_SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=18, finish_learning_rate=5e-3)
 _TEACHERS = ("compact", "paper")
 RECIPES = {
     # 23.36x by bytes: 4 * 80,973 / 23.36 = 13,865.
@@ -69,11 +69,11 @@ RECIPES = {
         budget_bytes=4_450,
         bits=(2, 2, 2, 1, 1, 1, 2),
         float_training=FloatRecipe(epochs=80),
-        alq=_SCHEDULE,
+        alq=replace(_SCHEDULE, finish=40),
         teachers=_TEACHERS,
     ),
     # Three planes and three rounds, so that a demonstration shows bitwidths adapt.
-    "tiny": Recipe("tiny", budget_bytes=330, bits=3, alq=replace(_SCHEDULE, rounds=3, finish=18)),
+    "tiny": Recipe("tiny", budget_bytes=330, bits=3, alq=replace(_SCHEDULE, rounds=3)),
 }
 
 
