@@ -1,0 +1,27 @@
+"""Dask workers on this machine: every task's result, in processes that keep their memory."""
+
+import os
+
+import pytest
+
+from flow.workers import MEMORY, run_tasks
+
+
+def environment(name: str) -> tuple[int, str | None]:
+    """Process and value of an environment variable there."""
+    return os.getpid(), os.environ.get(name)
+
+
+def fail(name: str) -> None:
+    raise ValueError(f"not {name}")
+
+
+def test_workers_keep_their_memory():
+    found = dict(run_tasks(environment, list(MEMORY), workers=1))
+    assert {name: value for name, (_, value) in found.items()} == {name: str(value) for name, value in MEMORY.items()}
+    assert os.getpid() not in {process for process, _ in found.values()}
+
+
+def test_what_fails_in_a_worker_fails_here():
+    with pytest.raises(ValueError, match="not this"):
+        list(run_tasks(fail, ["this"], workers=1))
