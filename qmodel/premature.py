@@ -17,7 +17,8 @@ P_WAVE = 65  # before: where the P wave begins
 QRS_END = 80  # after: the QRS complex is over, a very early beat may fall into the T wave
 T_END = 130  # after: the T wave is over
 BEFORE_SHAPE, AFTER_SHAPE = 80, 170  # of a ventricular beat
-TAPER = np.minimum(1, np.minimum(np.arange(250), np.arange(250)[::-1]) / 20).astype(np.float32)
+_FROM_END = np.minimum(np.arange(BEFORE_SHAPE + AFTER_SHAPE), np.arange(BEFORE_SHAPE + AFTER_SHAPE)[::-1])
+TAPER = np.minimum(1, _FROM_END / 20).astype(np.float32)  # a shape begins and ends at zero
 MOST_EARLY = 0.45  # of the interval before the beat
 LAST = 0.25  # share of made beats that are the window's last, which the network sees without their pause
 
@@ -49,7 +50,7 @@ def make_premature(
     """In a share of the windows of sinus rhythm, normal beats alone, make one beat premature: windows of APB or PVC.
 
     Args: signals: float32 (window, sample); targets: class probabilities (window, class); beats: bool (window, bin,
-        beat); shapes: of `ventricular_shapes`; share: of those windows.
+        beat); shapes: of `ventricular_shapes`, none: atrial beats alone; share: of those windows; random: all draws.
     Returns: the three with the changed windows; the arguments are left as they are.
     """
     normal = list(BEATS).index("N")

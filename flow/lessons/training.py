@@ -84,7 +84,7 @@ def augmentation_picture(walk: Walk) -> Html:
     seen = [signal, *(augment(signal[None], target, None, random).inputs[0, :, 0] for _ in range(2))]
     titles = ["as recorded", "shifted in time, scaled, noise: 1", "2"]
     places = xqrs_detect(signal.astype(float), fs=SAMPLING_RATE_HZ, verbose=False)
-    if made := early_beat(signal, places, len(places) // 2, random):
+    if len(places) > 1 and (made := early_beat(signal, places, len(places) // 2, random)):
         seen.append(made[0])
         titles.append("one beat made early: now an atrial premature beat, APB")
     with figure("augmentation", 9.4, 0.9 * len(seen), len(seen), sharex=True, sharey=True) as (_, axes, drawn):
