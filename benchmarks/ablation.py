@@ -48,32 +48,41 @@ def variations(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def summary(name: str, outcomes: list[dict]) -> dict:
-    """One row: accuracies on the validation parts of all folds together and of each."""
+    """One row: accuracies and mean cross entropies on the validation parts, of all folds together and of each."""
     row = {"variation": name, "bytes": max(outcome["bytes"] for outcome in outcomes)}
     for stage in ("float", "frozen"):
         matrices = [np.array(outcome["validation"][stage]) for outcome in outcomes]
         row[f"{stage}_accuracy"] = float(sum(m.trace() for m in matrices) / sum(m.sum() for m in matrices))
         row[f"{stage}_accuracy_by_fold"] = [float(m.trace() / m.sum()) for m in matrices]
+        losses = [outcome["validation_loss"][stage] for outcome in outcomes]
+        row[f"{stage}_loss"] = float(np.average(losses, weights=[m.sum() for m in matrices]))
+        row[f"{stage}_loss_by_fold"] = losses
     row["windows"] = int(sum(np.sum(outcome["validation"]["frozen"]) for outcome in outcomes))
     return row
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Accuracy of every variation, before and after quantisation; beside the recipe's line."""
+    """Accuracy and cross entropy of every variation, before and after quantisation, beside the recipe's lines."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 0.5 + 0.38 * len(rows)), layout="constrained")
+    figure, both = plt.subplots(1, 2, figsize=(11, 1.2 + 0.34 * len(rows)), layout="constrained", sharey=True)
     places = np.arange(len(rows))[::-1]
-    for stage, marker in (("float", "o"), ("frozen", "s")):
-        axes.plot([100 * row[f"{stage}_accuracy"] for row in rows], places, marker, label=stage)
-        axes.axvline(100 * rows[0][f"{stage}_accuracy"], color="grey", linestyle=":", linewidth=1)
-    axes.set_yticks(places, [row["variation"] for row in rows])
-    axes.set(xlabel=f"accuracy on {rows[0]['windows']} validation windows (%)")
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend()
+    for axes, key, factor, label in (
+        (both[0], "accuracy", 100, "accuracy (%)"), (both[1], "loss", 1, "cross entropy (nats)"),
+    ):  # fmt: skip
+        for stage, marker, colour in (("float", "o", "tab:blue"), ("frozen", "s", "tab:orange")):
+            values = [factor * row[f"{stage}_{key}"] for row in rows]
+            axes.plot(values, places, marker, color=colour, label=stage)
+            axes.axvline(values[0], color=colour, linestyle=":", linewidth=1)
+        axes.set_xlabel(label)
+        axes.grid(axis="x", alpha=0.3)
+    both[0].set_yticks(places, [row["variation"] for row in rows])
+    both[0].legend()
+    folds = len(rows[0]["frozen_accuracy_by_fold"])
+    figure.suptitle(f"{NETWORK}: validation parts of {folds} folds, {rows[0]['windows']} windows (measured)")
     with written_beside(path) as beside:
         figure.savefig(beside, format="svg")
     plt.close(figure)
@@ -91,6 +100,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     data, build = str(mitdb.find(arguments.data)), str(Path(arguments.build).resolve())
+    path = Path(arguments.results) / "ablation.json"
+    path.parent.mkdir(exist_ok=True)
     rows = []
     for name in arguments.only or recipes:
         tasks = [
@@ -98,16 +109,18 @@ def main() -> None:
             for fold in arguments.folds
         ]
         rows.append(summary(name, run_folds(tasks, workers=arguments.workers, label=name)))
-        print(f"{name:<40} float {rows[-1]['float_accuracy']:.4f} frozen {rows[-1]['frozen_accuracy']:.4f}", flush=True)
-    content = {
-        "network": NETWORK, "protocol": "stratified", "part": "validation", "folds": arguments.folds,
-        "kind": "measured", "recipe": asdict(RECIPES[NETWORK]), "provenance": provenance(), "rows": rows,
-    }  # fmt: skip
-    path = Path(arguments.results) / "ablation.json"
-    path.parent.mkdir(exist_ok=True)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    draw(rows, path.with_suffix(".svg"))
+        print(
+            f"{name:<40} float {rows[-1]['float_accuracy']:.4f} loss {rows[-1]['float_loss']:.3f}, "
+            f"frozen {rows[-1]['frozen_accuracy']:.4f} loss {rows[-1]['frozen_loss']:.3f}",
+            flush=True,
+        )
+        content = {
+            "network": NETWORK, "protocol": "stratified", "part": "validation", "folds": arguments.folds,
+            "kind": "measured", "recipe": asdict(RECIPES[NETWORK]), "provenance": provenance(), "rows": rows,
+        }  # fmt: skip
+        with written_beside(path) as beside:
+            beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        draw(rows, path.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
-from keras import ops
 from qkeras import binary, quantized_bits
 
 from flow.evaluate import FoldTask, float_stage
@@ -37,6 +35,7 @@ from qmodel.alq.trainer import (
 )
 from qmodel.data import mitdb
 from qmodel.files import written_beside
+from qmodel.metrics import mean_loss
 from qmodel.training import FloatRecipe, predict, train_float
 
 AVERAGE_BITS = (4.0, 3.0, 2.0, 1.25, 1.0, 0.8)
@@ -89,8 +88,8 @@ def points(folder: Path, task: FoldTask) -> list[dict]:
 def scores(model, test) -> dict[str, float]:
     """Test windows, how many are right, and their mean cross entropy, which tells more from few windows."""
     logits = predict(model, test[0])
-    losses = -ops.convert_to_numpy(ops.log_softmax(logits))[np.arange(len(logits)), test[1]]
-    return {"windows": len(logits), "right": int((logits.argmax(1) == test[1]).sum()), "loss": float(losses.mean())}
+    right = int((logits.argmax(1) == test[1]).sum())
+    return {"windows": len(logits), "right": right, "loss": mean_loss(logits, test[1])}
 
 
 def alq_point(folder, model, train, test, grouping: str, bits: float, largest, label: str) -> dict:

@@ -17,7 +17,7 @@ from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.files import written_beside
-from qmodel.metrics import confusion_matrix, summarise
+from qmodel.metrics import confusion_matrix, mean_loss, summarise
 
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
@@ -135,7 +135,7 @@ def frozen_stage(task: FoldTask, model, train, validation):
 def run_fold(task: FoldTask) -> dict:
     """Train, quantise, freeze and test one fold; resumes where it was killed, and a finished fold is read from disk.
 
-    Returns: confusion matrices of the float and frozen networks, sizes, where the frozen file is.
+    Returns: confusion matrices and mean losses of the float and frozen networks, sizes, where the frozen file is.
     """
     result_file = task.folder / "result.json"
     if result_file.exists():
@@ -149,14 +149,21 @@ def run_fold(task: FoldTask) -> dict:
     model = float_stage(task, train, validation)
     network = frozen_stage(task, model, train, validation)
 
-    def matrices(x: tuple[np.ndarray, np.ndarray]) -> dict[str, list]:
-        integers = np.rint(x[0][..., 0] / network.input_format.step).astype(np.int64)
-        predictions = {"float": predict(model, x[0]).argmax(1), "frozen": network.run(integers).argmax(1)}
-        return {stage: confusion_matrix(x[1], p, len(CLASSES)).tolist() for stage, p in predictions.items()}
-
-    result = {
-        "fold": task.fold,
-        **{part: matrices(held_out) for part, held_out in (("validation", validation), ("test", test)) if held_out},
+    result = {"fold": task.fold}
+    for part, held_out in (("validation", validation), ("test", test)):
+        if not held_out:
+            continue
+        inputs, labels = held_out
+        integers = np.rint(inputs[..., 0] / network.input_format.step).astype(np.int64)
+        logits = {
+            "float": predict(model, inputs).astype(np.float64),
+            "frozen": network.run(integers) * network.stages[-1].output_format.step,
+        }
+        result[part] = {
+            stage: confusion_matrix(labels, values.argmax(1), len(CLASSES)).tolist() for stage, values in logits.items()
+        }
+        result[f"{part}_loss"] = {stage: mean_loss(values, labels) for stage, values in logits.items()}
+    result |= {
         "bytes": network.size_bytes,
         "compression_bytes": network.compression_bytes,
         "compression_bits": network.compression_bits,

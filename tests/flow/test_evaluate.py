@@ -99,6 +99,8 @@ def test_a_fold_is_run_once(mitdb_folder, tmp_path):
     results = list((tmp_path / "build").glob("*/result.json"))
     assert len(results) == 1
     written = results[0].stat().st_mtime_ns
+    told = json.loads(results[0].read_text())["test_loss"]
+    assert all(0 < told[stage] < 2 * np.log(17) for stage in ("float", "frozen")), "17 equal shares lose log 17"
     again = evaluate(taught, "stratified", **options, only=[3])
     assert again == first
     assert results[0].stat().st_mtime_ns == written

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
 from qmodel import metrics
 
@@ -20,6 +21,15 @@ def test_hand_counted():
     assert figures["sensitivity"].tolist() == [0.5, 0.75, 0.0]
     assert figures["positive_predictivity"].tolist() == [0.5, 0.6, 0.0]
     assert figures["f1"] == pytest.approx([0.5, 2 / 3, 0.0])
+
+
+@given(st.integers(1, 20), st.integers(2, 17), st.integers(0, 99))
+def test_loss_against_scipy(windows, classes, seed):
+    random = np.random.default_rng(seed)
+    logits, labels = 30 * random.normal(size=(windows, classes)), random.integers(0, classes, windows)
+    expected = -np.mean([log_softmax(row)[label] for row, label in zip(logits, labels, strict=True)])
+    assert metrics.mean_loss(logits, labels) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert metrics.mean_loss(np.zeros((1, 17)), np.array([3])) == pytest.approx(np.log(17))
 
 
 @given(st.integers(0, 10_000))
