@@ -40,7 +40,7 @@ class Schedule:
         rounds: rounds of bases, coordinates and prune; bases, coordinates: epochs of a round.
         finish, finish_coordinates: epochs of the straight-through finish and of the coordinates after it.
         learning_rate: at the start of a round; decay: its factor after every epoch of a round.
-        finish_learning_rate: of the finish, cosine to a tenth.
+        finish_learning_rate: of the finish, a cosine from it to finish_floor times it.
         top_k: share of a layer's coordinates (at least one) that an iteration considers for pruning.
         prune_share: share of the considered coordinates that an iteration prunes; None: as many as meet the budget
             in equal steps of all rounds.
@@ -54,6 +54,7 @@ class Schedule:
     learning_rate: float = 1e-3
     decay: float = 0.8
     finish_learning_rate: float = 1e-3
+    finish_floor: float = 0.1
     top_k: float = 0.05
     prune_share: float | None = None
     batch: int = 32
@@ -67,8 +68,9 @@ class Schedule:
             moves = ["bases"] * self.bases + ["coordinates"] * self.coordinates + ["prune"]
             plan += [(move, self.learning_rate * self.decay**i) for i, move in enumerate(moves)]
         for i in range(self.finish):
-            cosine = 0.55 + 0.45 * math.cos(math.pi * i / max(1, self.finish - 1))
-            plan.append(("straight_through", self.finish_learning_rate * cosine))
+            cosine = 0.5 + 0.5 * math.cos(math.pi * i / max(1, self.finish - 1))
+            share = self.finish_floor + (1 - self.finish_floor) * cosine
+            plan.append(("straight_through", self.finish_learning_rate * share))
         return plan + [("coordinates", self.finish_learning_rate / 10)] * self.finish_coordinates
 
 
