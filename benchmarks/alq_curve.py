@@ -40,8 +40,11 @@ from qmodel.training import FloatRecipe, predict, train_float
 
 AVERAGE_BITS = (4.0, 3.0, 2.0, 1.25, 1.0, 0.8)
 UNIFORM_BITS = (1, 2, 3, 4)
-# The recipes' order, most epochs for the finish; its rate between theirs and what more bits would want.
-SCHEDULE = Schedule(rounds=1, bases=1, coordinates=0, finish=17, finish_learning_rate=3e-3, distillation=0.0)
+# The recipes' order, most epochs for the finish; its rate between theirs and what more bits would want, and falling as
+# far as that of the uniform quantizers, which ends at zero.
+SCHEDULE = Schedule(
+    rounds=1, bases=1, coordinates=0, finish=17, finish_learning_rate=3e-3, finish_floor=0.01, distillation=0.0
+)
 WINDOWS = 2000  # per epoch
 RECIPE = steps.RECIPES["paper"]
 
