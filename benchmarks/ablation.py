@@ -30,13 +30,17 @@ FOLDS = 10
 def variations(recipe: Recipe) -> dict[str, Recipe]:
     """The recipe and its variations, by what they do without or change."""
     training, data = recipe.float_training, recipe.data
+    half = replace(recipe, alq=replace(recipe.alq, finish=recipe.alq.finish // 2))
     return {
         "the recipe": recipe,
         "no teachers": replace(recipe, teachers=()),
         "its own float stage as teacher": replace(recipe, teachers=(recipe.network,)),
         "activations of 4 bits": replace(recipe, activation_bits=4),
         "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
-        "half the finish": replace(recipe, alq=replace(recipe.alq, finish=recipe.alq.finish // 2)),
+        "half the finish": half,
+        "half the finish, to a tenth of its rate": replace(
+            half, alq=replace(half.alq, finish_floor=0.1), finish=replace(half.finish, finish_floor=0.1)
+        ),
         "no beats to find": replace(recipe, float_training=replace(training, beat_loss=0.0)),
         "half the float epochs": replace(recipe, float_training=replace(training, epochs=training.epochs // 2)),
         "no other windows": replace(recipe, data=replace(data, other_hop=None)),
