@@ -126,6 +126,12 @@ def test_schedules():
     assert sum(move == "prune" for move, _ in phases) == 15
 
 
+def test_the_finish_falls_from_its_rate_to_its_floor():
+    schedule = Schedule(rounds=0, finish=3, finish_coordinates=0, finish_learning_rate=2e-3, finish_floor=0.5)
+    # The cosine at 0, 90 and 180 degrees: all, half and none of the way above the floor.
+    assert [rate for _, rate in schedule.phases()] == pytest.approx([2e-3, 1.5e-3, 1e-3])
+
+
 def test_bad_settings():
     plain = keras.Sequential([keras.layers.Input((60, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="no ALQConv1D or ALQDense"):
