@@ -1,8 +1,9 @@
 """What each idea of a recipe gives: the recipe, and the recipe without one idea at a time, on validation parts.
 
-Run: python -m benchmarks.ablation [--folds 0 1 2] [--only NAME ...]   writes results/ablation.json and .svg; resumes.
+Run: python -m benchmarks.ablation [--folds 0 1] [--only NAME ...]   writes results/ablation.json and .svg; resumes.
 Every variation is cross-validated by `flow.evaluate` under `stratified` with the validation parts held out; test parts
-are not looked at. Floats that variations share are trained once.
+are not looked at. Ideas for the data and for training in float are measured there, before quantisation, which changes
+little and would take as long again; ideas for quantisation all start from the same float networks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from flow.evaluate import FoldTask, run_folds
+from flow.evaluate import FoldTask, run_float_stage, run_fold, run_folds
 from flow.provenance import provenance
 from qmodel.data import mitdb
 from qmodel.files import written_beside
@@ -27,77 +28,93 @@ NETWORK = "compact"
 FOLDS = 10
 
 
-def variations(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe and its variations, by what they do without or change."""
+def float_variations(recipe: Recipe) -> dict[str, Recipe]:
+    """Variations of the windows and of training in float, by what they do without or change."""
     training, data = recipe.float_training, recipe.data
-    half = replace(recipe, alq=replace(recipe.alq, finish=recipe.alq.finish // 2))
     return {
-        "the recipe": recipe,
-        "no teachers": replace(recipe, teachers=()),
-        "its own float stage as teacher": replace(recipe, teachers=(recipe.network,)),
-        "activations of 4 bits": replace(recipe, activation_bits=4),
-        "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
-        "half the finish": half,
-        "half the finish, to a tenth of its rate": replace(
-            half, alq=replace(half.alq, finish_floor=0.1), finish=replace(half.finish, finish_floor=0.1)
-        ),
-        "no beats to find": replace(recipe, float_training=replace(training, beat_loss=0.0)),
-        "half the float epochs": replace(recipe, float_training=replace(training, epochs=training.epochs // 2)),
         "no other windows": replace(recipe, data=replace(data, other_hop=None)),
         "no shifts": replace(recipe, data=replace(data, max_shift=0)),
         "shifts that push rare beats out": replace(recipe, data=replace(data, keep_beats=False)),
         "no premature beats made up": replace(recipe, data=replace(data, premature=0.0)),
         "classes as often as they are": replace(recipe, data=replace(data, balance=0.0)),
+        "no beats to find": replace(recipe, float_training=replace(training, beat_loss=0.0)),
+        "half the float epochs": replace(recipe, float_training=replace(training, epochs=training.epochs // 2)),
+    }
+
+
+def quantised_variations(recipe: Recipe) -> dict[str, Recipe]:
+    """Variations of quantisation, by what they do without or change."""
+    alq = recipe.alq
+    return {
+        "no teachers": replace(recipe, teachers=()),
+        "its own float stage as teacher": replace(recipe, teachers=(recipe.network,)),
+        "activations of 4 bits": replace(recipe, activation_bits=4),
+        "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
+        "half the finish": replace(recipe, alq=replace(alq, finish=alq.finish // 2)),
+        "twice the finish, to a hundredth of its rate": replace(
+            recipe,
+            alq=replace(alq, finish=2 * alq.finish, finish_floor=0.01),
+            finish=replace(recipe.finish, finish_floor=0.01),
+        ),
     }
 
 
 def summary(name: str, outcomes: list[dict]) -> dict:
-    """One row: accuracies and mean cross entropies on the validation parts, of all folds together and of each."""
-    row = {"variation": name, "bytes": max(outcome["bytes"] for outcome in outcomes)}
-    for stage in ("float", "frozen"):
+    """One row: accuracies and mean losses on the validation parts, of all folds together and of each."""
+    row: dict = {"variation": name}
+    for stage in outcomes[0]["validation"]:
         matrices = [np.array(outcome["validation"][stage]) for outcome in outcomes]
-        row[f"{stage}_accuracy"] = float(sum(m.trace() for m in matrices) / sum(m.sum() for m in matrices))
-        row[f"{stage}_accuracy_by_fold"] = [float(m.trace() / m.sum()) for m in matrices]
         losses = [outcome["validation_loss"][stage] for outcome in outcomes]
-        row[f"{stage}_loss"] = float(np.average(losses, weights=[m.sum() for m in matrices]))
-        row[f"{stage}_loss_by_fold"] = losses
-    row["windows"] = int(sum(np.sum(outcome["validation"]["frozen"]) for outcome in outcomes))
+        windows = [int(m.sum()) for m in matrices]
+        row[stage] = {
+            "accuracy": float(sum(m.trace() for m in matrices) / sum(windows)),
+            "accuracy_by_fold": [float(m.trace() / m.sum()) for m in matrices],
+            "loss": float(np.average(losses, weights=windows)),
+            "loss_by_fold": losses,
+            "windows": sum(windows),
+        }
+    if "frozen" in row:
+        row["frozen"]["bytes"] = max(outcome["bytes"] for outcome in outcomes)
     return row
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Accuracy and cross entropy of every variation, before and after quantisation, beside the recipe's lines."""
+    """Accuracy and cross entropy of every variation, in the stage where it acts, beside the recipe's lines."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    figure, both = plt.subplots(1, 2, figsize=(11, 1.2 + 0.34 * len(rows)), layout="constrained", sharey=True)
-    places = np.arange(len(rows))[::-1]
+    recipe = rows[0]
+    figure, both = plt.subplots(1, 2, figsize=(11, 1.4 + 0.34 * len(rows)), layout="constrained", sharey=True)
     for axes, key, factor, label in (
         (both[0], "accuracy", 100, "accuracy (%)"), (both[1], "loss", 1, "cross entropy (nats)"),
     ):  # fmt: skip
         for stage, marker, colour in (("float", "o", "tab:blue"), ("frozen", "s", "tab:orange")):
-            values = [factor * row[f"{stage}_{key}"] for row in rows]
-            axes.plot(values, places, marker, color=colour, label=stage)
-            axes.axvline(values[0], color=colour, linestyle=":", linewidth=1)
+            # Variations of quantisation share the recipe's float stage: its point once is enough.
+            acting = [row for row in rows if stage in row and (row is recipe or list(row)[-1] == stage)]
+            places = [len(rows) - 1 - rows.index(row) for row in acting]
+            axes.plot([factor * row[stage][key] for row in acting], places, marker, color=colour, label=stage)
+            axes.axvline(factor * recipe[stage][key], color=colour, linestyle=":", linewidth=1)
         axes.set_xlabel(label)
         axes.grid(axis="x", alpha=0.3)
-    both[0].set_yticks(places, [row["variation"] for row in rows])
+    both[0].set_yticks(range(len(rows)), [row["variation"] for row in reversed(rows)])
     both[0].legend()
-    folds = len(rows[0]["frozen_accuracy_by_fold"])
-    figure.suptitle(f"{NETWORK}: validation parts of {folds} folds, {rows[0]['windows']} windows (measured)")
+    folds, windows = len(recipe["float"]["loss_by_fold"]), recipe["float"]["windows"]
+    figure.suptitle(f"{NETWORK}: validation parts of {folds} folds, {windows} windows (measured)")
     with written_beside(path) as beside:
         figure.savefig(beside, format="svg")
     plt.close(figure)
 
 
 def main() -> None:
-    """Measure all variations, write the table and the picture."""
+    """Measure all variations, write the table and the picture after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])
-    recipes = variations(RECIPES[NETWORK])
-    parser.add_argument("--only", nargs="+", choices=recipes, metavar="NAME", help=f"of: {'; '.join(recipes)}")
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
+    recipe = RECIPES[NETWORK]
+    in_float, quantised = float_variations(recipe), quantised_variations(recipe)
+    names = [*in_float, *quantised]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="; ".join(names))
     parser.add_argument("--data", default=None)
     parser.add_argument("--build", default="build/ablation")
     parser.add_argument("--results", default="results")
@@ -107,20 +124,20 @@ def main() -> None:
     path = Path(arguments.results) / "ablation.json"
     path.parent.mkdir(exist_ok=True)
     rows = []
-    for name in arguments.only or recipes:
+    for name in ("the recipe", *arguments.only):
+        varied = {"the recipe": recipe, **in_float, **quantised}[name]
         tasks = [
-            FoldTask(recipes[name], "stratified", FOLDS, fold, None, data, build, validate=True)
-            for fold in arguments.folds
+            FoldTask(varied, "stratified", FOLDS, fold, None, data, build, validate=True) for fold in arguments.folds
         ]
-        rows.append(summary(name, run_folds(tasks, workers=arguments.workers, label=name)))
-        print(
-            f"{name:<40} float {rows[-1]['float_accuracy']:.4f} loss {rows[-1]['float_loss']:.3f}, "
-            f"frozen {rows[-1]['frozen_accuracy']:.4f} loss {rows[-1]['frozen_loss']:.3f}",
-            flush=True,
-        )
+        run = run_float_stage if name in in_float else run_fold
+        rows.append(summary(name, run_folds(tasks, workers=arguments.workers, label=name, run=run)))
+        for stage in ("float", "frozen"):
+            if stage in rows[-1]:
+                scores = rows[-1][stage]
+                print(f"{name:<45}{stage:<7}{scores['accuracy']:.4f} loss {scores['loss']:.3f}", flush=True)
         content = {
             "network": NETWORK, "protocol": "stratified", "part": "validation", "folds": arguments.folds,
-            "kind": "measured", "recipe": asdict(RECIPES[NETWORK]), "provenance": provenance(), "rows": rows,
+            "kind": "measured", "recipe": asdict(recipe), "provenance": provenance(), "rows": rows,
         }  # fmt: skip
         with written_beside(path) as beside:
             beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

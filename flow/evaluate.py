@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,20 +150,12 @@ def run_fold(task: FoldTask) -> dict:
     model = float_stage(task, train, validation)
     network = frozen_stage(task, model, train, validation)
 
-    result = {"fold": task.fold}
-    for part, held_out in (("validation", validation), ("test", test)):
-        if not held_out:
-            continue
-        inputs, labels = held_out
+    def frozen_logits(inputs: np.ndarray) -> np.ndarray:
         integers = np.rint(inputs[..., 0] / network.input_format.step).astype(np.int64)
-        logits = {
-            "float": predict(model, inputs).astype(np.float64),
-            "frozen": network.run(integers) * network.stages[-1].output_format.step,
-        }
-        result[part] = {
-            stage: confusion_matrix(labels, values.argmax(1), len(CLASSES)).tolist() for stage, values in logits.items()
-        }
-        result[f"{part}_loss"] = {stage: mean_loss(values, labels) for stage, values in logits.items()}
+        return network.run(integers) * network.stages[-1].output_format.step
+
+    stages = {"float": lambda inputs: predict(model, inputs), "frozen": frozen_logits}
+    result = {"fold": task.fold} | _scores(stages, validation, test)
     result |= {
         "bytes": network.size_bytes,
         "compression_bytes": network.compression_bytes,
@@ -175,6 +168,35 @@ def run_fold(task: FoldTask) -> dict:
     }
     with written_beside(result_file) as beside:
         beside.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+def run_float_stage(task: FoldTask) -> dict:
+    """Train and test the float network of one fold alone, as `run_fold` does on its way.
+
+    Returns: confusion matrices and mean losses, laid out as those of `run_fold`.
+    """
+    from qmodel.training import predict
+
+    train, validation, test = task.parts()
+    model = float_stage(task, train, validation)
+    return {"fold": task.fold} | _scores({"float": lambda inputs: predict(model, inputs)}, validation, test)
+
+
+def _scores(stages: dict[str, Callable[[np.ndarray], np.ndarray]], validation, test) -> dict:
+    """Confusion matrix and mean loss of every stage, on the parts that are held out.
+
+    Args: stages: name -> inputs (window, sample, 1) to logits (window, class).
+    """
+    result: dict = {}
+    for part, held_out in (("validation", validation), ("test", test)):
+        if held_out:
+            inputs, labels = held_out
+            logits = {stage: of(inputs).astype(np.float64) for stage, of in stages.items()}
+            result[part] = {
+                stage: confusion_matrix(labels, each.argmax(1), len(CLASSES)).tolist() for stage, each in logits.items()
+            }
+            result[f"{part}_loss"] = {stage: mean_loss(each, labels) for stage, each in logits.items()}
     return result
 
 
@@ -201,8 +223,14 @@ def fold_tasks(
     return [FoldTask(recipe, protocol, folds, fold, split, folder, build, validate) for fold in chosen], number
 
 
-def run_folds(tasks: list[FoldTask], scheduler: str | None = None, workers: int = 2, label: str = "") -> list[dict]:
-    """Outcomes of `run_fold` for all tasks, in the order of their folds, from Dask workers.
+def run_folds(
+    tasks: list[FoldTask],
+    scheduler: str | None = None,
+    workers: int = 2,
+    label: str = "",
+    run: Callable[[FoldTask], dict] = run_fold,
+) -> list[dict]:
+    """Outcomes of `run` for all tasks, in the order of their folds, from Dask workers.
 
     Args: scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine of
         `workers` processes; label: of the progress bar.
@@ -211,7 +239,7 @@ def run_folds(tasks: list[FoldTask], scheduler: str | None = None, workers: int 
 
     outcomes = {}
     with tqdm(total=len(tasks), desc=label, unit="fold") as bar:
-        for task, outcome in run_tasks(run_fold, tasks, scheduler, workers):
+        for task, outcome in run_tasks(run, tasks, scheduler, workers):
             outcomes[task.fold] = outcome
             bar.update()
     return [outcomes[fold] for fold in sorted(outcomes)]
