@@ -50,7 +50,9 @@ class Recipe:
     seed: int = 0
     float_training: FloatRecipe = field(default_factory=FloatRecipe)
     alq: Schedule = field(default_factory=Schedule)
-    finish: Schedule = Schedule(rounds=0, finish=4, finish_coordinates=1, finish_learning_rate=3e-4)
+    finish: Schedule = field(
+        default_factory=lambda: Schedule(rounds=0, finish=4, finish_coordinates=1, finish_learning_rate=3e-4)
+    )
 
 
 # Largest bitwidths are what the byte budget can nearly pay for: early layers hold few weights, so their second plane
