@@ -92,7 +92,7 @@ def draw(rows: list[dict], path: Path) -> None:
     ):  # fmt: skip
         for stage, marker, colour in (("float", "o", "tab:blue"), ("frozen", "s", "tab:orange")):
             # Variations of quantisation share the recipe's float stage: its point once is enough.
-            acting = [row for row in rows if stage in row and (row is recipe or list(row)[-1] == stage)]
+            acting = [row for row in rows if row is recipe or stage == ("frozen" if "frozen" in row else "float")]
             places = [len(rows) - 1 - rows.index(row) for row in acting]
             axes.plot([factor * row[stage][key] for row in acting], places, marker, color=colour, label=stage)
             axes.axvline(factor * recipe[stage][key], color=colour, linestyle=":", linewidth=1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flow.evaluate import FoldTask, evaluate, row, write_rows
+from flow.evaluate import FoldTask, evaluate, row, run_float_stage, run_folds, write_rows
 from qmodel import networks
 from qmodel.alq.trainer import Schedule
 from qmodel.data.fragments import CLASSES
@@ -101,6 +101,9 @@ def test_a_fold_is_run_once(mitdb_folder, tmp_path):
     written = results[0].stat().st_mtime_ns
     told = json.loads(results[0].read_text())["test_loss"]
     assert all(0 < told[stage] < 2 * np.log(17) for stage in ("float", "frozen")), "17 equal shares lose log 17"
+    task = FoldTask(taught, "stratified", 10, 3, None, str(mitdb_folder), str(tmp_path / "build"))
+    [alone] = run_folds([task], workers=1, run=run_float_stage)
+    assert alone["test_loss"] == {"float": told["float"]}, "the same network, read from disk"
     again = evaluate(taught, "stratified", **options, only=[3])
     assert again == first
     assert results[0].stat().st_mtime_ns == written
