@@ -51,10 +51,8 @@ def quantised_variations(recipe: Recipe) -> dict[str, Recipe]:
         "activations of 4 bits": replace(recipe, activation_bits=4),
         "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
         "half the finish": replace(recipe, alq=replace(alq, finish=alq.finish // 2)),
-        "twice the finish, to a hundredth of its rate": replace(
-            recipe,
-            alq=replace(alq, finish=2 * alq.finish, finish_floor=0.01),
-            finish=replace(recipe.finish, finish_floor=0.01),
+        "a finish that ends at a tenth of its rate": replace(
+            recipe, alq=replace(alq, finish_floor=0.1), finish=replace(recipe.finish, finish_floor=0.1)
         ),
     }
 
