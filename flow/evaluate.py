@@ -23,6 +23,7 @@ from qmodel.metrics import confusion_matrix, mean_loss, summarise
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
 
+KEPT_OF_EARLIER = ("network", "stage", "accuracy_mean", "accuracy_std", "macro_f1_mean", "bytes", "folds", "recipe")
 NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, so a fold that tests it never trains it
 
 
@@ -337,13 +338,30 @@ def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict
 
 
 def write_rows(path: Path, protocol: str, rows: list[dict]) -> None:
-    """Put rows into a results file in place of those of the same network and stage."""
+    """Put rows into a results file in place of those of the same network and stage.
+
+    What a row of another recipe said stays under `earlier`: how often test parts were looked at is part of a result.
+    """
     head = {
         "protocol": protocol,
         "data_source": mitdb.SOURCE,
         "data_sha256": fingerprint(mitdb.published_sums()),
+        "earlier": _earlier(path, rows),
     }
     _write_rows(path, rows, ("network", "stage"), head)
+
+
+def _earlier(path: Path, rows: list[dict]) -> list[dict]:
+    """The stored rows of earlier recipes, oldest first, and those of the present file that `rows` will replace."""
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
+    # As JSON would have it, which knows no tuples.
+    new = {(row["network"], row["stage"]): json.loads(json.dumps(row["recipe"])) for row in rows}
+    replaced = [
+        {key: row[key] for key in KEPT_OF_EARLIER} | {"git_revision": row["provenance"][0]["git_revision"]}
+        for row in stored["rows"]
+        if new.get((row["network"], row["stage"]), row["recipe"]) != row["recipe"]
+    ]
+    return stored.get("earlier", []) + replaced
 
 
 def _write_rows(path: Path, rows: list[dict], key: tuple[str, ...], head: dict) -> None:

@@ -185,23 +185,33 @@ def place_of(fragments: Fragments, windows: AllWindows) -> np.ndarray:
     return np.array([place[key] for key in zip(fragments.record, fragments.first_sample, strict=True)])
 
 
+def classes_by_annotations(
+    windows: AllWindows, examples: np.ndarray, labels: np.ndarray, asked: np.ndarray, seed: int
+) -> np.ndarray:
+    """Class probabilities float32 (asked, class) by a forest that reads annotations in place of the signal.
+
+    Args: examples: indices of windows whose labels (example,) the forest learns; asked: indices of windows.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    features = np.concatenate([windows.targets, windows.beat_counts], axis=1).astype(np.float32)
+    forest = ExtraTreesClassifier(300, random_state=seed).fit(features[examples], labels)
+    probabilities = np.zeros((len(asked), len(CLASSES)), np.float32)
+    probabilities[:, forest.classes_] = forest.predict_proba(features[asked])
+    return probabilities
+
+
 def rule_labels(windows: AllWindows, fragments: Fragments, fold: Fold, whole_person: bool, seed: int):
     """Indices of the other windows that a fold may use and their class probabilities (window, class).
 
     Neither the held-out fragments' classes nor their annotations are read: the forest learns from training fragments.
     """
-    from sklearn.ensemble import ExtraTreesClassifier
-
     own = place_of(fragments, windows)
     held_out = np.concatenate([fold.validation, fold.test])
     allowed = allowed_for_training(windows, fragments, held_out, whole_person=whole_person)
     allowed[own] = False
     chosen = np.flatnonzero(allowed)
-    features = np.concatenate([windows.targets, windows.beat_counts], axis=1).astype(np.float32)
-    forest = ExtraTreesClassifier(300, random_state=seed).fit(features[own[fold.train]], fragments.label[fold.train])
-    probabilities = np.zeros((len(chosen), len(CLASSES)), np.float32)
-    probabilities[:, forest.classes_] = forest.predict_proba(features[chosen])
-    return chosen, probabilities
+    return chosen, classes_by_annotations(windows, own[fold.train], fragments.label[fold.train], chosen, seed)
 
 
 def training_set(

@@ -63,6 +63,20 @@ def test_rows_replace_those_of_the_same_network_alone(tmp_path):
         ("compact", "float"), ("compact", "frozen"), ("tiny", "float"), ("tiny", "frozen"),
     ]  # fmt: skip
     assert written[2]["accuracy_mean"] == pytest.approx(7 / 9)
+    assert not json.loads(path.read_text())["earlier"], "the same recipe, tested again"
+
+
+def test_what_an_earlier_recipe_reached_is_kept(tmp_path):
+    path = tmp_path / "stratified.json"
+    for seed, right in ((0, 5), (1, 6), (2, 7)):
+        rows = [row(replace(RECIPE, seed=seed), "stratified", "frozen", [outcome(0, right, 1)])]
+        write_rows(path, "stratified", rows)
+    content = json.loads(path.read_text())
+    assert [(r["recipe"]["seed"], r["accuracy_mean"]) for r in content["earlier"]] == [
+        (0, pytest.approx(5 / 7)), (1, pytest.approx(6 / 8)),
+    ]  # fmt: skip
+    assert content["earlier"][0]["git_revision"] == "0"
+    assert [r["recipe"]["seed"] for r in content["rows"]] == [2]
 
 
 def test_folders_depend_on_what_decides_the_result():

@@ -30,9 +30,13 @@ def results(tmp_path):
     wrong = right.copy()
     wrong[0, :2] = 8, 8  # 264 of 272 right: 97.06 %
     matrices = [right, wrong]
-    row = summarise(matrices, CLASSES) | {"bytes": 4400, "compression_bytes": 20, "compression_bits": 29}
+    row = summarise(matrices, CLASSES) | {
+        "bytes": 4400, "compression_bytes": 20, "compression_bits": 29, "recipe": {"seed": 0, "alq": {"finish": 80}},
+    }  # fmt: skip
     rows = [row | {"network": "compact", "stage": "frozen"}, row | {"network": "paper", "stage": "float"}]
-    (folder / "stratified.json").write_text(json.dumps({"rows": rows}))
+    earlier = [rows[0] | {"stage": stage, "accuracy_mean": 0.5, "recipe": {"seed": 0, "finish": 40}}
+               for stage in ("float", "frozen")]  # fmt: skip
+    (folder / "stratified.json").write_text(json.dumps({"rows": rows, "earlier": earlier}))
     hardware = {
         "network": "compact", "engine": "rtl", "target": "ecp5-85k", "cycles_per_frame": 3700, "luts": 9000, "dsp": 7,
         "cycles_between_frames": 3600,
@@ -45,6 +49,7 @@ def results(tmp_path):
         "at_threshold": {"answered": 0.972, "accuracy": 0.9691},
     }  # fmt: skip
     (folder / "abstain.json").write_text(json.dumps({"rows": [abstain, abstain | {"protocol": "patient"}]}))
+    (folder / "annotations.json").write_text(json.dumps({"rows": [{"accuracy_mean": 0.983}]}))
     speeds = [{"engine": "ecg-alq", "seconds_per_window": 0.002}, {"engine": "other", "seconds_per_window": 0.1}]
     (folder / "csim.json").write_text(json.dumps({"rows": speeds}))
     (folder / "hardware.json").write_text(json.dumps([hardware | smallest, hardware]))
@@ -65,6 +70,7 @@ def test_values_come_from_the_files(results):
     assert "| accuracy, stratified, 2 folds, before quantisation | 98.53 ± 2.08 % |  | measured |" in table
     answered = "accuracy of the windows answered, stratified (confidence at least 0.5)"
     assert f"| {answered} |  | 96.91 % of 97.2 % | measured |" in table
+    assert "measured: 98.30 % by a forest that reads the annotations" in table
     assert "4,400 bytes" in table
     assert "| LUT, ecp5-85k |  | 9,000 | routed |" in table  # of the fastest core, not of the smallest
     assert "| smallest core: LUT, ecp5-85k |  | 900 | routed |" in table
@@ -87,6 +93,10 @@ def test_the_card_tells_accuracy_classes_and_mistakes(results):
     # 24 of 32 windows of NSR found, nothing else taken for it; the person counts are the index table's
     assert "| NSR: normal sinus rhythm | 22 | 32 | 75.00 % | 100.00 % | 85.71 % |" in card
     assert "- `compact`: NSR taken for APB 8 times." in card
+    assert "names the class of 98.30 % of the same windows" in card
+    # the finish moved into a group of settings meanwhile
+    assert "| `compact` | the first | 50.00 % | 50.00 % |" in card
+    assert "| `compact` | alq.finish 40 → 80 |  | 98.53 % |" in card
 
 
 def test_rows_of_an_earlier_recipe_say_so(results):
