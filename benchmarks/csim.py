@@ -52,7 +52,7 @@ def ours(seed: int, activation_bits: int) -> FrozenNetwork:
     keras.utils.set_random_seed(seed)
     spec = network("paper")
     model = build(spec, "alq", weight_quantizer=lambda _: alq(bits=PLANES), activation_bits=activation_bits)
-    return freeze(fold(model, spec, activation_bits))
+    return freeze(fold(model, spec))
 
 
 def stock(seed: int, activation_bits: int, reuse_factor: int, folder: Path):

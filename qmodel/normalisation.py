@@ -5,28 +5,28 @@ from __future__ import annotations
 import keras
 import numpy as np
 from keras import ops
+from qkeras import QActivation
 
 from qmodel.alq.layers import alq_layers
 from qmodel.alq.quantizer import alq, coordinate_fraction
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.networks import ACTIVATION_INTEGER_BITS, Network, average_length, build
+from qmodel.networks import Network, average_length, build
 
 COORDINATE_BITS = 8
 HEADROOM = 1.25  # coordinates may grow by this factor while the folded network is trained on
 
 
-def fold(
-    model: keras.Model, spec: Network, activation_bits: int, coordinate_bits: int = COORDINATE_BITS
-) -> keras.Model:
+def fold(model: keras.Model, spec: Network, coordinate_bits: int = COORDINATE_BITS) -> keras.Model:
     """Build the folded stage of a model in stage `alq`: the same function up to rounding of coordinates and biases.
 
     gamma / sigma goes into the coordinates (its sign into the signs), the rest into the bias; the division of an
     average over time goes into the coordinates behind it.
-    Args: model: stage alq of `spec`; activation_bits: as the model was built with.
+    Args: model: stage alq of `spec`.
     Returns: stage folded, kernels on the fixed-point grid.
     Source: number contract, "Frozen network".
     """
     folded, quantizers, biases, source_fraction = {}, {}, {}, INPUT_FORMAT.fraction
+    activation = next(layer.activation for layer in model.layers if isinstance(layer, QActivation))  # alike everywhere
     norms = {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
     last = model.layers[-1].name
     for layer in alq_layers(model):
@@ -49,9 +49,13 @@ def fold(
         )
         biases[layer.name] = source_fraction + fraction
         folded[layer.name] = (kernel, coordinates, bias)
-        source_fraction = activation_bits - ACTIVATION_INTEGER_BITS
+        source_fraction = activation.bits - activation.integer
     result = build(
-        spec, "folded", weight_quantizer=quantizers.get, activation_bits=activation_bits, bias_fractions=biases
+        spec,
+        "folded",
+        weight_quantizer=quantizers.get,
+        activation_bits=activation.bits,
+        bias_fractions=biases,
     )
     for layer in alq_layers(result):
         kernel, coordinates, bias = folded[layer.name]

@@ -133,7 +133,7 @@ def quantise(
     label = f"{recipe.network} ALQ"
     trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
     _save(quantised, folder / ALQ_MODEL)
-    folded = fold(quantised, spec, recipe.activation_bits)
+    folded = fold(quantised, spec)
     finish = ALQTrainer(folded, recipe.finish, teacher=teacher, sketch=False)
     finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
     settle(folded)

@@ -29,7 +29,7 @@ def folded_model(spec):
     from qmodel.normalisation import fold
 
     keras.utils.set_random_seed(1)
-    return fold(build(spec, "alq"), spec, 4)
+    return fold(build(spec, "alq"), spec)
 
 
 def convert(model, folder, **options):

@@ -25,7 +25,7 @@ def frozen(name):
 
     keras.utils.set_random_seed(2)
     spec = network(name)
-    return freeze(fold(build(spec, "alq", weight_quantizer=lambda _: alq(bits=2)), spec, 4))
+    return freeze(fold(build(spec, "alq", weight_quantizer=lambda _: alq(bits=2)), spec))
 
 
 @pytest.mark.parametrize("name", models.names())
