@@ -182,7 +182,7 @@ def draw(rows: list[dict], path: Path) -> None:
         axes.grid(alpha=0.3)
     folds = len(reference["accuracy_by_fold"])
     figure.suptitle(f"paper network, {folds} stratified fold(s), {reference['windows']} test windows (measured)")
-    both[0].legend()
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     with written_beside(path) as beside:
         figure.savefig(beside, format="svg")
     plt.close(figure)
