@@ -47,13 +47,11 @@ def quantised_variations(recipe: Recipe) -> dict[str, Recipe]:
     alq = recipe.alq
     return {
         "no teachers": replace(recipe, teachers=()),
-        "its own float stage as teacher": replace(recipe, teachers=(recipe.network,)),
-        "activations of 4 bits": replace(recipe, activation_bits=4),
-        "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
-        "half the finish": replace(recipe, alq=replace(alq, finish=alq.finish // 2)),
-        "a finish that ends at a tenth of its rate": replace(
-            recipe, alq=replace(alq, finish_floor=0.1), finish=replace(recipe.finish, finish_floor=0.1)
+        "teachers outweigh the given class nine to one": replace(
+            recipe, alq=replace(alq, distillation=0.9), finish=replace(recipe.finish, distillation=0.9)
         ),
+        "half the finish": replace(recipe, alq=replace(alq, finish=alq.finish // 2)),
+        "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
     }
 
 
