@@ -44,14 +44,10 @@ def float_variations(recipe: Recipe) -> dict[str, Recipe]:
 
 def quantised_variations(recipe: Recipe) -> dict[str, Recipe]:
     """Variations of quantisation, by what they do without or change."""
-    alq = recipe.alq
+    more_taught = {part: replace(getattr(recipe, part), distillation=0.9) for part in ("alq", "finish")}
     return {
+        "teachers outweigh the given class nine to one": replace(recipe, **more_taught),
         "no teachers": replace(recipe, teachers=()),
-        "teachers outweigh the given class nine to one": replace(
-            recipe, alq=replace(alq, distillation=0.9), finish=replace(recipe.finish, distillation=0.9)
-        ),
-        "half the finish": replace(recipe, alq=replace(alq, finish=alq.finish // 2)),
-        "two planes in the fourth layer, pruned": replace(recipe, bits=(*recipe.bits[:3], 2, *recipe.bits[4:])),
     }
 
 

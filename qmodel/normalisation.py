@@ -51,11 +51,7 @@ def fold(model: keras.Model, spec: Network, coordinate_bits: int = COORDINATE_BI
         folded[layer.name] = (kernel, coordinates, bias)
         source_fraction = activation.bits - activation.integer
     result = build(
-        spec,
-        "folded",
-        weight_quantizer=quantizers.get,
-        activation_bits=activation.bits,
-        bias_fractions=biases,
+        spec, "folded", weight_quantizer=quantizers.get, activation_bits=activation.bits, bias_fractions=biases
     )
     for layer in alq_layers(result):
         kernel, coordinates, bias = folded[layer.name]

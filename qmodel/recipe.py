@@ -28,6 +28,7 @@ Validation = tuple[np.ndarray, np.ndarray] | None
 OnEpoch = Callable[[int, dict], None]
 
 
+# After folding only what is rounded anew has to settle.
 _FOLDED_FINISH = Schedule(rounds=0, finish=4, finish_coordinates=1, finish_learning_rate=3e-4)
 
 
