@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from flow import pictures
 from flow.evaluate import FoldTask, run_float_stage, run_fold, run_folds
 from flow.provenance import provenance
 from qmodel.data import mitdb
@@ -70,33 +71,26 @@ def summary(name: str, outcomes: list[dict]) -> dict:
     return row
 
 
-def draw(rows: list[dict], path: Path) -> None:
-    """Accuracy and cross entropy of every variation, in the stage where it acts, beside the recipe's lines."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot as plt
-
+def draw(rows: list[dict]) -> str:
+    """Accuracy and cross entropy of every variation, in the stage where it acts, beside the recipe's lines: an SVG."""
     recipe = rows[0]
-    figure, both = plt.subplots(1, 2, figsize=(11, 1.4 + 0.34 * len(rows)), layout="constrained", sharey=True)
-    for axes, key, factor, label in (
-        (both[0], "accuracy", 100, "accuracy (%)"), (both[1], "loss", 1, "cross entropy (nats)"),
-    ):  # fmt: skip
-        for stage, marker, colour in (("float", "o", "tab:blue"), ("frozen", "s", "tab:orange")):
-            # Variations of quantisation share the recipe's float stage: its point once is enough.
-            acting = [row for row in rows if row is recipe or stage == ("frozen" if "frozen" in row else "float")]
-            places = [len(rows) - 1 - rows.index(row) for row in acting]
-            axes.plot([factor * row[stage][key] for row in acting], places, marker, color=colour, label=stage)
-            axes.axvline(factor * recipe[stage][key], color=colour, linestyle=":", linewidth=1)
-        axes.set_xlabel(label)
-        axes.grid(axis="x", alpha=0.3)
-    both[0].set_yticks(range(len(rows)), [row["variation"] for row in reversed(rows)])
-    both[0].legend()
-    folds, windows = len(recipe["float"]["loss_by_fold"]), recipe["float"]["windows"]
-    figure.suptitle(f"{NETWORK}: validation parts of {folds} folds, {windows} windows (measured)")
-    with written_beside(path) as beside:
-        figure.savefig(beside, format="svg")
-    plt.close(figure)
+    with pictures.figure("ablation", 10, 1.4 + 0.3 * len(rows), 1, 2, sharey=True) as (figure, both, drawn):
+        for axes, key, factor, label in (
+            (both[0], "accuracy", 100, "accuracy, %"), (both[1], "loss", 1, "cross entropy, nats"),
+        ):  # fmt: skip
+            for stage, marker, colour in (("float", "o", pictures.ACCENT), ("frozen", "s", pictures.SECOND)):
+                # Variations of quantisation share the recipe's float stage: its point once is enough.
+                acting = [row for row in rows if row is recipe or stage == ("frozen" if "frozen" in row else "float")]
+                places = [len(rows) - 1 - rows.index(row) for row in acting]
+                axes.plot([factor * row[stage][key] for row in acting], places, marker, color=colour, label=stage)
+                axes.axvline(factor * recipe[stage][key], color=colour, linestyle=":", linewidth=1)
+            axes.set_xlabel(label)
+            axes.grid(axis="x")
+        both[0].set_yticks(range(len(rows)), [row["variation"] for row in reversed(rows)], color=pictures.INK)
+        both[0].legend(frameon=False)
+        folds, windows = len(recipe["float"]["loss_by_fold"]), recipe["float"]["windows"]
+        figure.suptitle(f"{NETWORK}: validation parts of {folds} folds, {windows} windows (measured)")
+    return pictures.file(drawn[0], f"Accuracy and loss of {NETWORK}'s recipe and its variations, in float and frozen")
 
 
 def main() -> None:
@@ -133,7 +127,8 @@ def main() -> None:
         }  # fmt: skip
         with written_beside(path) as beside:
             beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        draw(rows, path.with_suffix(".svg"))
+        with written_beside(path.with_suffix(".svg")) as beside:
+            beside.write_text(draw(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 from qkeras import binary, quantized_bits
 
+from flow import pictures
 from flow.evaluate import FoldTask, float_stage
 from flow.provenance import fingerprint, provenance
 from qmodel import networks
@@ -155,37 +156,33 @@ def pool(folds: list[list[dict]]) -> list[dict]:
     return rows
 
 
-def draw(rows: list[dict], path: Path) -> None:
-    """Accuracy and cross entropy against bytes, one line per quantizer and grouping."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot as plt
-
-    figure, both = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+def draw(rows: list[dict]) -> str:
+    """Accuracy and cross entropy against bytes, one line per quantizer and grouping: an SVG."""
     reference = next(row for row in rows if row["quantizer"] == "float")
-    for axes, key, factor, label in (
-        (both[0], "test_accuracy", 100, "test accuracy (%)"),
-        (both[1], "test_loss", 1, "test cross entropy (nats)"),
-    ):
-        for name, chosen, marker in (
-            ("ALQ channelwise", [r for r in rows if r["grouping"] == "channelwise"], "o"),
-            ("ALQ pixelwise", [r for r in rows if r["grouping"] == "pixelwise"], "s"),
-            ("QKeras quantized_bits", [r for r in rows if r["quantizer"] == "quantized_bits" and r["bits"] > 1], "^"),
-            ("QKeras binary", [r for r in rows if r["quantizer"] == "binary"], "x"),
-        ):
-            chosen = sorted(chosen, key=lambda row: row["bytes"])
-            axes.plot([r["bytes"] / 1000 for r in chosen], [factor * r[key] for r in chosen], marker=marker, label=name)
-        axes.axhline(factor * reference[key], color="grey", linestyle="--", label="float")
-        axes.axvline(4 * 80.973 / 23.36, color="grey", linestyle=":", label="23.36x")
-        axes.set(xlabel="size (kB)", ylabel=label)
-        axes.grid(alpha=0.3)
-    folds = len(reference["accuracy_by_fold"])
-    figure.suptitle(f"paper network, {folds} stratified fold(s), {reference['windows']} test windows (measured)")
-    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-    with written_beside(path) as beside:
-        figure.savefig(beside, format="svg")
-    plt.close(figure)
+    lines = (
+        ("ALQ channelwise", "o-", pictures.ACCENT, [r for r in rows if r["grouping"] == "channelwise"]),
+        ("ALQ pixelwise", "s--", pictures.ACCENT, [r for r in rows if r["grouping"] == "pixelwise"]),
+        # One uniform bit fails: its point would squeeze the others together.
+        ("QKeras quantized_bits", "^-", pictures.SECOND,
+         [r for r in rows if r["quantizer"] == "quantized_bits" and r["bits"] > 1]),
+        ("QKeras binary", "x", pictures.SECOND, [r for r in rows if r["quantizer"] == "binary"]),
+    )  # fmt: skip
+    with pictures.figure("alq_curve", 10, 4, 1, 2) as (figure, both, drawn):
+        for axes, key, factor, label in (
+            (both[0], "test_accuracy", 100, "test accuracy, %"), (both[1], "test_loss", 1, "test cross entropy, nats"),
+        ):  # fmt: skip
+            for name, style, colour, chosen in lines:
+                chosen = sorted(chosen, key=lambda row: row["bytes"])
+                sizes, values = [r["bytes"] / 1000 for r in chosen], [factor * r[key] for r in chosen]
+                axes.plot(sizes, values, style, color=colour, markersize=5, linewidth=1.4, label=name)
+            axes.axhline(factor * reference[key], color=pictures.MUTED, linestyle="--", linewidth=1, label="float")
+            axes.axvline(4 * 80.973 / 23.36, color=pictures.MUTED, linestyle=":", linewidth=1, label="23.36x by bytes")
+            axes.set(xlabel="size, kB", ylabel=label)
+            axes.grid()
+        folds = len(reference["accuracy_by_fold"])
+        figure.suptitle(f"{RECIPE.network}, {folds} stratified folds, {reference['windows']} test windows (measured)")
+        figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    return pictures.file(drawn[0], "Accuracy and loss against bytes: ALQ, quantized_bits and binary")
 
 
 def main() -> None:
@@ -212,7 +209,8 @@ def main() -> None:
     path.parent.mkdir(exist_ok=True)
     with written_beside(path) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    draw(rows, path.with_suffix(".svg"))
+    with written_beside(path.with_suffix(".svg")) as beside:
+        beside.write_text(draw(rows), encoding="utf-8")
     for row in rows:
         print(f"{row['quantizer']:<15}{row['grouping']:<13}{row['bits']:6.2f} bits {row['bytes']:>7} bytes "
               f"accuracy {row['test_accuracy']:.3f} loss {row['test_loss'] or math.nan:.3f}")  # fmt: skip

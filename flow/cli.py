@@ -641,6 +641,9 @@ def _readme(arguments: argparse.Namespace) -> int:
     changed = {
         str(page): readme.update(page, make(arguments.results), write=not arguments.check)
         for page, make in ((arguments.readme, readme.table), (arguments.card, model_card.figures))
+    } | {
+        str(path): readme.update_file(path, text, write=not arguments.check)
+        for path, text in model_card.confusion_pictures(arguments.results).items()
     }
     if arguments.json:
         print(json.dumps({"changed": [page for page, differs in changed.items() if differs]}))
@@ -847,7 +850,7 @@ COMMANDS = (
     ),
     Command(
         "readme",
-        "Write the tables of the README and of the model card from results/*.json.",
+        "Write the tables of the README and of the model card, and the card's pictures, from results/*.json.",
         "ecg-alq readme --check",
         _readme_options,
         _readme,

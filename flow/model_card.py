@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flow import pictures
 from flow.readme import of_earlier_recipe, stored_rows
 from flow.tables import percent
 from qmodel.data.fragments import CLASS_NAMES, load_index
@@ -19,12 +20,32 @@ PROTOCOLS = {
 
 
 def figures(results: Path) -> str:
-    """The section in Markdown, of the results files that exist. Raises: InputError: a damaged results file."""
-    return "\n\n".join(
-        part
-        for part in (_shipped(results), _accuracy(results), _classes(results), _confusions(results), _recipes(results))
-        if part
-    )
+    """The section in Markdown, of the results files that exist; its pictures are those of `confusion_pictures`.
+
+    Raises: InputError: a damaged results file.
+    """
+    parts = (_shipped, _accuracy, _classes, _confusions, _matrices, _recipes)
+    return "\n\n".join(text for part in parts if (text := part(results)))
+
+
+def confusion_pictures(results: Path) -> dict[Path, str]:
+    """Confusion matrix of every network under every protocol: file beside the results -> its SVG."""
+    return {
+        _confusion_file(results, row, protocol): pictures.file(
+            pictures.confusion(np.array(row["confusion"]), list(CLASS_NAMES), f"{row['network']}, frozen,"),
+            _confusion_title(row, protocol),
+        )
+        for protocol in PROTOCOLS
+        for row in _frozen(results, protocol)
+    }
+
+
+def _confusion_file(results: Path, row: dict, protocol: str) -> Path:
+    return results / f"confusion-{protocol}-{row['network']}.svg"
+
+
+def _confusion_title(row: dict, protocol: str) -> str:
+    return f"Confusion matrix of {row['network']}, frozen, under {protocol}"
 
 
 def _table(head: list[str], rows: list[list[str]], right: int) -> str:
@@ -93,9 +114,9 @@ def _confusions(results: Path, most: int = 8) -> str:
         wrong = np.array(row["confusion"]) * (1 - np.eye(len(names), dtype=int))
         worst = np.argsort(-wrong, axis=None, kind="stable")[:most]
         mistakes = [
-            f"{names[i // len(names)]} taken for {names[i % len(names)]} {wrong.flat[i]} times"
+            f"{names[i // len(names)]} taken for {names[i % len(names)]} {times} {'time' if times == 1 else 'times'}"
             for i in worst
-            if wrong.flat[i]
+            if (times := wrong.flat[i])
         ]
         lines.append(f"- `{row['network']}`: {', '.join(mistakes)}.")
     if not lines:
@@ -106,6 +127,24 @@ def _confusions(results: Path, most: int = 8) -> str:
             f"from the signal, names the class of {percent(row['accuracy_mean'])} of the same windows."
         )
     return "### What it mistakes (measured, `stratified`)\n\n" + "\n".join(lines)
+
+
+def _matrices(results: Path) -> str:
+    """The confusion pictures, a row per protocol and a column per network."""
+    networks = [f"`{row['network']}`" for row in _frozen(results, "stratified")]
+    rows = []
+    for protocol in PROTOCOLS:
+        shown = {
+            f"`{row['network']}`": f"![{_confusion_title(row, protocol)}]"
+            f"({results.name}/{_confusion_file(results, row, protocol).name})"
+            for row in _frozen(results, protocol)
+        }
+        if shown:
+            rows.append([f"`{protocol}`", *(shown.get(network, "") for network in networks)])
+    if not rows:
+        return ""
+    note = "Windows of a class (row) by what the frozen network says (column), test parts of all folds together."
+    return f"### Confusion matrices (measured)\n\n{note}\n\n" + _table(["", *networks], rows, 1)
 
 
 def _recipes(results: Path) -> str:

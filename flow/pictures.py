@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from flow.html import Html
+from flow.html import Html, theme
 
 SAMPLING_RATE_HZ = 360
 MM_PER_SECOND, MM_PER_MV = 25, 10  # the standard ECG grid
@@ -97,6 +97,16 @@ def _inline(text: str) -> str:
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return text
+
+
+def file(picture: Html, label: str) -> str:
+    """A picture as an SVG file of its own, in our colours, which follow the reader's light or dark theme.
+
+    Args: label: read out in place of the picture.
+    """
+    attributes = f'role="img" aria-label="{escape(label)}" font-family="system-ui, sans-serif"'
+    style = theme("svg")
+    return re.sub("<svg([^>]*)>", rf"<svg\1 {attributes}><style>{style}</style>", picture, count=1) + "\n"
 
 
 def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> Html:

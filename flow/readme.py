@@ -30,11 +30,16 @@ def update(page: Path, section: str, write: bool) -> bool:
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{page} needs the lines {BEGIN!r} and {END!r}, once each, in this order")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    new = f"{before}\n\n{section}\n\n{after}"
-    if new != text and write:
-        with written_beside(page) as beside:
-            beside.write_text(new, "utf-8")
-    return new != text
+    return update_file(page, f"{before}\n\n{section}\n\n{after}", write)
+
+
+def update_file(path: Path, text: str, write: bool) -> bool:
+    """Whether a file differs from what it should be, or is missing; brought up to date if `write`."""
+    differs = not path.is_file() or path.read_text("utf-8") != text
+    if differs and write:
+        with written_beside(path) as beside:
+            beside.write_text(text, "utf-8")
+    return differs
 
 
 def table(results: Path) -> str:

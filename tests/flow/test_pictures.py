@@ -1,6 +1,7 @@
 """Pictures as elements of a page: its colours, names of their own, and the grid in millimetres."""
 
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -46,6 +47,14 @@ def test_every_reference_is_there(drawn):
 
 def test_same_data_same_picture(drawn):
     assert {name: draw() for name, draw in DRAWN.items()} == drawn
+
+
+def test_a_file_stands_alone(drawn):
+    root = ElementTree.fromstring(pictures.file(drawn["confusion"], "true & said"))
+    assert root.attrib["aria-label"] == "true & said"
+    style = root.find("{http://www.w3.org/2000/svg}style").text
+    used = set(re.findall(r"var\((--[\w-]+)\)", drawn["confusion"]))
+    assert used <= set(re.findall(r"(--[\w-]+):", style))
 
 
 def test_strip_is_25_mm_per_second_and_10_mm_per_millivolt():

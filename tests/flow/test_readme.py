@@ -1,6 +1,7 @@
 """The README's table comes from results files, and a wrong one is seen."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_the_card_tells_accuracy_classes_and_mistakes(results):
     assert "| `compact` | alq.finish 40 → 80 |  | 98.53 % |" in card
 
 
+def test_the_card_shows_every_confusion_matrix(results):
+    (results / "patient.json").write_text((results / "stratified.json").read_text())
+    shown = re.findall(r"!\[[^]]+\]\(results/([^)]+)\)", model_card.figures(results))
+    assert shown == ["confusion-stratified-compact.svg", "confusion-patient-compact.svg"]  # of `paper`: float alone
+    drawn = model_card.confusion_pictures(results)
+    assert [path.name for path in drawn] == shown
+    counts = re.findall(r">(\d+)</text>", drawn[results / shown[0]])
+    assert sorted(counts) == ["24", *["32"] * 16, "8"]  # of both folds
+
+
 def test_rows_of_an_earlier_recipe_say_so(results):
     rows = json.loads((results / "stratified.json").read_text())["rows"]
     for epochs, suffix in ((40, ""), (20, ", earlier recipe")):
@@ -129,6 +140,9 @@ def test_check_sees_a_changed_result(page, results, capsys):
     assert page.read_text().startswith("# title\n\n")
     assert page.read_text().endswith("\n\ntext\n")
     assert main([*arguments, "--check"]) == 0
+    (results / "confusion-stratified-compact.svg").unlink()
+    assert main([*arguments, "--check"]) == 1
+    assert main(arguments) == 0
     content = json.loads((results / "stratified.json").read_text())
     content["rows"][0]["accuracy_mean"] = 0.98
     (results / "stratified.json").write_text(json.dumps(content))
@@ -149,6 +163,8 @@ def test_bad_files_are_named(page, results):
 def test_our_pages_agree_with_our_results():
     assert not readme.update(ROOT / "README.md", readme.table(ROOT / "results"), write=False)
     assert not readme.update(ROOT / "MODEL_CARD.md", model_card.figures(ROOT / "results"), write=False)
+    for path, text in model_card.confusion_pictures(ROOT / "results").items():
+        assert not readme.update_file(path, text, write=False)
 
 
 def test_picture_of_the_flow_is_the_drawn_one():

@@ -1,0 +1,63 @@
+"""Figures and pictures of the benchmarks come from their stored rows, and from nothing else."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ablation, alq_curve, annotations
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def _stored(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("benchmark", [ablation, alq_curve])
+def test_the_picture_is_of_the_stored_rows(benchmark):
+    name = benchmark.__name__.rpartition(".")[2]
+    assert (RESULTS / f"{name}.svg").read_text("utf-8") == benchmark.draw(_stored(name)["rows"])
+
+
+def test_another_row_is_another_picture():
+    rows = _stored("ablation")["rows"]
+    drawn = ablation.draw(rows)
+    rows[-1]["frozen"]["loss"] += 0.01
+    assert ablation.draw(rows) != drawn
+
+
+def test_ablation_pools_folds():
+    outcomes = [
+        {"validation": {"float": [[3, 1], [0, 4]]}, "validation_loss": {"float": 0.5}},
+        {"validation": {"float": [[1, 0], [1, 0]]}, "validation_loss": {"float": 1.0}},
+    ]
+    row = ablation.summary("one", outcomes)
+    # 8 of 10 windows are right; the first fold's loss weighs 8, the second's 2
+    assert row["float"] == {
+        "accuracy": 0.8, "accuracy_by_fold": [0.875, 0.5], "loss": pytest.approx(0.6), "loss_by_fold": [0.5, 1.0],
+        "windows": 10,
+    }  # fmt: skip
+    assert "frozen" not in row
+
+
+def test_curve_pools_folds():
+    point = {"quantizer": "alq", "grouping": "pixelwise", "bits": 1.0}
+    folds = [
+        [point | {"bytes": 90, "windows": 8, "right": 7, "loss": 0.5}],
+        [point | {"bytes": 95, "windows": 2, "right": 1, "loss": float("nan")}],
+    ]
+    assert alq_curve.pool(folds) == [
+        point | {
+            "bytes": 95, "windows": 10, "test_accuracy": 0.8, "test_loss": None, "accuracy_by_fold": [0.875, 0.5],
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_annotations_name_as_many_classes_as_stored(mitdb_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["annotations", "--data", str(mitdb_folder), "--results", str(tmp_path)])
+    annotations.main()
+    found, stored = (json.loads((folder / "annotations.json").read_text())["rows"] for folder in (tmp_path, RESULTS))
+    assert found[0]["confusion"] == stored[0]["confusion"]
