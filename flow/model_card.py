@@ -32,7 +32,7 @@ def confusion_pictures(results: Path) -> dict[Path, str]:
     """Confusion matrix of every network under every protocol: file beside the results -> its SVG."""
     return {
         _confusion_file(results, row, protocol): pictures.file(
-            pictures.confusion(np.array(row["confusion"]), list(CLASS_NAMES), f"{row['network']}, frozen,"),
+            pictures.confusion(np.array(row["confusion"]), list(CLASS_NAMES), f"{row['network']} under {protocol}"),
             _confusion_title(row, protocol),
         )
         for protocol in PROTOCOLS
@@ -130,7 +130,7 @@ def _confusions(results: Path, most: int = 8) -> str:
 
 
 def _matrices(results: Path) -> str:
-    """The confusion pictures, a row per protocol and a column per network."""
+    """The confusion pictures, a row per protocol, which they name, and a column per network."""
     networks = [f"`{row['network']}`" for row in _frozen(results, "stratified")]
     rows = []
     for protocol in PROTOCOLS:
@@ -140,11 +140,11 @@ def _matrices(results: Path) -> str:
             for row in _frozen(results, protocol)
         }
         if shown:
-            rows.append([f"`{protocol}`", *(shown.get(network, "") for network in networks)])
+            rows.append([shown.get(network, "") for network in networks])
     if not rows:
         return ""
     note = "Windows of a class (row) by what the frozen network says (column), test parts of all folds together."
-    return f"### Confusion matrices (measured)\n\n{note}\n\n" + _table(["", *networks], rows, 1)
+    return f"### Confusion matrices (measured)\n\n{note}\n\n" + _table(networks, rows, len(networks))
 
 
 def _recipes(results: Path) -> str:

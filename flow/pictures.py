@@ -104,9 +104,11 @@ def file(picture: Html, label: str) -> str:
 
     Args: label: read out in place of the picture.
     """
-    attributes = f'role="img" aria-label="{escape(label)}" font-family="system-ui, sans-serif"'
-    style = theme("svg")
-    return re.sub("<svg([^>]*)>", rf"<svg\1 {attributes}><style>{style}</style>", picture, count=1) + "\n"
+    _, _, width, height = map(float, re.search(r'viewBox="([^"]+)"', picture)[1].split())
+    # Without a size of its own a picture shrinks to nothing in a cell of a table.
+    size = f'width="{picture.width}" height="{picture.width * height / width:.0f}"'
+    attributes = f'{size} role="img" aria-label="{escape(label)}" font-family="system-ui, sans-serif"'
+    return re.sub("<svg([^>]*)>", rf"<svg\1 {attributes}><style>{theme('svg')}</style>", picture, count=1) + "\n"
 
 
 def accuracy_curve(phases: Sequence[tuple[str, Sequence[float]]]) -> Html:
