@@ -9,7 +9,6 @@ little and would take as long again; ideas for quantisation all start from the s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from flow import pictures
 from flow.evaluate import FoldTask, run_float_stage, run_fold, run_folds
 from flow.provenance import provenance
 from qmodel.data import mitdb
-from qmodel.files import written_beside
+from qmodel.files import write_json, write_text
 from qmodel.recipe import RECIPES, Recipe
 
 NETWORK = "compact"
@@ -108,7 +107,6 @@ def main() -> None:
     arguments = parser.parse_args()
     data, build = str(mitdb.find(arguments.data)), str(Path(arguments.build).resolve())
     path = Path(arguments.results) / "ablation.json"
-    path.parent.mkdir(exist_ok=True)
     rows = []
     for name in ("the recipe", *arguments.only):
         varied = {"the recipe": recipe, **in_float, **quantised}[name]
@@ -125,10 +123,8 @@ def main() -> None:
             "network": NETWORK, "protocol": "stratified", "part": "validation", "folds": arguments.folds,
             "kind": "measured", "recipe": asdict(recipe), "provenance": provenance(), "rows": rows,
         }  # fmt: skip
-        with written_beside(path) as beside:
-            beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        with written_beside(path.with_suffix(".svg")) as beside:
-            beside.write_text(draw(rows), encoding="utf-8")
+        write_json(path, content)
+        write_text(path.with_suffix(".svg"), draw(rows))
 
 
 if __name__ == "__main__":

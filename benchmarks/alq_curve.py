@@ -35,7 +35,7 @@ from qmodel.alq.trainer import (
     model_bytes,
 )
 from qmodel.data import mitdb
-from qmodel.files import written_beside
+from qmodel.files import write_json, write_text
 from qmodel.metrics import mean_loss
 from qmodel.training import FloatRecipe, predict, train_float
 
@@ -69,10 +69,7 @@ def points(folder: Path, task: FoldTask) -> list[dict]:
         path = folder / f"fold{task.fold}-{fingerprint(inputs)[:12]}"
         stored = path / "point.json"
         if not stored.exists():
-            path.mkdir(parents=True, exist_ok=True)
-            point = measure(path, model, train, **settings) | {"settings": settings}
-            with written_beside(stored) as beside:
-                beside.write_text(json.dumps(point), encoding="utf-8")
+            write_json(stored, measure(path, model, train, **settings) | {"settings": settings})
         found.append(json.loads(stored.read_text(encoding="utf-8")))
 
     def alq(path, model, train, grouping: str, bits: float, largest) -> dict:
@@ -206,11 +203,8 @@ def main() -> None:
         "schedule": asdict(SCHEDULE), "windows_per_epoch": WINDOWS, "provenance": provenance(), "rows": rows,
     }  # fmt: skip
     path = Path(arguments.results) / "alq_curve.json"
-    path.parent.mkdir(exist_ok=True)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with written_beside(path.with_suffix(".svg")) as beside:
-        beside.write_text(draw(rows), encoding="utf-8")
+    write_json(path, content)
+    write_text(path.with_suffix(".svg"), draw(rows))
     for row in rows:
         print(f"{row['quantizer']:<15}{row['grouping']:<13}{row['bits']:6.2f} bits {row['bytes']:>7} bytes "
               f"accuracy {row['test_accuracy']:.3f} loss {row['test_loss'] or math.nan:.3f}")  # fmt: skip

@@ -8,7 +8,6 @@ is not counted. The windows are random: the time does not depend on them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -23,7 +22,7 @@ import tensorflow as tf
 from flow.provenance import provenance
 from qmodel import networks
 from qmodel.alq.trainer import PAPER_BITS, ALQTrainer, Schedule
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.recipe import RECIPES, Recipe, copy_weights, weight_quantizers
 from qmodel.training import FloatRecipe, train_float
 from qmodel.training_data import DataRecipe, TrainingSet
@@ -75,11 +74,8 @@ def main() -> None:
             ratio = value / medians["float"]
             rows.append({"bits": name, "move": move, "seconds": value, "ratio_to_float": ratio, "kind": "measured"})
             print(f"{name:<8} {move:<17} {value:7.2f} s  {ratio:5.2f} x float")
-    path = Path(arguments.results) / "alq_epoch.json"
-    path.parent.mkdir(exist_ok=True)
     content = {"windows": WINDOWS, "batch": BATCH, "threads": 1, "provenance": provenance(), "rows": rows}
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(Path(arguments.results) / "alq_epoch.json", content)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from flow.evaluate import fold_tasks
 from flow.provenance import provenance
 from qmodel.data import annotations, fragments, mitdb
 from qmodel.data.fragments import CLASSES
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.metrics import confusion_matrix, summarise
 from qmodel.recipe import RECIPES
 from qmodel.training_data import classes_by_annotations, place_of
@@ -43,10 +43,7 @@ def main() -> None:
         matrices.append(confusion_matrix(index.label[fold.test], probabilities.argmax(1), len(CLASSES)))
     row = {"kind": "measured"} | summarise(matrices, CLASSES) | {"provenance": provenance()}
     content = {"protocol": "stratified", "data_source": mitdb.SOURCE, "rows": [row]}
-    path = Path(arguments.results) / "annotations.json"
-    path.parent.mkdir(exist_ok=True)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(Path(arguments.results) / "annotations.json", content)
     print(json.dumps({key: row[key] for key in ("accuracy_mean", "accuracy_std", "macro_f1_mean")}))
 
 

@@ -10,7 +10,6 @@ Also timed: the whole command on one record of half an hour, from start to files
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ from flow.recordings.classify import Classifier, classify
 from qmodel import models
 from qmodel.data import mitdb
 from qmodel.data.recording import ADC_UNITS_PER_MV, Recording, read
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
 
 RATES_HZ = (250, 300, 500)
@@ -118,9 +117,7 @@ def main() -> None:
         "agreement_by_record": by_record,
         "provenance": provenance(),
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(arguments.output) as beside:
-        beside.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    write_json(arguments.output, result)
     for row in result["rows"]:
         print(
             f"360 and {row['rate_hz']} Hz: same class in {row['agreement']:.2%} of {row['windows']:,} windows, "

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import os
 import statistics
 import tempfile
@@ -28,7 +27,7 @@ from flow.provenance import provenance
 from hls.convert import convert
 from hls.csim import CSimulation
 from hls.extension import register
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.frozen import FrozenNetwork
 
@@ -201,9 +200,7 @@ def main() -> None:
         "seed": arguments.seed,
         **provenance(),
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(arguments.output) as beside:
-        beside.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    write_json(arguments.output, result)
     for row in rows:
         print(
             f"{row['engine']:<50} compile {row['compile_s']:6.2f} s, {row['seconds_per_window'] * 1e3:8.3f} ms per "

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flow.provenance import fingerprint, provenance
+from flow.results import put_rows, read_rows
 from flow.settings import InputError
 from flow.workers import run_tasks
 from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.metrics import confusion_matrix, mean_loss, summarise
 
 if TYPE_CHECKING:
@@ -167,8 +168,7 @@ def run_fold(task: FoldTask) -> dict:
         "frozen_file": str(folder / steps.FROZEN_FILE),
         "provenance": provenance(),
     }
-    with written_beside(result_file) as beside:
-        beside.write_text(json.dumps(result), encoding="utf-8")
+    write_json(result_file, result)
     return result
 
 
@@ -303,7 +303,8 @@ def train_final(
         "recipe": asdict(recipe),
         "provenance": provenance(),
     }
-    _write_rows(Path(results) / "models.json", [figures], ("network",), {"data_source": mitdb.SOURCE})
+    head = {"data_source": mitdb.SOURCE}
+    put_rows(Path(results) / "models.json", [figures], lambda row: (row["network"],), head=head)
     return figures
 
 
@@ -348,30 +349,16 @@ def write_rows(path: Path, protocol: str, rows: list[dict]) -> None:
         "data_sha256": fingerprint(mitdb.published_sums()),
         "earlier": _earlier(path, rows),
     }
-    _write_rows(path, rows, ("network", "stage"), head)
+    put_rows(path, rows, lambda row: (row["network"], row["stage"]), head=head)
 
 
 def _earlier(path: Path, rows: list[dict]) -> list[dict]:
     """The stored rows of earlier recipes, oldest first, and those of the present file that `rows` will replace."""
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
     # As JSON would have it, which knows no tuples.
     new = {(row["network"], row["stage"]): json.loads(json.dumps(row["recipe"])) for row in rows}
     replaced = [
         {key: row[key] for key in KEPT_OF_EARLIER} | {"git_revision": row["provenance"][0]["git_revision"]}
-        for row in stored["rows"]
+        for row in read_rows(path)
         if new.get((row["network"], row["stage"]), row["recipe"]) != row["recipe"]
     ]
-    return stored.get("earlier", []) + replaced
-
-
-def _write_rows(path: Path, rows: list[dict], key: tuple[str, ...], head: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-
-    def name(row: dict) -> tuple:
-        return tuple(row[k] for k in key)
-
-    new = {name(row) for row in rows}
-    content = head | {"rows": sorted([row for row in kept if name(row) not in new] + rows, key=name)}
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return read_rows(path, "earlier") + replaced

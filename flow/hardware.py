@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow.products import say
 from flow.provenance import provenance
+from flow.results import put_rows
 from flow.settings import InputError, recorded
 from flow.steps import FROZEN, Flow
-from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:
@@ -118,25 +116,16 @@ def _key(row: dict) -> tuple:
     return row["network"], row["target"], row["cycles_between_frames"], row["lanes"]
 
 
-def _merge(path: Path, rows: list[dict], replaced: Callable[[dict], bool]) -> list[dict]:
-    """Write rows into a results file in place of those kept ones that they replace; returns all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
-    merged = sorted([row for row in kept if not replaced(row)] + rows, key=_key)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps({"rows": merged}, indent=1) + "\n", "utf-8")
-    return merged
-
-
 def add_rows(results: Path, rows: list[dict]) -> Path:
     """Put rows into results/hardware.json in place of those of the same network, target and folding.
 
     Rows of another network under the same name, from before it was trained again, go as well.
     """
     new, identity = {_key(row) for row in rows}, {row["network"]: row["identity"] for row in rows}
-    _merge(
+    put_rows(
         results / ROWS,
         rows,
+        _key,
         lambda row: _key(row) in new or identity.get(row["network"], row["identity"]) != row["identity"],
     )
     return results / ROWS
@@ -147,7 +136,7 @@ def add_sweep(results: Path, rows: list[dict]) -> Path:
     from hls.hardware.pictures import plot_sweep
 
     new = {_key(row)[:2] for row in rows}
-    merged = _merge(results / SWEEP, rows, lambda row: _key(row)[:2] in new)
+    merged = put_rows(results / SWEEP, rows, _key, lambda row: _key(row)[:2] in new)
     return plot_sweep(merged, (results / SWEEP).with_suffix(".svg"))
 
 

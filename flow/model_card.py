@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from flow import pictures
-from flow.readme import of_earlier_recipe, stored_rows
+from flow.readme import of_earlier_recipe
+from flow.results import read_rows
 from flow.tables import percent
 from qmodel.data.fragments import CLASS_NAMES, load_index
 from qmodel.data.mitdb import person
@@ -58,7 +59,7 @@ def _shipped(results: Path) -> str:
     rows = [
         [f"`{row['network']}`", f"{row['bytes']:,}", f"{row['compression_bytes']:.2f}x", str(row["windows"]),
          f"{row['other_windows']:,}", f"`{row['identity'][:16]}`"]
-        for row in stored_rows(results, "models.json")
+        for row in read_rows(results / "models.json")
     ]  # fmt: skip
     if not rows:
         return ""
@@ -67,7 +68,7 @@ def _shipped(results: Path) -> str:
 
 
 def _frozen(results: Path, protocol: str) -> list[dict]:
-    return [row for row in stored_rows(results, f"{protocol}.json") if row["stage"] == "frozen"]
+    return [row for row in read_rows(results / f"{protocol}.json") if row["stage"] == "frozen"]
 
 
 def _accuracy(results: Path) -> str:
@@ -121,7 +122,7 @@ def _confusions(results: Path, most: int = 8) -> str:
         lines.append(f"- `{row['network']}`: {', '.join(mistakes)}.")
     if not lines:
         return ""
-    for row in stored_rows(results, "annotations.json"):
+    for row in read_rows(results / "annotations.json"):
         lines.append(
             f"- Nor do cardiologists' annotations tell it all: a forest that reads beats and rhythms from them, not "
             f"from the signal, names the class of {percent(row['accuracy_mean'])} of the same windows."
@@ -151,7 +152,7 @@ def _recipes(results: Path) -> str:
     """Every recipe that was ever tested on the folds of `stratified`: nothing hides how often they were looked at."""
     rows = []
     for network in sorted({row["network"] for row in _frozen(results, "stratified")}):
-        everything = [*stored_rows(results, "stratified.json", "earlier"), *stored_rows(results, "stratified.json")]
+        everything = [*read_rows(results / "stratified.json", "earlier"), *read_rows(results / "stratified.json")]
         own = [row for row in everything if row["network"] == network]
         before: dict[str, object] = {}
         for row in own:

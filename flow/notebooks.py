@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flow.products import REPOSITORY
 from flow.settings import InputError
-from qmodel.files import written_beside
+from qmodel.files import write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -90,10 +90,7 @@ def to_html(notebook: NotebookNode, path: Path, title: str) -> Path:
 
     exporter = HTMLExporter(require_js_url="", jquery_url="", mathjax_url="", mermaid_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
-    page = EMPTY_SCRIPTS.sub("", page)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(path) as beside:
-        beside.write_text(page, "utf-8")
+    write_text(path, EMPTY_SCRIPTS.sub("", page))
     return path
 
 
@@ -119,8 +116,7 @@ def clean(paths: Iterable[Path]) -> list[Path]:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        with written_beside(path) as beside:
-            beside.write_text(nbformat.writes(notebook) + "\n", "utf-8")
+        write_text(path, nbformat.writes(notebook) + "\n")
     return changed
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+from flow.results import read_rows
 from flow.settings import InputError
 from flow.tables import percent
-from qmodel.files import written_beside
+from qmodel.files import write_text
 
 BEGIN, END = "<!-- results: begin (written by `ecg-alq readme`) -->", "<!-- results: end -->"
 NETWORKS = ("paper", "compact")
@@ -37,8 +37,7 @@ def update_file(path: Path, text: str, write: bool) -> bool:
     """Whether a file differs from what it should be, or is missing; brought up to date if `write`."""
     differs = not path.is_file() or path.read_text("utf-8") != text
     if differs and write:
-        with written_beside(path) as beside:
-            beside.write_text(text, "utf-8")
+        write_text(path, text)
     return differs
 
 
@@ -56,24 +55,10 @@ def table(results: Path) -> str:
     return "\n".join(lines)
 
 
-def stored_rows(results: Path, name: str, section: str = "rows") -> list[dict]:
-    """Rows of a results file, none without the file; `earlier` ones may be missing. Raises: InputError: damaged."""
-    path = results / name
-    if not path.is_file():
-        return []
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if section == "earlier":
-            return list(content.get(section, []))
-        return list(content["rows"] if isinstance(content, dict) else content)
-    except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} must be a list of rows, or hold one under `rows`: {error!r}") from None
-
-
 def of_earlier_recipe(results: Path, row: dict) -> bool:
     """Whether a row's network was trained with another recipe than `stratified` tested last: protocols take hours."""
     last = [
-        other.get("recipe") for other in stored_rows(results, "stratified.json") if other["network"] == row["network"]
+        other.get("recipe") for other in read_rows(results / "stratified.json") if other["network"] == row["network"]
     ]
     return bool(last) and row.get("recipe") != last[0]
 
@@ -90,12 +75,12 @@ def _percent(row: dict) -> str:
 def _accuracy(results: Path) -> list[Row]:
     # Sun 2021 (arXiv 2202.12943) and Pu 2023 (arXiv 2304.01568), as their authors report them.
     marks = "published: 95.84 % for `paper` (the split leaks), 97.50 % in 4.45 KB (of the best test epoch)"
-    for row in stored_rows(results, "annotations.json"):
+    for row in read_rows(results / "annotations.json"):
         marks += f"; measured: {percent(row['accuracy_mean'])} by a forest that reads the annotations, not the signal"
     found: list[Row] = []
     for protocol in ("stratified", "blocked", "patient"):
         for stage, suffix in (("frozen", ""), ("float", ", before quantisation")):
-            rows = [row for row in stored_rows(results, f"{protocol}.json") if row["stage"] == stage]
+            rows = [row for row in read_rows(results / f"{protocol}.json") if row["stage"] == stage]
             if rows:
                 what = f"accuracy, {protocol}, {rows[0]['folds']} folds{suffix}"
                 compare = marks if (protocol, stage) == ("stratified", "frozen") else ""
@@ -106,7 +91,7 @@ def _accuracy(results: Path) -> list[Row]:
 
 
 def _abstention(results: Path) -> list[Row]:
-    rows = [row for row in stored_rows(results, "abstain.json") if row["protocol"] == "stratified"]
+    rows = [row for row in read_rows(results / "abstain.json") if row["protocol"] == "stratified"]
     if not rows:
         return []
 
@@ -119,7 +104,7 @@ def _abstention(results: Path) -> list[Row]:
 
 
 def _sizes(results: Path) -> list[Row]:
-    rows = [row for row in stored_rows(results, "stratified.json") if row["stage"] == "frozen"]
+    rows = [row for row in read_rows(results / "stratified.json") if row["stage"] == "frozen"]
     if not rows:
         return []
     return [
@@ -135,7 +120,7 @@ def _sizes(results: Path) -> list[Row]:
 
 
 def _simulation(results: Path) -> list[Row]:
-    rows = [{"network": "paper"} | row for row in stored_rows(results, "csim.json")]  # the benchmark's network
+    rows = [{"network": "paper"} | row for row in read_rows(results / "csim.json")]  # the benchmark's network
     own = [row for row in rows if row["engine"] == OURS]
     if not own:
         return []
@@ -149,7 +134,7 @@ def _simulation(results: Path) -> list[Row]:
 
 def _hardware(results: Path) -> list[Row]:
     """The fastest core of every network and target, and the smallest one."""
-    rows = [row for row in stored_rows(results, "hardware.json") if row["network"] in NETWORKS]
+    rows = [row for row in read_rows(results / "hardware.json") if row["network"] in NETWORKS]
     found: list[Row] = []
     for target in dict.fromkeys(row["target"] for row in rows):
         own = [row for row in rows if row["target"] == target]

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from qmodel.files import written_beside
+from qmodel.files import write_json
 
 NETWORKS = ("compact", "paper", "tiny")  # of qmodel.networks, which needs Keras
 PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of qmodel.data.splits, which needs wfdb
@@ -58,10 +58,7 @@ class Settings:
 
 def record(settings: Settings) -> None:
     """Write the settings into the build folder, for later steps of the same build."""
-    folder = Path(settings.build)
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_beside(folder / RECORDED) as beside:
-        beside.write_text(json.dumps(asdict(settings), indent=2) + "\n", "utf-8")
+    write_json(Path(settings.build) / RECORDED, asdict(settings))
 
 
 def recorded(build: str | os.PathLike) -> Settings:

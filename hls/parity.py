@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hls.csim import CSimulation
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
 
 Trace = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -67,8 +66,7 @@ class ParityReport:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write as JSON."""
-        with written_beside(path) as beside:
-            beside.write_text(json.dumps(asdict(self) | {"equal": self.equal}, indent=2) + "\n")
+        write_json(path, asdict(self) | {"equal": self.equal})
         return Path(path)
 
 

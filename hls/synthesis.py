@@ -20,7 +20,7 @@ from tqdm import tqdm
 from hls.area import PARTS, Area
 from hls.estimate import estimate
 from hls.folding import Folding, LayerFolding
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
 
 STEPS = ("csim", "csynth", "cosim", "export")
@@ -296,7 +296,5 @@ def table(rows: Iterable[dict]) -> str:
 
 def save(figures: Iterable[Figures], path: str | os.PathLike) -> Path:
     """Write figures as JSON."""
-    rows = [entry.row for entry in figures]
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(path, [entry.row for entry in figures])
     return Path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,3 +20,15 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8; its folder is made if it is missing."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as beside:
+        beside.write_text(text, "utf-8")
+
+
+def write_json(path: str | os.PathLike, content: object) -> None:
+    """Write a JSON file; its folder is made if it is missing."""
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,10 @@ import numpy as np
 from flow.evaluate import fold_tasks
 from flow.provenance import provenance
 from flow.recordings.classify import THRESHOLD, Classifier, Findings
+from flow.results import put_rows
 from flow.settings import InputError
 from qmodel.data import fragments, mitdb
 from qmodel.data.quality import REASONS
-from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def measure(
         "provenance": provenance(),
     }
     if len(tasks) == number:
-        write_row(Path(results) / RESULTS, row)
+        put_rows(Path(results) / RESULTS, [row], lambda row: (row["network"], row["protocol"], row["part"]))
     return row
 
 
@@ -168,16 +167,3 @@ def add_noise(windows: np.ndarray, kind: str, decibels: float, seed: int) -> np.
     noise /= noise.std(1, keepdims=True)
     noisy = windows + windows.std(1, keepdims=True) * 10 ** (-decibels / 20) * noise
     return np.clip(np.rint(noisy), -(1 << 15), (1 << 15) - 1).astype(np.int16)
-
-
-def write_row(path: Path, row: dict) -> None:
-    """Put a row into a results file in place of that of the same network, protocol and part."""
-
-    def key(row: dict) -> tuple:
-        return row["network"], row["protocol"], row["part"]
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
-    merged = sorted([other for other in kept if key(other) != key(row)] + [row], key=key)
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps({"rows": merged}, indent=1) + "\n", "utf-8")

@@ -16,7 +16,7 @@ from flow.workers import run_tasks
 from qmodel.data import recording
 from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
 from qmodel.data.recording import WINDOW_S
-from qmodel.files import written_beside
+from qmodel.files import write_json, written_beside
 from qmodel.frozen import FrozenNetwork
 
 TABLE, SUMMARY, PARTS = "findings.parquet", "archive.json", "parts"
@@ -191,6 +191,5 @@ def classify_archive(
         "seconds_said": dict(sorted(seconds.items(), key=lambda item: -item[1])),
         **facts,
     }
-    with written_beside(output / SUMMARY) as beside:
-        beside.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+    write_json(output / SUMMARY, summary)
     return summary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from flow.settings import InputError
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S
-from qmodel.files import written_beside
+from qmodel.files import write_json, written_beside
 
 ANNOTATOR = "alq"
 COLUMNS = (
@@ -135,11 +134,9 @@ def write_annotations(result: Classification, path: Path) -> None:
         os.replace(Path(folder) / f"findings.{ANNOTATOR}", path)
 
 
-def write_json(result: Classification, path: Path) -> None:
+def write_findings(result: Classification, path: Path) -> None:
     """Summary, windows and where the figures come from."""
-    content = summary(result) | {"findings": rows(result), "provenance": provenance()}
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    write_json(path, summary(result) | {"findings": rows(result), "provenance": provenance()})
 
 
 def _picture(form: str) -> Callable[[Classification, Path], None]:
@@ -153,7 +150,7 @@ def _picture(form: str) -> Callable[[Classification, Path], None]:
 WRITERS: dict[str, Callable[[Classification, Path], None]] = {
     "csv": write_table,
     ANNOTATOR: write_annotations,
-    "json": write_json,
+    "json": write_findings,
     **{form: _picture(form) for form in strips.FORMATS},
 }
 DEFAULT_FORMATS = ("csv", ANNOTATOR, "json", "png")

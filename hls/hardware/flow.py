@@ -19,7 +19,7 @@ from hls.hardware.pictures import plot_floorplan, plot_utilisation
 from hls.rtl.generate import VERILOG, Core, generate
 from hls.rtl.simulation import compare, play, stream_of
 from hls.rtl.tools import ToolError
-from qmodel.files import written_beside
+from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
 
 FABRIC_CLOCK_MHZ = 100.0  # of the PYNQ-Z2; yosys gives no routed clock for it
@@ -44,8 +44,7 @@ def cached(path: Path, digest: str, compute: Callable[[], dict]) -> dict:
         if kept.get("digest") == digest:
             return kept["result"]
     result = compute()
-    with written_beside(path) as beside:
-        beside.write_text(json.dumps({"digest": digest, "result": result}, indent=1) + "\n")
+    write_json(path, {"digest": digest, "result": result})
     return result
 
 

@@ -8,7 +8,6 @@ beat holds one value per engine, and which channel that is (or none) depends on 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from hls.area import BLOCK_DEPTH, PARTS, multipliers, rotates, tree_levels
 from hls.folding import Folding, LayerFolding, check, chunks, deal, fold
-from qmodel.files import written_beside
+from qmodel.files import write_json, write_text, written_beside
 from qmodel.fixed_point import transfer_bits
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
@@ -411,8 +410,7 @@ def generate(
     def table(name: str, words: list[int], width: int) -> None:
         path = folder / name
         digits = -(-width // 4)
-        with written_beside(path) as beside:
-            beside.write_text("".join(f"{word:0{digits}x}\n" for word in words))
+        write_text(path, "".join(f"{word:0{digits}x}\n" for word in words))
         tables.append(path)
 
     def tap(index: int, name: str, bits: int, signed: bool, beats: Beats) -> None:
@@ -546,22 +544,20 @@ def generate(
         | {name: name for name in ("begins", "ends", "too_short", "too_long")},
     )
     top_file = folder / f"{top}.v"
-    with written_beside(top_file) as beside:
-        beside.write_text(_top(top, network, input_bits, output_bits, taps, text))
+    write_text(top_file, _top(top, network, input_bits, output_bits, taps, text))
     modules = []
     for module in sorted(VERILOG.glob("alq_*")):
         with written_beside(folder / module.name) as beside:
             shutil.copyfile(module, beside)
         modules.append(folder / module.name)
-    with written_beside(folder / "core.json") as beside:
-        content = {
-            "identity": network.identity,
-            "folding": [entry._asdict() for entry in folding.layers],
-            "fifos": report,
-            "input_bits": input_bits,
-            "output_bits": output_bits,
-        }
-        beside.write_text(json.dumps(content, indent=1) + "\n")
+    content = {
+        "identity": network.identity,
+        "folding": [entry._asdict() for entry in folding.layers],
+        "fifos": report,
+        "input_bits": input_bits,
+        "output_bits": output_bits,
+    }
+    write_json(folder / "core.json", content)
     sources = tuple(path for path in modules if path.suffix == ".v")
     return Core(
         network, folding, folder, top, (*sources, top_file), tuple(tables), tuple(taps), part, input_bits, output_bits

@@ -8,7 +8,7 @@ import pytest
 
 from flow import evaluate
 from flow.recordings import abstain
-from flow.recordings.abstain import add_noise, answered, calibration, measure, write_row
+from flow.recordings.abstain import add_noise, answered, calibration, measure
 from flow.settings import InputError
 
 TRUTH = np.array([0, 1, 2, 3, 4, 5])
@@ -38,13 +38,6 @@ def test_noise_has_the_power_asked_for(kind):
         assert 20 * np.log10(windows.std(1) / noise.std(1)) == pytest.approx(np.full(4, decibels), abs=0.1)
         power = np.abs(np.fft.rfft(noise, axis=1)) ** 2
         assert (power[:, :4].sum() / power.sum() > 0.99) == (kind == "baseline")
-
-
-def test_rows_replace_those_of_the_same_network(tmp_path):
-    row = {"network": "compact", "protocol": "stratified", "part": "test", "windows": 1}
-    for entry in (row, row | {"protocol": "patient"}, row | {"windows": 2}):
-        write_row(tmp_path / "abstain.json", entry)
-    assert [r["windows"] for r in json.loads((tmp_path / "abstain.json").read_text())["rows"]] == [1, 2]
 
 
 class TestFolds:
