@@ -14,7 +14,7 @@ import numpy as np
 from flow.provenance import fingerprint, provenance
 from flow.results import put_rows, read_rows
 from flow.settings import InputError
-from flow.workers import run_tasks
+from flow.workers import check_workers, run_tasks
 from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
@@ -238,6 +238,7 @@ def run_folds(
     """
     from tqdm import tqdm
 
+    check_workers(scheduler, workers)
     outcomes = {}
     with tqdm(total=len(tasks), desc=label, unit="fold") as bar:
         for task, outcome in run_tasks(run, tasks, scheduler, workers):

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
 
+from flow.settings import InputError
+
 Task, Result = TypeVar("Task"), TypeVar("Result")
 
+ADDRESS = re.compile(r"(\w+://)?\S+:\d+")  # of a scheduler
 # Dask has workers give memory back to the system at every 64 KB freed. A training step that asks for the same arrays
 # again and again then takes twice as long: keep up to 1 GB, and cut arrays of up to 32 MB from it.
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": 1 << 30, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
+
+
+def check_workers(scheduler: str | None, workers: int) -> None:
+    """Raises: InputError: no worker, or no address."""
+    if workers < 1:
+        raise InputError(f"--workers must be at least 1, received {workers}")
+    if scheduler is not None and not ADDRESS.fullmatch(scheduler):
+        raise InputError(f"--scheduler must be an address like tcp://host:8786, received {scheduler!r}")
 
 
 def run_tasks(
@@ -20,7 +32,9 @@ def run_tasks(
     """Every task with what the function makes of it, as they finish.
 
     Args: scheduler: address of a Dask scheduler; None: a cluster on this machine of `workers` processes.
+    Raises: InputError: as `check_workers`; OSError: nobody answers at the address.
     """
+    check_workers(scheduler, workers)
     import dask
     from dask.distributed import Client, LocalCluster, as_completed
 

@@ -12,7 +12,7 @@ from flow.provenance import fingerprint, provenance
 from flow.recordings.classify import Classification, Classifier, classify
 from flow.recordings.outputs import COLUMNS, rows
 from flow.settings import InputError
-from flow.workers import run_tasks
+from flow.workers import check_workers, run_tasks
 from qmodel.data import recording
 from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
 from qmodel.data.recording import WINDOW_S
@@ -145,8 +145,7 @@ def classify_archive(
     from pyarrow import parquet  # before the work: a missing package is found at once
 
     settings = settings or Settings()
-    if workers < 1:
-        raise InputError(f"--workers must be at least 1, received {workers}")
+    check_workers(scheduler, workers)
     # What is wrong for every recording is refused before any work.
     Classifier(network, threshold=settings.threshold)
     recording.hop_samples(settings.hop_s)

@@ -121,7 +121,7 @@ def _split(
     np.add.at(counts, (groups[members], labels), 1)
     present = np.flatnonzero(counts.sum(axis=1))
     if not 3 <= folds <= len(present):
-        raise ValueError(f"folds must be from 3 to {len(present)}, the number of groups, received {folds}.")
+        raise mitdb.DataError(f"folds must be from 3 to {len(present)}, the number of groups, received {folds}.")
     fold_of_group = np.full(len(counts), -1)
     fold_of_group[present] = _deal(counts[present], folds, np.random.default_rng(seed))
     fold_of = fold_of_group[groups[members]]

@@ -1,9 +1,11 @@
 """Dask workers on this machine: every task's result, in processes that keep their memory."""
 
 import os
+import re
 
 import pytest
 
+from flow.settings import InputError
 from flow.workers import MEMORY, run_tasks
 
 
@@ -25,3 +27,16 @@ def test_workers_keep_their_memory():
 def test_what_fails_in_a_worker_fails_here():
     with pytest.raises(ValueError, match="not this"):
         list(run_tasks(fail, ["this"], workers=1))
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"workers": 0}, "--workers must be at least 1, received 0"),
+        ({"scheduler": "host"}, "--scheduler must be an address like tcp://host:8786, received 'host'"),
+        ({"scheduler": "tcp://host"}, "received 'tcp://host'"),
+    ],
+)
+def test_nobody_to_work_is_said_before_anything_starts(wish, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        next(run_tasks(environment, ["this"], **wish))
