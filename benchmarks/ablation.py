@@ -46,6 +46,7 @@ def quantised_variations(recipe: Recipe) -> dict[str, Recipe]:
     """Variations of quantisation, by what they do without or change."""
     more_taught = {part: replace(getattr(recipe, part), distillation=0.9) for part in ("alq", "finish")}
     return {
+        "twice the quantised epochs": replace(recipe, alq=replace(recipe.alq, finish=2 * recipe.alq.finish)),
         "teachers outweigh the given class nine to one": replace(recipe, **more_taught),
         "no teachers": replace(recipe, teachers=()),
     }
