@@ -52,6 +52,7 @@ def test_same_data_same_picture(drawn):
 def test_a_file_stands_alone(drawn):
     root = ElementTree.fromstring(pictures.file(drawn["confusion"], "true & said"))
     assert root.attrib["aria-label"] == "true & said"
+    assert (root.attrib["width"], root.attrib["height"]) == ("660", "620")  # 6.6 by 6.2 inches, 100 pixels each
     style = root.find("{http://www.w3.org/2000/svg}style").text
     used = set(re.findall(r"var\((--[\w-]+)\)", drawn["confusion"]))
     assert used <= set(re.findall(r"(--[\w-]+):", style))

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from flow.settings import InputError
-from flow.workers import MEMORY, run_tasks
+from flow.workers import MEMORY, check_workers, run_tasks
 
 
 def environment(name: str) -> tuple[int, str | None]:
@@ -30,13 +30,18 @@ def test_what_fails_in_a_worker_fails_here():
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("scheduler", "workers", "message"),
     [
-        ({"workers": 0}, "--workers must be at least 1, received 0"),
-        ({"scheduler": "host"}, "--scheduler must be an address like tcp://host:8786, received 'host'"),
-        ({"scheduler": "tcp://host"}, "received 'tcp://host'"),
+        (None, 0, "--workers must be at least 1, received 0"),
+        ("host", 2, "--scheduler must be an address like tcp://host:8786, received 'host'"),
+        ("tcp://host", 2, "received 'tcp://host'"),
     ],
 )
-def test_nobody_to_work_is_said_before_anything_starts(wish, message):
+def test_nobody_to_work_is_refused(scheduler, workers, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        next(run_tasks(environment, ["this"], **wish))
+        check_workers(scheduler, workers)
+
+
+def test_refused_before_anything_starts():
+    with pytest.raises(InputError):
+        next(run_tasks(environment, ["this"], scheduler="host"))

@@ -65,8 +65,12 @@ class TestFolds:
         from flow.recordings.classify import Classifier
 
         recipe, folder = folds
+        former = {"network": "compact", "protocol": "stratified", "part": "test"}
+        others = [former | {"protocol": "patient"}, former | {"part": "validation"}]
+        (folder / "abstain.json").write_text(json.dumps({"rows": [*others, former]}))
         row = measure(recipe, "stratified", results=folder, folds=2)
-        assert json.loads((folder / "abstain.json").read_text())["rows"] == [json.loads(json.dumps(row))]
+        stored = json.loads((folder / "abstain.json").read_text())["rows"]
+        assert stored == [others[0], json.loads(json.dumps(row)), others[1]], "its own former row alone is replaced"
         assert (row["windows"], row["folds"], row["identities"]) == (8, 2, [untrained.identity] * 2)
         expected = Classifier(untrained, threshold=0).windows(ecg_windows.signals[:8])
         assert row["curve"][0]["accuracy"] == (expected.label == ecg_windows.labels[:8]).mean()
