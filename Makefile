@@ -38,7 +38,7 @@ lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against r
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
-	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/kernels/*.h))
+	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/cpp/kernels/*.h))
 	$(BIN)/ecg-alq readme --check
 	$(BIN)/ecg-alq notebook --check
 
@@ -48,7 +48,7 @@ docs: $(STAMP) ## Documentation site in build/site, warnings as errors
 format: $(STAMP) ## Format Python and kernels
 	$(BIN)/ruff format
 	$(BIN)/ecg-alq notebook --clean
-	$(if $(wildcard hls/kernels/*.h),$(BIN)/clang-format -i $(wildcard hls/kernels/*.h))
+	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format -i $(wildcard hls/cpp/kernels/*.h))
 
 clean: ## Remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

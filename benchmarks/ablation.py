@@ -1,9 +1,9 @@
 """What each idea of a recipe gives: the recipe, and the recipe without one idea at a time, on validation parts.
 
 Run: python -m benchmarks.ablation [--folds 0 1] [--only NAME ...]   writes results/ablation.json and .svg; resumes.
-Every variation is cross-validated by `flow.evaluate` under `stratified` with the validation parts held out; test parts
-are not looked at. Ideas for the data and for training in float are measured there, before quantisation, which changes
-little and would take as long again; ideas for quantisation all start from the same float networks.
+Every variation is cross-validated by `flow.experiments.evaluate` under `stratified`, validation parts held out; test
+parts are not looked at. Ideas for the data and for training in float are measured there, before quantisation, which
+changes little and would take as long again; ideas for quantisation all start from the same float networks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from flow import pictures
-from flow.evaluate import FoldTask, run_float_stage, run_fold, run_folds
-from flow.provenance import provenance
+from flow.build.provenance import provenance
+from flow.experiments.evaluate import FoldTask, run_float_stage, run_fold, run_folds
+from flow.look import pictures
 from qmodel.data import mitdb
 from qmodel.files import write_json, write_text
 from qmodel.recipe import RECIPES, Recipe

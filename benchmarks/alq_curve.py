@@ -19,9 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 from qkeras import binary, quantized_bits
 
-from flow import pictures
-from flow.evaluate import FoldTask, float_stage
-from flow.provenance import fingerprint, provenance
+from flow.build.provenance import fingerprint, provenance
+from flow.experiments.evaluate import FoldTask, float_stage
+from flow.look import pictures
 from qmodel import networks
 from qmodel import recipe as steps
 from qmodel.alq.trainer import (

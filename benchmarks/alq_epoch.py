@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from flow.provenance import provenance
+from flow.build.provenance import provenance
 from qmodel import networks
 from qmodel.alq.trainer import PAPER_BITS, ALQTrainer, Schedule
 from qmodel.files import write_json

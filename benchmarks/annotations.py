@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flow.evaluate import fold_tasks
-from flow.provenance import provenance
+from flow.build.provenance import provenance
+from flow.experiments.evaluate import fold_tasks
 from qmodel.data import annotations, fragments, mitdb
 from qmodel.data.fragments import CLASSES
 from qmodel.files import write_json

@@ -23,7 +23,7 @@ import wfdb
 from scipy.signal import resample
 from tqdm import tqdm
 
-from flow.provenance import provenance
+from flow.build.provenance import provenance
 from flow.recordings.classify import Classifier, classify
 from qmodel import models
 from qmodel.data import mitdb
@@ -57,7 +57,7 @@ def time_command(path: Path, network: Path, repeats: int) -> tuple[list[float], 
     wall, processor = [], []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "flow.cli", "classify", str(path), "--output", folder]
+            command = [sys.executable, "-m", "flow", "classify", str(path), "--output", folder]
             start, before = time.perf_counter(), os.times()
             subprocess.run([*command, "--frozen", str(network)], check=True, capture_output=True)
             after = os.times()

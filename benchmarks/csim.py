@@ -23,10 +23,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from tqdm import tqdm
 
-from flow.provenance import provenance
-from hls.convert import convert
-from hls.csim import CSimulation
-from hls.extension import register
+from flow.build.provenance import provenance
+from hls.cpp.convert import convert
+from hls.cpp.extension import register
+from hls.engines.csim import CSimulation
 from qmodel.files import write_json
 from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.frozen import FrozenNetwork

@@ -50,7 +50,7 @@ class Codec:
 
     @classmethod
     def of(cls, network: FrozenNetwork) -> Codec:
-        """The codec of a core with streams as narrow as `hls.rtl.generate` makes them."""
+        """The codec of a core with streams as narrow as `hls.core.generate` makes them."""
         output = network.stages[-1].output_format
         return cls(network, transfer_bits(network.input_format), max(32, transfer_bits(output)))
 

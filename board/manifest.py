@@ -11,7 +11,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-REGISTERS = {  # byte offsets of the core's AXI4-Lite map (hls/rtl/verilog/alq_registers.v)
+REGISTERS = {  # byte offsets of the core's AXI4-Lite map (hls/core/verilog/alq_registers.v)
     "magic": 0x00,
     "version": 0x04,
     "cycles": 0x08,

@@ -20,7 +20,7 @@ from board.codec import Codec
 from board.driver import Result, Times
 from qmodel.frozen import FrozenNetwork
 
-BAUD = 1_000_000  # of hls/rtl/verilog/ecp5/alq_ulx3s.v
+BAUD = 1_000_000  # of hls/core/verilog/ecp5/alq_ulx3s.v
 BITS_PER_BYTE = 10  # on the line: start bit, eight bits, stop bit
 SILENCE_S = 0.2  # the core forgets a frame that was broken off after 2**23 cycles: 0.1 s at 87.5 MHz
 

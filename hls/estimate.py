@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hls.area import PARTS, Area, frame_area, layer_area, multipliers, tree_levels
+from hls.core.generate import buffers
 from hls.folding import Folding, check, chunks, followers, schedule, step_cycles
-from hls.rtl.generate import buffers
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
 

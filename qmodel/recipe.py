@@ -12,7 +12,6 @@ import numpy as np
 from keras import ops
 
 from qmodel import networks
-from qmodel.alq.layers import alq_layers
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer, Budget, Schedule, Teacher
 from qmodel.files import written_beside
@@ -189,11 +188,6 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 def load(path: str | os.PathLike) -> keras.Model:
     """Load a saved stage. Raises: ValueError: not a model of ours; OSError: not readable."""
     return keras.models.load_model(path, compile=False)
-
-
-def planes_per_group(model: keras.Model) -> dict[str, np.ndarray]:
-    """Live planes of every ALQ layer's groups, shape (filter, group): for pictures of the bitwidth."""
-    return {layer.name: (keras.ops.convert_to_numpy(layer.coordinates) > 0).sum(-1) for layer in alq_layers(model)}
 
 
 def _save(model: keras.Model, path: Path) -> None:

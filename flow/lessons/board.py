@@ -18,9 +18,9 @@ from tqdm import tqdm
 from board.codec import Codec
 from board.driver import ArrhythmiaOverlay, Result, Times, TransferError
 from board.manifest import MANIFEST, Manifest, sha256
-from flow.html import Html, card, facts, table
 from flow.lessons.walk import BUILD, Check, CheckedTable, checked, show_progress_as_text
-from flow.pictures import ACCENT, GRID, INK, MUTED, SECOND, ecg_strip, figure
+from flow.look.html import Html, card, facts, table
+from flow.look.pictures import ACCENT, GRID, INK, MUTED, SECOND, ecg_strip, figure
 from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
 
@@ -93,7 +93,7 @@ def _deployed() -> Path:
 def _simulated_folder(folder: Path, network: FrozenNetwork, window: np.ndarray) -> Path:
     """A deploy folder whose bitstream is a stand-in: the simulated board holds the network itself."""
     from board.simulation import hwh
-    from flow import bitstream, package
+    from flow.ship import bitstream, package
 
     codec = Codec.of(network)
     manifest = Manifest(

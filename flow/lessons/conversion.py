@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.html import Html, card, facts, table
+from flow.build.products import Product
 from flow.lessons.planes import load  # noqa: F401 - the notebook calls it here
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, same_as_report
-from flow.pictures import ACCENT, BAD, GOOD, GRID, INK, MUTED, SECOND, figure
-from flow.products import Product
+from flow.look.html import Html, card, facts, table
+from flow.look.pictures import ACCENT, BAD, GOOD, GRID, INK, MUTED, SECOND, figure
 from qmodel.frozen import FrozenNetwork, PlaneLayer, Stage
 
 FILES = {  # of a project, with what each is
@@ -211,8 +211,8 @@ class Flipped:
 
 def flip_one_bit(walk: Walk, converted: Product, layer: str = "conv1") -> Flipped:
     """Copy the project, flip the first sign bit of a layer in its C++, compile, compare on every layer and window."""
-    from hls.csim import CSimulation
-    from hls.parity import compare
+    from hls.engines.csim import CSimulation
+    from hls.engines.parity import compare
 
     project = Path(walk.build) / "flipped"
     shutil.rmtree(project, ignore_errors=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
-from flow.html import Html, card, facts
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
-from flow.pictures import ACCENT, BAD, GRID, INK, MUTED, SECOND, ecg_strip, figure
+from flow.look.html import Html, card, facts
+from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, SECOND, ecg_strip, figure
 from qmodel.data import annotations, fragments, mitdb, splits, synthetic
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Fragments, Windows
 from qmodel.data.mitdb import RECORD_SAMPLES, SAMPLING_RATE_HZ

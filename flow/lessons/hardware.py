@@ -9,18 +9,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flow import hardware
-from flow.html import Html, card, facts, image, table
+from flow.build.products import Product
+from flow.build.steps import FROZEN
+from flow.experiments import hardware
 from flow.lessons.planes import load
 from flow.lessons.walk import Check, CheckedTable, Walk, checked
-from flow.pictures import ACCENT, GRID, figure
-from flow.products import Product
-from flow.steps import FROZEN
+from flow.look.html import Html, card, facts, image, table
+from flow.look.pictures import ACCENT, GRID, figure
 from hls.area import PARTS
+from hls.cpp.graph import default_folding
 from hls.estimate import estimate, plot_pipeline
 from hls.folding import Folding, chunks, fold, legal_lanes
-from hls.graph import default_folding
-from hls.hardware.flow import BOARD_CLOCK_MHZ, FABRIC_CLOCK_MHZ, sweep_foldings
+from hls.tools.measure import BOARD_CLOCK_MHZ, FABRIC_CLOCK_MHZ, sweep_foldings
 from qmodel.frozen import FrozenNetwork
 
 ECP5, XC7 = "ecp5-85k", "xc7z020"
@@ -190,7 +190,7 @@ def bitstream(walk: Walk, rows: Sequence[dict]) -> Html:
 
 def vendor(walk: Walk, converted: Product) -> Html:
     """AMD's tools on the HLS project: their figures, or what to install and how to go on elsewhere."""
-    from hls.synthesis import SynthesisError, installed
+    from hls.cpp.synthesis import SynthesisError, installed
 
     if not walk.full and installed(walk.settings.backend):
         return Html(

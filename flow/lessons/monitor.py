@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.html import Html, facts, image, table
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
+from flow.look.html import Html, facts, image, table
 from flow.monitor.stream import HOP_S, demonstration
 from flow.monitor.widget import Widget
 from flow.recordings import strips

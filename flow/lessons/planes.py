@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from flow import pictures
-from flow.html import Html, card, table
+from flow.build.products import Product, say
+from flow.build.quiet import import_tensorflow
+from flow.build.steps import FROZEN
 from flow.lessons.walk import Check, CheckedTable, Walk, checked
-from flow.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, figure
-from flow.products import Product, say
-from flow.quiet import import_tensorflow
-from flow.steps import FROZEN
+from flow.look import pictures
+from flow.look.html import Html, card, table
+from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, figure
 from qmodel.frozen import FrozenNetwork, stored_bits
 
 GROUPINGS = {

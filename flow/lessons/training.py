@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flow import pictures
-from flow.html import Html, card, table
+from flow.build.products import Product, say
+from flow.build.quiet import import_tensorflow
 from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
-from flow.pictures import ACCENT, INK, MUTED, SECOND, ecg_strip, figure
-from flow.products import Product, say
-from flow.quiet import import_tensorflow
+from flow.look import pictures
+from flow.look.html import Html, card, table
+from flow.look.pictures import ACCENT, INK, MUTED, SECOND, ecg_strip, figure
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.metrics import confusion_matrix, macro_f1, per_class

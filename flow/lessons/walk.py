@@ -10,10 +10,10 @@ from functools import wraps
 from pathlib import Path
 from typing import NamedTuple
 
-from flow.html import Html, facts, table
-from flow.products import Product, locked
-from flow.settings import Settings, record
-from flow.steps import Flow
+from flow.build.products import Product, locked
+from flow.build.settings import Settings, record
+from flow.build.steps import Flow
+from flow.look.html import Html, facts, table
 
 BUILD = "../build"  # the notebooks run in their own folder
 QUICK = Settings(build=f"{BUILD}/walk", network="tiny", quick=True, synthetic=True)

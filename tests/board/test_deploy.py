@@ -11,10 +11,11 @@ import pytest
 import board
 from board import install
 from board.manifest import Manifest
-from flow import bitstream, cli, deploy, package
-from flow.cli import main
-from flow.deploy import DeployError
-from flow.settings import InputError
+from flow.build.settings import InputError
+from flow.cli.main import main
+from flow.cli.main import main as cli
+from flow.ship import bitstream, deploy, package
+from flow.ship.deploy import DeployError
 from tests.board.folders import deploy_folder, ecg_network, manifest_of, write_manifest
 
 HOST = "xilinx@pynq"

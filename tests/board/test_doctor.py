@@ -15,7 +15,7 @@ from board.handoff import Handoff, HandoffError
 from board.manifest import MANIFEST
 from board.simulation import hwh
 from board.simulation.model import Board, installed, stand_in
-from flow.cli import main
+from flow.cli.main import main
 from tests.board.folders import deploy_folder, ecg_network, manifest_of, write_manifest
 
 CHECKS = ["module", "manifest", "hashes", "bitstream", "pynq", "design", "window"]

@@ -17,7 +17,7 @@ from board.driver import ArrhythmiaOverlay, OverlayError, TransferError, describ
 from board.manifest import MANIFEST, REGISTERS, Manifest, ManifestError
 from board.simulation.checks import CHECKS
 from board.simulation.model import Board, Faults, installed, stand_in
-from hls.rtl.generate import VERILOG
+from hls.core.generate import VERILOG
 from qmodel.fixed_point import standardise
 from tests.board.folders import CLASSES, deploy_folder, ecg_network, manifest_of, windows, write_manifest
 

@@ -19,9 +19,9 @@ from board.driver import ArrhythmiaOverlay
 from board.manifest import MANIFEST, Manifest
 from board.simulation import hwh
 from board.simulation.model import Board, installed, stand_in
-from flow import bitstream, package
-from flow.cli import main
-from flow.settings import InputError
+from flow.build.settings import InputError
+from flow.cli.main import main
+from flow.ship import bitstream, package
 from qmodel import models
 from tests.board.folders import deploy_folder, ecg_network, manifest_of
 
@@ -120,8 +120,8 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     root = Path(board.__file__).parents[1]
     for pattern in (
-        "hls/rtl/verilog/**/*.v",
-        "hls/kernels/**/*.h",
+        "hls/core/verilog/**/*.v",
+        "hls/cpp/kernels/**/*.h",
         "board/vivado/*",
         "board/notebooks/*",
         "qmodel/**/*.alq",

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from board.serial import SerialBoard, SerialError, main
+from hls.core import generate
+from hls.core.generate import VERILOG
+from hls.engines.rtl import build, run_bench
 from hls.folding import fold
-from hls.rtl import generate
-from hls.rtl.generate import VERILOG
-from hls.rtl.simulation import build, run_bench
-from hls.rtl.tools import set_parameter
+from hls.tools.process import set_parameter
 from qmodel.fixed_point import Format, standardise
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.board.folders import windows

@@ -13,16 +13,16 @@ import pytest
 
 import board
 from board.simulation import hwh
-from flow import bitstream
-from flow.cli import main
-from flow.settings import InputError
-from hls.convert import TOP_SOURCE, convert
-from hls.synthesis import SynthesisError
+from flow.build.settings import InputError
+from flow.cli.main import main
+from flow.ship import bitstream
+from hls.cpp.convert import TOP_SOURCE, convert
+from hls.cpp.synthesis import SynthesisError
 from tests.board.folders import ecg_network, manifest_of
 
 VIVADO = Path(board.__file__).parent / "vivado"
 STUBS = Path(__file__).with_name("vivado_stubs.tcl")
-REPORTS = Path(__file__).parents[1] / "hls" / "reports"
+REPORTS = Path(__file__).parents[1] / "hls" / "cpp" / "reports"
 
 
 def tclsh() -> list[str]:

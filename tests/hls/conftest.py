@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hls.convert import convert
-from hls.csim import CSimulation
+from hls.cpp.convert import convert
+from hls.engines.csim import CSimulation
 from qmodel.frozen import FrozenNetwork
 from tests.hls.projects import simulate, small_network
 

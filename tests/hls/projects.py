@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from hls.csim import CSimulation
+from hls.engines.csim import CSimulation
 from hls.folding import Folding, LayerFolding, legal_engines, legal_lanes
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from flow.html import Html, table
+from flow.build.products import locked
+from flow.build.settings import InputError
 from flow.lessons import board, conversion, ecg, hardware, planes
 from flow.lessons.walk import Walk
-from flow.products import locked
-from flow.settings import InputError
+from flow.look.html import Html, table
 from qmodel.data import synthetic
 from qmodel.data.fragments import Fragments
 from qmodel.data.splits import Fold

@@ -38,7 +38,7 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def monitor(*arguments: str) -> Iterator[tuple[str, subprocess.Popen]]:
     """`ecg-alq monitor` in a process of its own; yields the page's address and the process. Ctrl-C must end it."""
-    command = [sys.executable, "-m", "flow.cli", "monitor", "--no-browser", "--port", "0", "--json", *arguments]
+    command = [sys.executable, "-m", "flow", "monitor", "--no-browser", "--port", "0", "--json", *arguments]
     process = subprocess.Popen(
         command,
         cwd=ROOT,

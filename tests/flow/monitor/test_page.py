@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow.pictures import CLASS_COLOURS, UNSURE_COLOUR
+from flow.look.pictures import CLASS_COLOURS, UNSURE_COLOUR
 from qmodel.data import recording
 from tests.flow.monitor import browser
 

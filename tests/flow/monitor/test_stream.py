@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flow.look.pictures import CLASS_COLOURS
 from flow.monitor.stream import LONGEST_STRETCH, MISSING_UV, TITLES, Play, Stream, demonstration
-from flow.pictures import CLASS_COLOURS
 from flow.recordings.classify import Findings
 from qmodel.data import recording
 from qmodel.data.fragments import CLASSES

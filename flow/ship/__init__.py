@@ -1,0 +1,1 @@
+"""Onto a board: bitstream, deploy folder, deployment."""

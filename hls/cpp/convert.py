@@ -1,0 +1,345 @@
+"""From a frozen network to an HLS project: hls4ml's graph and writer, our layers, AXI4-Stream top and testbench."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from hls4ml.model.graph import ModelGraph
+from hls4ml.writer import get_writer
+
+from hls import folding as foldings
+from hls.cpp.extension import BACKENDS, KERNELS, register
+from hls.cpp.graph import default_folding, stage_attributes
+from hls.fifos import SMALLEST, fifo_depths
+from hls.folding import Folding
+from qmodel.fixed_point import transfer_bits
+from qmodel.frozen import FrozenNetwork
+
+NETWORK_FUNCTION = "alq_network"  # what hls4ml writes
+TOP = "ecg_alq"  # the AXI4-Stream core around it
+IO_TYPES = ("io_stream", "io_parallel")
+MAX_PARALLEL_VALUES = 4096  # of one stage: what Vitis HLS partitions into registers
+GOLDEN_FRAMES = 4
+
+TOP_HEADER = """#ifndef ECG_ALQ_H_
+#define ECG_ALQ_H_
+
+#include "ap_axi_sdata.h"
+#include "defines.h"
+#include "hls_stream.h"
+
+// One transfer per sample and per logit: two's complement integers, sign-extended; TLAST ends a frame.
+// sample = value * 2**{input_fraction}, logit = value * 2**{output_fraction}.
+typedef ap_axis<{sample_bits}, {sideband}, {sideband}, {sideband}> sample_axis;
+typedef ap_axis<{logit_bits}, {sideband}, {sideband}, {sideband}> logit_axis;
+
+static const unsigned n_samples = {samples}; // per frame
+static const unsigned n_logits = {logits};
+
+void ecg_alq(hls::stream<sample_axis> &samples, hls::stream<logit_axis> &logits);
+
+#endif
+"""
+
+TOP_SOURCE = """#include "ecg_alq.h"
+#include "alq_network.h"
+#include "nnet_utils/alq_axis.h"
+
+// Frozen network {identity}
+void ecg_alq(hls::stream<sample_axis> &samples, hls::stream<logit_axis> &logits) {{
+    #pragma HLS INTERFACE axis port=samples
+    #pragma HLS INTERFACE axis port=logits
+    // No start signal: the core runs whenever samples arrive.
+    #pragma HLS INTERFACE ap_ctrl_none port=return
+    // All stages at once: the next frame enters while the last one is still on its way.
+    #pragma HLS DATAFLOW
+{declarations}
+    alq::read_frame<n_samples>(samples, input);
+    alq_network(input, output);
+    alq::write_frame<n_logits, {output_signed}>(output, logits);
+}}
+"""
+
+STREAM_DECLARATIONS = """    hls::stream<input_t> input("input");
+    #pragma HLS STREAM variable=input depth={input_depth}
+    hls::stream<result_t> output("output");
+    #pragma HLS STREAM variable=output depth={output_depth}
+"""
+
+ARRAY_DECLARATIONS = """    input_t input[n_samples];
+    #pragma HLS ARRAY_PARTITION variable=input complete
+    result_t output[n_logits];
+    #pragma HLS ARRAY_PARTITION variable=output complete
+"""
+
+BUILD_SCRIPT = """# C simulation, synthesis, co-simulation and export of the core.
+#   {command}
+# The environment variable ECG_ALQ_STEPS names the steps: any of csim csynth cosim export; without it, csim csynth.
+cd [file dirname [file normalize [info script]]]
+set steps {{csim csynth}}
+if {{[info exists ::env(ECG_ALQ_STEPS)]}} {{ set steps $::env(ECG_ALQ_STEPS) }}
+
+open_project -reset {top}_prj
+set_top {top}
+add_files firmware/{network}.cpp -cflags "-std={standard} -Ifirmware"
+add_files firmware/{top}.cpp -cflags "-std={standard} -Ifirmware"
+add_files -tb {top}_test.cpp -cflags "-std={standard} -Ifirmware"
+add_files -tb tb_data
+open_solution -reset solution1
+set_part {part}
+create_clock -period {period} -name default
+# Whole time steps lie in registers: {partition} values is the widest array of these kernels.
+catch {{ config_array_partition -maximum_size {partition} }}
+config_compile -name_max_length 80
+
+if {{[lsearch $steps csim] >= 0}} {{ csim_design }}
+if {{[lsearch $steps csynth] >= 0}} {{ csynth_design }}
+if {{[lsearch $steps cosim] >= 0}} {{ cosim_design }}
+if {{[lsearch $steps export] >= 0}} {{ export_design -format ip_catalog -display_name "{top}" -version "1.0" }}
+exit
+"""
+
+
+VIVADO_SCRIPT = """# Places and routes the core alone (out of context), after csynth, and reports resources and timing.
+#   vivado -mode batch -source vivado.tcl
+cd [file dirname [file normalize [info script]]]
+read_verilog [glob {top}_prj/solution1/syn/verilog/*.v]
+foreach script [glob -nocomplain {top}_prj/solution1/syn/verilog/*.tcl] {{ source $script }}
+set clock [open vivado_clock.xdc w]
+puts $clock "create_clock -period {period} -name ap_clk \\[get_ports ap_clk\\]"
+close $clock
+read_xdc -mode out_of_context vivado_clock.xdc
+synth_design -top {top} -part {part} -mode out_of_context
+opt_design
+place_design
+route_design
+report_utilization -file vivado_utilization.rpt
+report_timing_summary -file vivado_timing.rpt
+exit
+"""
+
+
+class ConversionError(ValueError):
+    """A network or an option that cannot become a project; the message says what can."""
+
+
+def graph(
+    network: FrozenNetwork,
+    folder: str | os.PathLike,
+    folding: Folding,
+    part: str,
+    clock_mhz: float,
+    backend: str,
+    io_type: str,
+) -> ModelGraph:
+    """hls4ml's graph of a frozen network, every format exact; `folder` is where hls4ml would write it."""
+    register()
+    source = network.input_format
+    input_precision = f"{'' if source.signed else 'u'}fixed<{source.bits},{source.bits - source.fraction}>"
+    config = {
+        "OutputDir": str(folder),
+        "ProjectName": NETWORK_FUNCTION,
+        "Backend": backend,
+        "Part": part,
+        "ClockPeriod": 1000 / clock_mhz,
+        "IOType": io_type,
+        "HLSConfig": {"Model": {"Precision": input_precision, "ReuseFactor": 1}},
+        "WriterConfig": {"Namespace": None, "WriteWeightsTxt": False, "WriteTar": False, "TBOutputStream": "both"},
+    }
+    layers = [{"class_name": "Input", "name": "samples", "input_shape": [network.input_length, 1]}]
+    layers += stage_attributes(network, folding)
+    return ModelGraph.from_layer_list(config, layers)
+
+
+def golden_frames(network: FrozenNetwork, frames: int = GOLDEN_FRAMES) -> np.ndarray:
+    """Input frames that every project carries: extremes, then noise over the whole range (seeded by the identity)."""
+    low, high = network.input_format.low, network.input_format.high
+    rng = np.random.default_rng(int(network.identity[:16], 16))
+    x = rng.integers(low, high + 1, (frames, network.input_length))
+    x[0] = rng.choice([low, high], network.input_length)
+    return x
+
+
+def convert(
+    network: FrozenNetwork,
+    folder: str | os.PathLike,
+    folding: Folding | None = None,
+    part: str = "xc7z020clg400-1",
+    clock_mhz: float = 100.0,
+    backend: str = "Vitis",
+    io_type: str = "io_stream",
+) -> Path:
+    """Write the HLS project of a frozen network; an old project at `folder` is replaced at the very end.
+
+    Args: folding: engines and lanes of every plane layer, default `default_folding(network, part)`; part: device with
+        package and speed grade; backend: Vitis (2022.1 and later) or Vivado; io_type: io_stream, or io_parallel for
+        small networks.
+    Returns: the folder. Raises: ConversionError: an option or network outside these rules; FoldingError: a folding that
+        does not fit the network; FileExistsError: the folder holds something else.
+    """
+    if backend not in BACKENDS:
+        raise ConversionError(f"backend must be one of {list(BACKENDS)}, received {backend!r}")
+    if io_type not in IO_TYPES:
+        raise ConversionError(f"io_type must be one of {list(IO_TYPES)}, received {io_type!r}")
+    if not 1 <= clock_mhz <= 1000:
+        raise ConversionError(f"clock_mhz must lie in 1 to 1000, received {clock_mhz}")
+    if folding is None:
+        folding = default_folding(network, part)
+    foldings.check(network, folding)
+    if io_type == "io_parallel":
+        _check_parallel(network)
+    folder = Path(folder).absolute()
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / "manifest.json").is_file())
+    ):
+        raise FileExistsError(f"{folder} is not an HLS project: choose another folder or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        built = Path(beside) / folder.name
+        _write(network, built, folding, part, clock_mhz, backend, io_type)
+        old = Path(beside) / "old"
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(built, folder)
+    return folder
+
+
+def _check_parallel(network: FrozenNetwork) -> None:
+    widest = max(network.stages, key=lambda s: s.input_length * s.input_channels)
+    values = max(
+        widest.input_length * widest.input_channels, *(s.output_length * s.output_channels for s in network.stages)
+    )
+    if values > MAX_PARALLEL_VALUES:
+        raise ConversionError(
+            f"io_parallel keeps every stage in registers, at most {MAX_PARALLEL_VALUES} values, and this network "
+            f"has a stage of {values}: use io_stream"
+        )
+
+
+def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) -> None:
+    model = graph(network, folder, folding, part, clock_mhz, backend, io_type)
+    model.apply_flow(f"{backend.lower()}:ip")
+    depths = fifo_depths(network, folding)
+    if io_type == "io_stream":
+        for layer, depth in zip(model.get_layers(), [*depths, SMALLEST], strict=True):
+            layer.get_output_variable().pragma = ("stream", depth)
+    # hls4ml's writer, without what belongs to its own top: ours has another testbench, script and library.
+    writer = get_writer(backend)
+    writer.write_project_dir(model)
+    writer.write_project_cpp(model)
+    writer.write_project_header(model)
+    writer.write_weights(model)
+    writer.write_defines(model)
+    writer.write_parameters(model)
+    writer.write_nnet_utils(model)
+    writer.write_generated_code(model)
+    if backend == "Vitis":
+        writer.write_nnet_utils_overrides(model)
+    firmware = folder / "firmware"
+    # Interface pragmas belong to the top; hls4ml writes them into the function that here is called by the top.
+    _remove_lines(firmware / f"{NETWORK_FUNCTION}.cpp", "#pragma HLS INTERFACE")
+    # Our layers need one of hls4ml's headers; without the others the project is readable and compiles faster.
+    _remove_lines(firmware / "parameters.h", '#include "nnet_utils/nnet_')
+    for header in (firmware / "nnet_utils").iterdir():
+        if header.name != "nnet_types.h" and not header.name.startswith("alq_"):
+            header.unlink()
+
+    output = network.stages[-1]
+    (firmware / f"{TOP}.h").write_text(
+        TOP_HEADER.format(
+            input_fraction=-network.input_format.fraction,
+            output_fraction=-output.output_format.fraction,
+            sample_bits=transfer_bits(network.input_format),
+            logit_bits=transfer_bits(output.output_format),
+            sideband=0 if backend == "Vitis" else 1,  # Vivado HLS has no empty side channels
+            samples=network.input_length,
+            logits=output.output_length * output.output_channels,
+        )
+    )
+    streams = STREAM_DECLARATIONS.format(input_depth=depths[0], output_depth=SMALLEST)
+    declarations = streams if io_type == "io_stream" else ARRAY_DECLARATIONS
+    (firmware / f"{TOP}.cpp").write_text(
+        TOP_SOURCE.format(
+            identity=network.identity,
+            declarations=declarations,
+            output_signed="true" if output.output_format.signed else "false",
+        )
+    )
+    shutil.copyfile(KERNELS / "simulation" / "testbench.cpp", folder / f"{TOP}_test.cpp")
+    simulation = folder / "simulation"
+    simulation.mkdir()
+    for name in ("library.cpp", "ap_axi_sdata.h"):
+        shutil.copyfile(KERNELS / "simulation" / name, simulation / name)
+    _write_vectors(network, folder / "tb_data")
+    command = "vitis_hls -f build_prj.tcl     (2024.2 and later: vitis-run --mode hls --tcl build_prj.tcl)"
+    (folder / "build_prj.tcl").write_text(
+        BUILD_SCRIPT.format(
+            command=command if backend == "Vitis" else "vivado_hls -f build_prj.tcl",
+            standard="c++14" if backend == "Vitis" else "c++0x",
+            top=TOP,
+            network=NETWORK_FUNCTION,
+            part=part,
+            period=f"{1000 / clock_mhz:g}",
+            partition=MAX_PARALLEL_VALUES,
+        )
+    )
+    (folder / "vivado.tcl").write_text(VIVADO_SCRIPT.format(top=TOP, part=part, period=f"{1000 / clock_mhz:g}"))
+    network.save(folder / "network.alq")
+    _write_manifest(network, folder, folding, part, clock_mhz, backend, io_type)
+
+
+def _remove_lines(path: Path, start: str) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.lstrip().startswith(start)]
+    if len(kept) == len(lines):
+        raise RuntimeError(f"hls4ml {version('hls4ml')} wrote no {start!r} into {path.name}: unsupported version")
+    path.write_text("".join(kept))
+
+
+def _write_vectors(network: FrozenNetwork, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    x = golden_frames(network)
+    for name, rows in (("samples", x), ("logits", network.run(x))):
+        np.savetxt(folder / f"{name}.dat", rows, fmt="%d")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        return "not installed"
+
+
+def _write_manifest(network, folder: Path, folding, part, clock_mhz, backend, io_type) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    first, last = network.input_format, network.stages[-1]
+    manifest = {
+        "identity": network.identity,
+        "top": TOP,
+        "part": part,
+        "clock_mhz": clock_mhz,
+        "backend": backend,
+        "io_type": io_type,
+        "folding": {s.name: f._asdict() for s, f in zip(network.plane_stages, folding.layers)},
+        "fifo_depths": dict(zip((s.name for s in network.stages), fifo_depths(network, folding))),
+        "input": {"transfer_bits": transfer_bits(first), "length": network.input_length, **first._asdict()},
+        "output": {
+            "transfer_bits": transfer_bits(last.output_format),
+            "length": last.output_length * last.output_channels,
+            **last.output_format._asdict(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ("ecg-alq", "hls4ml", "numpy")},
+        },
+        "files": {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")

@@ -1,0 +1,73 @@
+"""Keras 3 handlers: what hls4ml's converter makes of our layers, and of QKeras activations, for which it has none."""
+
+from __future__ import annotations
+
+from hls4ml.converters.keras.qkeras import get_activation_quantizer
+from hls4ml.converters.keras_v2_to_hls import layer_handlers as v2_layer_handlers
+from hls4ml.converters.keras_v3._base import KerasV3LayerHandler
+from hls4ml.converters.keras_v3_to_hls import KerasV3HandlerDispatcher
+from hls4ml.model.optimizer import ModelOptimizerPass
+
+from hls.cpp.graph import replace_stages
+from hls.cpp.layers import ALQKerasLayer
+
+
+class ALQHandler(KerasV3LayerHandler):
+    """Our Keras layers: placeholders, which `FreezeKerasModel` replaces."""
+
+    handles = ("qmodel.alq.layers.ALQConv1D", "qmodel.alq.layers.ALQDense", "qmodel.alq.layers.TimeSum")
+
+    def handle(self, layer, in_tensors, out_tensors):
+        """One placeholder."""
+        shape = [int(size) for size in out_tensors[0].shape[1:]]
+        return ({**self.default_config, "class_name": ALQKerasLayer.__name__, "out_shape": shape},)
+
+
+class QActivationHandler(KerasV3LayerHandler):
+    """QKeras' QActivation, parsed as hls4ml does for Keras 2."""
+
+    handles = ("qkeras.qlayers.QActivation",)
+
+    def handle(self, layer, in_tensors, out_tensors):
+        """hls4ml's activation layer with its quantizer."""
+        names = [tensor.name for tensor in in_tensors]
+        description = get_activation_quantizer(
+            {"class_name": "QActivation", "config": layer.get_config(), "name": layer.name}, names
+        )
+        size = 1
+        for length in in_tensors[0].shape[1:]:
+            size *= int(length)
+        return ({**description, **self.default_config, "class_name": description["class_name"], "n_in": size},)
+
+
+class QWeightHandler(KerasV3LayerHandler):
+    """QKeras' own layers: refuses our quantizer, which hls4ml would turn into another format; the rest as before."""
+
+    handles = ("qkeras.qconvolutional.QConv1D", "qkeras.qlayers.QDense")
+
+    def handle(self, layer, in_tensors, out_tensors):
+        """What hls4ml's Keras 2 parser gives. Raises: ValueError: an `alq` kernel quantizer."""
+        kind = type(layer).__name__
+        if type(getattr(layer, "kernel_quantizer_internal", None)).__name__ == "alq":
+            raise ValueError(
+                f"{layer.name}: {kind} does not keep the coordinates of an `alq` kernel quantizer: "
+                f"use ALQ{kind.removeprefix('Q')} from qmodel.alq.layers"
+            )
+        dispatcher = KerasV3HandlerDispatcher({}, allow_v2_fallback=True, v2_layer_handlers=v2_layer_handlers)
+        return dispatcher(layer, in_tensors, out_tensors)
+
+
+class FreezeKerasModel(ModelOptimizerPass):
+    """Replaces a graph with placeholders of ours by the exact stages of the frozen Keras model."""
+
+    def __init__(self):
+        self.name = "alq_freeze_keras_model"
+
+    def transform(self, model) -> bool:
+        """Freeze the Keras model and rebuild the graph from it; True if there was something to replace."""
+        if not any(isinstance(node, ALQKerasLayer) for node in model.get_layers()):
+            return False
+        from qmodel.freeze import freeze  # TensorFlow, which a conversion from a file does without
+
+        replace_stages(model, freeze(model.config.config["KerasModel"]))
+        return True

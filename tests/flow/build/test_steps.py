@@ -1,0 +1,184 @@
+"""The whole flow on synthetic ECG, few epochs of few windows: the chain, its report, interruption, full disk."""
+
+import errno
+import json
+import os
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from flow.cli.main import main
+from flow.build.settings import Settings
+from flow.build.steps import Flow
+from qmodel import recipe, training
+from qmodel.alq.trainer import Schedule
+from qmodel.training import FloatRecipe
+from qmodel.training_data import DataRecipe
+
+pytestmark = pytest.mark.slow
+
+ASKED = ["--network", "tiny", "--quick", "--synthetic"]
+STEPS = ("train", "quantise", "freeze", "convert", "csim", "parity", "report")
+
+
+def shortest(full: recipe.Recipe) -> recipe.Recipe:
+    """Every kind of epoch that an interruption could meet, twice at most, on few windows."""
+    return replace(
+        full,
+        data=DataRecipe(epoch_windows=64),
+        float_training=FloatRecipe(epochs=2),
+        alq=Schedule(rounds=1, bases=1, coordinates=0, finish=1, finish_coordinates=0),
+        finish=Schedule(rounds=0, finish=2, finish_coordinates=0, finish_learning_rate=3e-4),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_recipe():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "quick", shortest)
+        yield
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory) -> Path:
+    """A finished flow."""
+    folder = tmp_path_factory.mktemp("flow") / "build"
+    assert main(["flow", *ASKED, "--build", str(folder)]) == 0
+    return folder
+
+
+def test_ends_in_a_table(build, capsys):
+    assert main(["flow", *ASKED, "--build", str(build)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("SYNTHETIC ECG")
+    rows = dict(re.split(r"  +", line, maxsplit=1) for line in captured.out.splitlines()[1:])
+    assert rows["mismatches"] == "0"
+    assert rows["test accuracy, golden model"] == rows["test accuracy, Keras"] == rows["test accuracy, C simulation"]
+    assert int(rows["bytes"].replace(",", "")) == (build / "freeze" / "network.alq").stat().st_size
+    assert int(rows["windows compared"]) > 0
+    assert captured.err.count("cached") == len(STEPS)
+
+
+def test_report_json(build, capsys):
+    assert main(["report", "--build", str(build), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    summary = json.loads((build / "report.json").read_text())
+    assert summary.items() <= printed.items()
+    assert summary["data_source"] == "synthetic"
+    assert summary["mismatches"] == 0
+    assert summary["windows_compared"] == summary["windows"]["test"] == np.sum(summary["confusion"])
+    assert summary["bytes"] == (build / "freeze" / "network.alq").stat().st_size
+    assert summary["compression_bytes"] == pytest.approx(4 * summary["parameters"] / summary["bytes"])
+    assert set(summary["accuracy"]) == {"golden model", "Keras", "C simulation"}
+    assert set(summary["accuracy"].values()) == {summary["accuracy_frozen"]}
+    assert 0 <= summary["accuracy_float"] <= 1
+
+
+def test_every_output_says_that_its_ecg_is_synthetic(build):
+    for step in STEPS:
+        results = json.loads((build / step / "manifest.json").read_text())["results"]
+        assert results["data_source"] == "synthetic"
+        assert "nothing about patients" in results["note"]
+    assert "nothing about patients" in (build / "report.html").read_text()
+
+
+def test_page_is_self_contained(build):
+    page = (build / "report.html").read_text()
+    links = set(re.findall(r"(?:https?:)?//[\w.]+[^\s\"'<)]*", page))
+    assert {link for link in links if not link.startswith("http://www.w3.org/")} == set()
+    assert not re.search(r"<(script|link|img|iframe)\b", page)
+    assert 'name="viewport"' in page
+    assert "prefers-color-scheme: dark" in page
+    assert page.count('class="ecg"') == 17
+    assert not re.search(r"#0[1-7]0[01-7]\w\w", page)  # a colour of the drawing that the page does not know
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_changed_setting_runs_its_step_and_those_after_it(build, capsys):
+    assert main(["parity", "--build", str(build), "--clock-mhz", "80"]) == 0
+    progress = capsys.readouterr().err
+    for step in ("train", "quantise", "freeze"):
+        assert re.search(rf"^{step} +cached", progress, re.MULTILINE)
+    for step in ("convert", "parity"):
+        assert not re.search(rf"^{step} +cached", progress, re.MULTILINE)
+    assert main(["parity", "--build", str(build), "--clock-mhz", "100"]) == 0
+
+
+class Interrupts:
+    """Takes the place of the validation at the end of an epoch; the n-th one receives Ctrl-C."""
+
+    def __init__(self, number: int):
+        self.left, self.accuracy = number, training.accuracy
+
+    def __call__(self, *arguments) -> float:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.accuracy(*arguments)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, even where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_interrupted_training_ends_in_the_same_bytes(build, tmp_path, capsys, monkeypatch):
+    from qmodel.alq import trainer
+
+    def interrupted(*arguments) -> None:
+        assert main([*arguments, "--build", str(tmp_path)]) == 130
+        error = capsys.readouterr().err
+        assert "interrupted: the same command again goes on" in error
+        assert "Traceback" not in error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "accuracy", Interrupts(2))
+        interrupted("train", *ASKED)
+    assert list(tmp_path.rglob("checkpoint.npz"))
+    assert not list(tmp_path.rglob(".*.part/**/.*.part"))
+    assert main(["train", "--build", str(tmp_path), *ASKED]) == 0
+    assert "1/2" in capsys.readouterr().err  # went on from the first epoch
+    for epoch in (2, 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "accuracy", Interrupts(epoch))
+            interrupted("quantise")
+    assert main(["freeze", "--build", str(tmp_path)]) == 0
+    expected, received = (keras.models.load_model(path / "train" / "float.keras") for path in (build, tmp_path))
+    for a, b in zip(expected.weights, received.weights, strict=True):
+        assert np.array_equal(a, b)
+    network = Path("freeze") / "network.alq"
+    assert (tmp_path / network).read_bytes() == (build / network).read_bytes()
+
+
+def test_full_disk_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    assert main(["train", *ASKED, "--build", str(tmp_path / "build")]) == 2
+    assert "ecg-alq train: No space left on device" in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "build").rglob("*") if "train" in str(path)]
+
+
+def test_a_teacher_is_trained_once(tmp_path, monkeypatch):
+    flow = Flow(Settings(network="tiny", quick=True, synthetic=True, build=str(tmp_path)))
+    trained = []
+    monkeypatch.setattr(recipe, "train", lambda of, data, validation, folder: trained.append(folder) or "trained")
+    monkeypatch.setattr(recipe, "load", lambda path: f"loaded {path.name}")
+    paper = recipe.RECIPES["paper"]
+    assert flow._teacher(paper, None, tmp_path) == "trained"
+    (folder,) = trained
+    folder.mkdir()
+    (folder / recipe.FLOAT_MODEL).touch()
+    assert flow._teacher(paper, None, tmp_path) == "loaded float.keras"
+    assert trained == [tmp_path / "teacher_paper"]
