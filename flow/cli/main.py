@@ -401,9 +401,8 @@ def _hardware(arguments: argparse.Namespace) -> int:
     file, wish = _core(arguments)
     if arguments.sweep and any(wish.values()):
         raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
-    from hls.hardware import sweep_foldings
-
     from flow.experiments import hardware
+    from hls.tools.measure import sweep_foldings
     from qmodel.frozen import FrozenNetwork
 
     network, target = FrozenNetwork.load(file), arguments.target

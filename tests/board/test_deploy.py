@@ -12,8 +12,7 @@ import board
 from board import install
 from board.manifest import Manifest
 from flow.build.settings import InputError
-from flow.cli.main import main
-from flow.cli.main import main as cli
+from flow.cli.main import BOARD_PYTHON, CORES, main
 from flow.ship import bitstream, deploy, package
 from flow.ship.deploy import DeployError
 from tests.board.folders import deploy_folder, ecg_network, manifest_of, write_manifest
@@ -198,8 +197,8 @@ def test_a_swap_that_fails_gives_the_old_folder_back(tmp_path, monkeypatch, caps
 
 
 def test_the_command_line_offers_what_the_modules_have():
-    assert cli.BOARD_PYTHON == deploy.PYTHON
-    assert cli.CORES == bitstream.ENGINES
+    assert BOARD_PYTHON == deploy.PYTHON
+    assert CORES == bitstream.ENGINES
 
 
 def test_without_ssh(folder, monkeypatch, tmp_path):

@@ -4,8 +4,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.flow.cli.test_main import refused
 from tests.flow.monitor.browser import monitor
-from tests.flow.test_cli import refused
 
 
 def test_serves_until_interrupted(rhythms):

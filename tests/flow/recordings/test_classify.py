@@ -15,8 +15,8 @@ import pytest
 import wfdb
 
 from flow.build.settings import InputError
+from flow.cli import main as cli
 from flow.cli.main import ENGINES, FORMATS, main
-from flow.cli.main import main as cli
 from flow.recordings import outputs, strips
 from flow.recordings.classify import (
     SAID,

@@ -6,9 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from hls.rtl import RtlError
 
-from hls.core import generate
+from hls.core import RtlError, generate
 from hls.core.generate import buffers
 from hls.folding import Folding, FoldingError, LayerFolding, deal, fold
 from qmodel.fixed_point import Format

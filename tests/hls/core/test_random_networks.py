@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from hls.area import PARTS
 from hls.engines.rtl import build, compare, play, stream_of
-from tests.hls.rtl.many import join, random_folding
+from tests.hls.core.many import join, random_folding
 from tests.strategies import frozen_networks, random_inputs
 
 pytest.importorskip("cocotb")

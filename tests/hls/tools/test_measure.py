@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from hls.hardware import hardware, sweep_foldings
 
 from hls.core import generate
 from hls.engines.rtl import build, compare, play, stream_of
 from hls.folding import FoldingError, fold, schedule
 from hls.tools.ecp5 import clock_settings
-from hls.tools.measure import any_windows, cached
+from hls.tools.measure import any_windows, cached, hardware, sweep_foldings
 from hls.tools.pictures import plot_floorplan, plot_sweep, plot_utilisation
 from hls.tools.process import ToolError, find, run
 from hls.tools.yosys import cell_delay_ns, fits, netlist_xc7, synthesise_xc7
