@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qmodel.errors import InputError, InputTypeError
 from qmodel.fixed_point import from_transfers, standardise, to_transfers, transfer_bits
 from qmodel.frozen import FrozenNetwork
 
@@ -18,22 +19,22 @@ from qmodel.frozen import FrozenNetwork
 def check_window(window: np.ndarray, samples: int) -> np.ndarray:
     """One window as an integer array of shape (sample,).
 
-    Raises: TypeError: not integers; ValueError: NaN, or not one window of `samples` samples.
+    Raises: InputTypeError: not integers; InputError: NaN, or not one window of `samples` samples.
     """
     array = np.asarray(window)
     if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
         place = int(np.flatnonzero(np.isnan(array.reshape(-1)))[0])
-        raise ValueError(
+        raise InputError(
             f"a window must not hold NaN, the first is at sample {place}: "
             "leave out windows in which the recorder lost the lead"
         )
     if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(
+        raise InputTypeError(
             f"a window must hold integers (ADC units), received {array.dtype}: "
             "convert physical units by the record's gain, as in np.rint(millivolt * gain).astype(int)"
         )
     if array.shape != (samples,):
-        raise ValueError(f"a window must have shape ({samples},), received {array.shape}: cut the record into windows")
+        raise InputError(f"a window must have shape ({samples},), received {array.shape}: cut the record into windows")
     return array
 
 
@@ -79,7 +80,7 @@ class Codec:
         """Words of one frame: the window standardised, rounded, one sample per word.
 
         Args: window: ADC units, integers, shape (sample,). Returns: `frame_dtype`, shape (sample,).
-        Raises: TypeError, ValueError: as `check_window` and `standardise`.
+        Raises: InputTypeError, InputError: as `check_window` and `standardise`.
         """
         integers = standardise(check_window(window, self.samples), self.network.input_format)
         return to_transfers(integers, self.input_bits)
@@ -93,25 +94,25 @@ class Codec:
         """Windows of a record with the first sample of each; what is left at its end is no window.
 
         Args: record: shape (sample,); step: samples from one window to the next, default a window.
-        Raises: ValueError: shorter than one window, or a step below 1.
+        Raises: InputError: shorter than one window, or a step below 1.
         """
         record, length = np.asarray(record), self.samples
         step = length if step is None else step
         if step < 1:
-            raise ValueError(f"step must be at least 1 sample, received {step}")
+            raise InputError(f"step must be at least 1 sample, received {step}")
         if record.ndim != 1 or len(record) < length:
-            raise ValueError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
+            raise InputError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
         for start in range(0, len(record) - length + 1, step):
             yield start, record[start : start + length]
 
     def decode(self, words: np.ndarray) -> np.ndarray:
         """Logits of one answer: int64, shape (logit,). Args: words: `answer_dtype`, shape (logit,).
 
-        Raises: ValueError: another type or number of words.
+        Raises: InputError: another type or number of words.
         """
         words = np.asarray(words)
         if words.dtype != self.answer_dtype or words.shape != (self.values,):
-            raise ValueError(
+            raise InputError(
                 f"an answer must be {self.values} words of {self.answer_dtype}, received {words.dtype} {words.shape}"
             )
         return from_transfers(words, self.network.stages[-1].output_format.signed)

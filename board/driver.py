@@ -22,6 +22,7 @@ import numpy as np
 
 from board.codec import Codec, check_window
 from board.manifest import MAGIC, REGISTERS_BYTES, REGISTERS_VERSION, Manifest
+from qmodel.errors import UserError
 from qmodel.frozen import FrozenNetwork
 
 # AXI DMA, direct register mode. Source: AMD PG021, "Register Address Map".
@@ -41,7 +42,7 @@ FRAME_ERRORS = {0: "a frame was too short", 1: "a frame was too long"}
 T = TypeVar("T")
 
 
-class OverlayError(RuntimeError):
+class OverlayError(UserError, RuntimeError):
     """The board, its files or the core are not as the manifest says; the message says what to do."""
 
 

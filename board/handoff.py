@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from board.manifest import REGISTERS_BYTES, Manifest
+from qmodel.errors import InputError
 
 
-class HandoffError(ValueError):
+class HandoffError(InputError):
     """A file is not a hardware handoff."""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from qmodel.errors import InputError
+from qmodel.files import sha256
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -26,13 +28,8 @@ REGISTERS_VERSION = 1
 REGISTERS_BYTES = 0x40
 
 
-class ManifestError(ValueError):
+class ManifestError(InputError):
     """A folder is not a deploy folder, or is not whole; the message says what to do."""
-
-
-def sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from board.codec import Codec
 from board.driver import Result, Times
+from qmodel.errors import UserError
 from qmodel.frozen import FrozenNetwork
 
 BAUD = 1_000_000  # of hls/core/verilog/ecp5/alq_ulx3s.v
@@ -25,7 +26,7 @@ BITS_PER_BYTE = 10  # on the line: start bit, eight bits, stop bit
 SILENCE_S = 0.2  # the core forgets a frame that was broken off after 2**23 cycles: 0.1 s at 87.5 MHz
 
 
-class SerialError(RuntimeError):
+class SerialError(UserError, RuntimeError):
     """The board did not answer, or not as this network does; the message says what to do."""
 
 

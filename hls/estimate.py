@@ -24,13 +24,14 @@ from pathlib import Path
 from hls.area import PARTS, Area, frame_area, layer_area, multipliers, tree_levels
 from hls.core.generate import buffers
 from hls.folding import Folding, check, chunks, followers, schedule, step_cycles
+from qmodel.errors import InputError
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
 
 ENGINE_REGISTERS = 9  # window complete to FIFO read, adder tree and pools not counted
 
 
-class BudgetError(ValueError):
+class BudgetError(InputError):
     """An estimate exceeds a budget; the message says by how much, and what would fit."""
 
 

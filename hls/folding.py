@@ -17,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from hls.area import PARTS, frame_area, layer_area, multipliers
+from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 LATENCY_SHARE = 5 / 3  # of the cycles between frames: 6,000 cycles for a frame of 3,600 samples
 REGISTER_CYCLES = 15  # at most, from a layer's window to the next layer's: adder tree, multiplier, pool, FIFO
 
 
-class FoldingError(ValueError):
+class FoldingError(InputError):
     """A folding that the network or the part does not allow; the message lists what is allowed."""
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qmodel.errors import InputError, InputTypeError
+
 WINDOW_SAMPLES = 3600  # ten seconds at 360 Hz
 MAX_ADC_MAGNITUDE = 1 << 15  # 16-bit samples; keeps every sum of `standardise` below 2**63
 
@@ -49,13 +51,13 @@ def to_transfers(values: np.ndarray, bits: int) -> np.ndarray:
 
     Args: values: integers, any shape; bits: width of a transfer, 8, 16, 32 or 64.
     Returns: little-endian unsigned integers of that width, same shape; `tobytes()` is what lies in memory or on a line.
-    Raises: ValueError: a value that does not fit, or another width.
+    Raises: InputError: a value that does not fit, or another width.
     """
     if bits not in (8, 16, 32, 64):
-        raise ValueError(f"a transfer must have 8, 16, 32 or 64 bits, received {bits}")
+        raise InputError(f"a transfer must have 8, 16, 32 or 64 bits, received {bits}")
     values = np.asarray(values, np.int64)
     if values.size and (values.min() < -1 << (bits - 1) or values.max() >= 1 << (bits - 1)):
-        raise ValueError(f"values must fit {bits} bits, received {values.min()} to {values.max()}")
+        raise InputError(f"values must fit {bits} bits, received {values.min()} to {values.max()}")
     return values.astype(f"<i{bits // 8}").view(f"<u{bits // 8}")
 
 
@@ -101,25 +103,25 @@ def standardise(windows: np.ndarray, output: Format = INPUT_FORMAT) -> np.ndarra
 
     Args: windows: integers (ADC units), shape (..., sample), magnitudes below 2**15, at most 2**15 samples.
     Returns: int64, shape (..., sample), step 2**-output.fraction.
-    Raises: TypeError: not integers (convert physical units by the record's gain first); ValueError: empty, too long,
-        out of range, or a flat window, whose deviation is zero.
+    Raises: InputTypeError: not integers (convert physical units by the record's gain first); InputError: empty, too
+        long, out of range, or a flat window, whose deviation is zero.
     """
     windows = np.asarray(windows)
     if not np.issubdtype(windows.dtype, np.integer):
-        raise TypeError(
+        raise InputTypeError(
             f"windows must hold integers (ADC units), received {windows.dtype}: "
             "convert physical units by the record's gain"
         )
     samples = windows.shape[-1] if windows.ndim else 0
     if not 0 < samples <= MAX_ADC_MAGNITUDE:
-        raise ValueError(f"a window must have 1 to {MAX_ADC_MAGNITUDE} samples, received {samples}")
+        raise InputError(f"a window must have 1 to {MAX_ADC_MAGNITUDE} samples, received {samples}")
     x = windows.astype(np.int64)
     if x.size and (x.min() < -MAX_ADC_MAGNITUDE or x.max() >= MAX_ADC_MAGNITUDE):
-        raise ValueError(f"samples must be 16-bit integers, received {x.min()} to {x.max()}: rescale the signal")
+        raise InputError(f"samples must be 16-bit integers, received {x.min()} to {x.max()}: rescale the signal")
     total = x.sum(-1, keepdims=True)
     spread = samples * (x * x).sum(-1, keepdims=True) - total * total
     if (spread == 0).any():
         flat = np.flatnonzero((spread == 0).reshape(-1))[:5].tolist()
-        raise ValueError(f"a window must not be flat (zero deviation); flat windows: {flat}: check lead and electrode")
+        raise InputError(f"a window must not be flat (zero deviation); flat windows: {flat}: check lead and electrode")
     scaled = (samples * x - total).astype(np.float64) * 2.0**output.fraction
     return np.clip(np.rint(scaled / np.sqrt(spread.astype(np.float64))), output.low, output.high).astype(np.int64)

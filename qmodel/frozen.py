@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qmodel.errors import InputError
 from qmodel.files import written_beside
 from qmodel.fixed_point import Format, requantise
 
@@ -39,7 +40,7 @@ MAX_EXACT_BITS = 53  # float64 holds every integer of this many magnitude bits, 
 BATCH = 64  # windows per matrix product: keeps the unfolded input in cache
 
 
-class FrozenFileError(ValueError):
+class FrozenFileError(InputError):
     """A file is not a frozen network that this version reads."""
 
 

@@ -16,6 +16,7 @@ from qkeras import QActivation, QConv1D, QDense, quantized_bits, quantized_relu
 
 from qmodel.alq.layers import ALQConv1D, ALQDense, TimeSum
 from qmodel.alq.quantizer import alq
+from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
 
 STAGES = ("float", "alq", "folded")
@@ -96,9 +97,9 @@ WeightQuantizer = Callable[[str], object]
 
 
 def network(name: str) -> Network:
-    """A network by name. Raises: ValueError: unknown name."""
+    """A network by name. Raises: InputError: unknown name."""
     if name not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, received {name!r}")
+        raise InputError(f"network must be one of {', '.join(NETWORKS)}, received {name!r}")
     return NETWORKS[name]
 
 
@@ -118,12 +119,12 @@ def build(
         activation_bits: width of the quantised activations (stages alq and folded).
         bias_fractions: layer name -> binary places of its bias, the accumulator's (stage folded).
     Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits.
-    Raises: ValueError: unknown stage, or a folded stage without bias fractions.
+    Raises: InputError: unknown stage, or a folded stage without bias fractions.
     """
     if stage not in STAGES:
-        raise ValueError(f"stage must be one of {', '.join(STAGES)}, received {stage!r}")
+        raise InputError(f"stage must be one of {', '.join(STAGES)}, received {stage!r}")
     if stage == "folded" and bias_fractions is None:
-        raise ValueError("the folded stage needs the bias fractions of every layer: use qmodel.folding.fold")
+        raise InputError("the folded stage needs the bias fractions of every layer: use qmodel.normalisation.fold")
     quantizer = weight_quantizer or (lambda name: alq())
 
     def weighted(name: str, conv: Block | None, units: int, use_bias: bool):

@@ -14,6 +14,7 @@ from keras import ops
 from qmodel import networks
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer, Budget, Schedule, Teacher
+from qmodel.errors import InputError
 from qmodel.files import written_beside
 from qmodel.freeze import freeze
 from qmodel.frozen import FrozenNetwork
@@ -163,11 +164,11 @@ def freeze_to(model: keras.Model, folder: str | os.PathLike) -> FrozenNetwork:
 
 
 def weight_quantizers(recipe: Recipe, model: keras.Model) -> dict[str, alq]:
-    """An `alq` quantizer for every layer with a kernel. Raises: ValueError: bits for another number of layers."""
+    """An `alq` quantizer for every layer with a kernel. Raises: InputError: bits for another number of layers."""
     names = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
     bits = (recipe.bits,) * len(names) if isinstance(recipe.bits, int) else recipe.bits
     if len(bits) != len(names):
-        raise ValueError(f"bits must be one number or one per layer ({len(names)}), received {len(bits)}")
+        raise InputError(f"bits must be one number or one per layer ({len(names)}), received {len(bits)}")
     dense = "channelwise" if recipe.grouping in ("pixelwise", "kernelwise") else recipe.grouping
     return {
         name: alq(bits=width, grouping=recipe.grouping if name.startswith("conv") else dense)
@@ -186,7 +187,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def load(path: str | os.PathLike) -> keras.Model:
-    """Load a saved stage. Raises: ValueError: not a model of ours; OSError: not readable."""
+    """Load a saved stage. Raises: InputError: not a model of ours; OSError: not readable."""
     return keras.models.load_model(path, compile=False)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from qmodel.data.annotations import BIN_SAMPLES, AllWindows, allowed_for_training
 from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
+from qmodel.errors import InputError
 from qmodel.fixed_point import INPUT_FORMAT, standardise
 from qmodel.premature import make_premature, ventricular_shapes
 
@@ -232,7 +233,7 @@ def training_set(
         fragments: windows with a class; fold: indices into them.
         other: the database's windows with annotations, `recipe.other_hop` samples apart, or None.
         whole_person: exclude held-out persons altogether; seed: of the forest.
-    Raises: ValueError: a flat window.
+    Raises: InputError: a flat window.
     """
     signals = fragments.signals[fold.train]
     labels = fragments.labels[fold.train]
@@ -254,5 +255,5 @@ def training_set(
     deviation = signals.std(1, keepdims=True)
     if not deviation.all():
         flat = np.flatnonzero(deviation[:, 0] == 0)[:5].tolist()
-        raise ValueError(f"training windows must not be flat, received flat windows {flat}: leave them out")
+        raise InputError(f"training windows must not be flat, received flat windows {flat}: leave them out")
     return TrainingSet(signals / deviation, targets, len(fold.train), weights, recipe, beats)

@@ -17,7 +17,8 @@ from functools import cache
 from pathlib import Path
 
 from flow.build.provenance import fingerprint, git_revision, versions
-from flow.build.settings import InputError
+from qmodel.errors import InputError
+from qmodel.files import sha256, swap_folder
 
 MANIFEST = "manifest.json"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -43,16 +44,11 @@ class Product:
         return fingerprint(self.manifest["outputs"])
 
 
-def file_hash(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 @cache
 def program(*patterns: str) -> str:
     """SHA-256 of our own sources that match the patterns: a changed program makes a step run again."""
     files = sorted({path for pattern in patterns for path in REPOSITORY.glob(pattern) if path.is_file()})
-    return fingerprint({path.relative_to(REPOSITORY).as_posix(): file_hash(path) for path in files})
+    return fingerprint({path.relative_to(REPOSITORY).as_posix(): sha256(path) for path in files})
 
 
 def say(step: str, message: str) -> None:
@@ -116,12 +112,7 @@ def make(
             shutil.rmtree(part, ignore_errors=True)
         raise
     (part / _KEY).unlink()
-    old = build / f".{step}.old"
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(part, target)
-    shutil.rmtree(old, ignore_errors=True)
+    swap_folder(part, target)
     say(step, f"{duration(seconds):<10} {target}")
     return Product(target, manifest, False)
 
@@ -148,13 +139,13 @@ def _manifest(folder: Path) -> dict | None:
 
 def _outputs(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _KEY)
-    return {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 
 def _damaged(folder: Path, manifest: dict) -> str | None:
     for name, sha in manifest["outputs"].items():
         path = folder / name
-        if not path.is_file() or file_hash(path) != sha:
+        if not path.is_file() or sha256(path) != sha:
             return name
     return None
 

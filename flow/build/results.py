@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from flow.build.settings import InputError
+from qmodel.errors import InputError
 from qmodel.files import write_json
 
 

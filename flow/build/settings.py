@@ -7,16 +7,13 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from qmodel.errors import InputError
 from qmodel.files import write_json
 
 NETWORKS = ("compact", "paper", "tiny")  # of qmodel.networks, which needs Keras
 PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of qmodel.data.splits, which needs wfdb
 FOLDS = 10
 RECORDED = "settings.json"
-
-
-class InputError(ValueError):
-    """The user asked for something that cannot be done; the message says what can."""
 
 
 @dataclass(frozen=True)

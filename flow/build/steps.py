@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property, wraps
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.build.products import Product, file_hash, make, program, say
+from flow.build.products import Product, make, program, say
 from flow.build.provenance import fingerprint
 from flow.build.quiet import import_tensorflow
-from flow.build.settings import FOLDS, InputError, Settings
-from qmodel.files import written_beside
+from flow.build.settings import FOLDS, Settings
+from qmodel.errors import InputError
+from qmodel.files import sha256, written_beside
 
 if TYPE_CHECKING:
     from qmodel.data.fragments import Windows
@@ -32,15 +32,6 @@ SYNTHETIC_PER_CLASS, SYNTHETIC_PER_CLASS_QUICK = 60, 20
 TRAINING_PROGRAM = ("qmodel/**/*.py", "qmodel/data/*.csv", "qmodel/data/*.txt", "flow/build/steps.py")
 HLS_PROGRAM = ("qmodel/*.py", "hls/**/*.py", "hls/cpp/kernels/**/*", "flow/build/steps.py")
 FROZEN, TEST, PARITY = "network.alq", "test.npz", "parity.json"
-
-
-@contextmanager
-def _input_errors() -> Iterator[None]:
-    """What the data modules say of a bad value is said of the user's input."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise InputError(str(error)) from error
 
 
 def _once(step: Callable[[Flow], Product]) -> Callable[[Flow], Product]:
@@ -111,12 +102,11 @@ class Flow:
         from qmodel.data import fragments, synthetic
         from qmodel.fixed_point import standardise
 
-        with _input_errors():
-            if self.records is None:
-                windows = synthetic.synthetic_windows(self._per_class)
-            else:
-                windows = fragments.load_windows(self.records)
-            standardise(windows.signals)
+        if self.records is None:
+            windows = synthetic.synthetic_windows(self._per_class)
+        else:
+            windows = fragments.load_windows(self.records)
+        standardise(windows.signals)
         return windows
 
     @cached_property
@@ -125,8 +115,7 @@ class Flow:
         from qmodel.data import splits
 
         settings = self.settings
-        with _input_errors():
-            folds = splits.make(settings.protocol, self.windows.index, FOLDS, settings.seed, settings.split)
+        folds = splits.make(settings.protocol, self.windows.index, FOLDS, settings.seed, settings.split)
         if settings.fold >= len(folds):
             raise InputError(f"--fold must be 0 to {len(folds) - 1} in this split, received {settings.fold}")
         fold = folds[settings.fold]
@@ -161,7 +150,7 @@ class Flow:
             "network": settings.network,
             "protocol": settings.protocol,
             "fold": settings.fold,
-            "split": file_hash(settings.split) if settings.split else None,
+            "split": sha256(settings.split) if settings.split else None,
             "quick": settings.quick,
             "seed": settings.seed,
         } | self.source
@@ -259,7 +248,7 @@ class Flow:
     def freeze(self) -> Product:
         """The frozen network, `network.alq`, and its golden logits of the test part, `test.npz`."""
         quantised = self.quantise() if self.settings.frozen is None else None
-        inputs = {"quantise": quantised.identity} if quantised else {"frozen": file_hash(self.settings.frozen)}
+        inputs = {"quantise": quantised.identity} if quantised else {"frozen": sha256(self.settings.frozen)}
 
         def work(folder: Path) -> dict:
             from qmodel.frozen import FrozenNetwork

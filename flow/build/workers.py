@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
 
-from flow.build.settings import InputError
+from qmodel.errors import InputError
 
 Task, Result = TypeVar("Task"), TypeVar("Result")
 

@@ -15,26 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from flow.build.settings import FOLDS, NETWORKS, PROTOCOLS, InputError, Settings, record, recorded
+from flow.build.settings import FOLDS, NETWORKS, PROTOCOLS, Settings, record, recorded
+from qmodel.errors import InputError, UserError
 
-# Errors that mean bad input or a missing tool, by the module that defines them: only a loaded one can have raised it.
-INPUT_ERRORS = {
-    "qmodel.data.mitdb": "DataError",
-    "qmodel.frozen": "FrozenFileError",
-    "hls.cpp.convert": "ConversionError",
-    "hls.folding": "FoldingError",
-    "hls.estimate": "BudgetError",
-    "hls.engines.csim": "CompileError",
-    "hls.core.generate": "RtlError",
-    "hls.tools.process": "ToolError",
-    "hls.engines.rtl": "SimulationError",
-    "hls.cpp.synthesis": "SynthesisError",
-    "flow.publish.notebooks": "NotebookError",
-    "board.manifest": "ManifestError",
-    "board.driver": "OverlayError",
-    "board.serial": "SerialError",
-    "flow.ship.deploy": "DeployError",
-}
 EXTRAS = {
     "wfdb": "data",
     "tqdm": "data",
@@ -897,10 +880,7 @@ def _input_message(error: Exception) -> str | None:
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{place}"
-    loaded = [getattr(sys.modules[module], name) for module, name in INPUT_ERRORS.items() if module in sys.modules]
-    if isinstance(error, (InputError, *loaded)):
-        return " ".join(str(error).split())
-    return None
+    return " ".join(str(error).split()) if isinstance(error, UserError) else None
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import numpy as np
 
 from flow.build.provenance import provenance
 from flow.build.results import put_rows
-from flow.build.settings import InputError
 from flow.experiments.evaluate import fold_tasks
 from flow.recordings.classify import THRESHOLD, Classifier, Findings
 from qmodel.data import fragments, mitdb
 from qmodel.data.quality import REASONS
+from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import numpy as np
 
 from flow.build.provenance import fingerprint, provenance
 from flow.build.results import put_rows, read_rows
-from flow.build.settings import InputError
 from flow.build.workers import check_workers, run_tasks
 from qmodel import models as shipped
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
+from qmodel.errors import InputError
 from qmodel.files import write_json
 from qmodel.metrics import confusion_matrix, mean_loss, summarise
 

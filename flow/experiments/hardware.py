@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from flow.build.products import say
 from flow.build.provenance import provenance
 from flow.build.results import put_rows
-from flow.build.settings import InputError, recorded
+from flow.build.settings import recorded
 from flow.build.steps import FROZEN, Flow
+from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:

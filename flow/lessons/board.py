@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from board.codec import Codec
 from board.driver import ArrhythmiaOverlay, Result, Times, TransferError
-from board.manifest import MANIFEST, Manifest, sha256
+from board.manifest import MANIFEST, Manifest
 from flow.lessons.walk import BUILD, Check, CheckedTable, checked, show_progress_as_text
 from flow.look.html import Html, card, facts, table
 from flow.look.pictures import ACCENT, GRID, INK, MUTED, SECOND, ecg_strip, figure
+from qmodel.files import sha256
 from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
 

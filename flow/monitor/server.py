@@ -17,8 +17,8 @@ from pathlib import Path
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from flow.build.settings import InputError
 from flow.monitor.stream import Play
+from qmodel.errors import InputError
 
 HOST = "127.0.0.1"
 PORT = 8360  # taken if it is free and no other was asked for

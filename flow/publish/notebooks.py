@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow.build.products import REPOSITORY
-from flow.build.settings import InputError
+from qmodel.errors import InputError, UserError
 from qmodel.files import write_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ EMPTY_SCRIPTS = re.compile(
 CELL_SECONDS = 24 * 3600  # full mode trains
 
 
-class NotebookError(RuntimeError):
+class NotebookError(UserError, RuntimeError):
     """A cell of a notebook failed; the message names it and what it said."""
 
 

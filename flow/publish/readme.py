@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flow.build.results import read_rows
-from flow.build.settings import InputError
 from flow.look.words import percent
+from qmodel.errors import InputError
 from qmodel.files import write_text
 
 BEGIN, END = "<!-- results: begin (written by `ecg-alq readme`) -->", "<!-- results: end -->"

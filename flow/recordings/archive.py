@@ -9,13 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from flow.build.provenance import fingerprint, provenance
-from flow.build.settings import InputError
 from flow.build.workers import check_workers, run_tasks
 from flow.recordings.classify import Classification, Classifier, classify
 from flow.recordings.outputs import COLUMNS, rows
 from qmodel.data import recording
 from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
 from qmodel.data.recording import WINDOW_S
+from qmodel.errors import InputError
 from qmodel.files import write_json, written_beside
 from qmodel.frozen import FrozenNetwork
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flow.build.settings import InputError
 from flow.recordings.engines import ENGINES
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.recording import WINDOW_S, Recording, Windows
+from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
 from qmodel.frozen import FrozenNetwork
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.build.settings import InputError
+from qmodel.errors import InputError
 from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from flow.build.provenance import provenance
-from flow.build.settings import InputError
 from flow.recordings import strips
 from flow.recordings.classify import SAID, UNSURE, Classification
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S
+from qmodel.errors import InputError
 from qmodel.files import write_json, written_beside
 
 ANNOTATOR = "alq"

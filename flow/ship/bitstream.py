@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from board.codec import Codec
-from flow.build.products import file_hash
 from flow.build.provenance import fingerprint, provenance
-from flow.build.settings import InputError
+from qmodel.errors import InputError
+from qmodel.files import folder_beside, sha256
 from qmodel.frozen import FrozenNetwork
 
 ENGINES = ("rtl", "hls")
@@ -64,14 +63,9 @@ def write(
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, received {engine}")
     if not CLOCKS_MHZ[0] <= clock_mhz <= CLOCKS_MHZ[1]:
         raise InputError(f"--clock-mhz must lie in {CLOCKS_MHZ[0]} to {CLOCKS_MHZ[1]}, received {clock_mhz:g}")
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / DESIGN).is_file())):
-        raise InputError(f"{folder} is not a folder of this command: choose another with --output or remove it")
     network = FrozenNetwork.load(file)
     hls = _check_project(network, project) if engine == "hls" else None
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-        made = Path(beside) / folder.name
-        made.mkdir()
+    with folder_beside(folder, DESIGN, "a folder of this command") as made:
         bits = _write_rtl(network, made, cycles) if hls is None else _write_hls(network, made, hls)
         for name in ("build.tcl", "design.tcl"):
             shutil.copyfile(_tcl() / name, made / name)
@@ -88,15 +82,12 @@ def write(
         (made / "settings.tcl").write_text(f"set settings {{{words}}}\n", "utf-8")
         shutil.copyfile(file, made / "network.alq")
         sources = {
-            path.relative_to(made).as_posix(): file_hash(path) for path in sorted(made.rglob("*")) if path.is_file()
+            path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()
         }
         design = settings | {"identity": network.identity, "clock_mhz": clock_mhz, "sources": fingerprint(sources)}
         (made / DESIGN).write_text(json.dumps(design | {"provenance": provenance()}, indent=2) + "\n", "utf-8")
         if folder.is_dir() and _sources(folder) == design["sources"]:
-            return design
-        if folder.exists():
-            os.replace(folder, Path(beside) / "old")
-        os.replace(made, folder)
+            shutil.rmtree(made)
     return design
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from board.manifest import MANIFEST, Manifest
 from flow.build.products import say
-from flow.build.settings import InputError
+from qmodel.errors import InputError, UserError
 
 PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of the PYNQ images since 3.0
 STEP_TIMEOUT, COPY_TIMEOUT = 300, 900  # seconds
@@ -24,7 +24,7 @@ HOST, NAME, PATH = (
 )
 
 
-class DeployError(RuntimeError):
+class DeployError(UserError, RuntimeError):
     """The board was not reached, or a step on it failed; what worked there still does."""
 
 

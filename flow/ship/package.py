@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -13,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from board.codec import Codec
-from board.handoff import Handoff, HandoffError
-from board.manifest import MANIFEST, Manifest, sha256
+from board.handoff import Handoff
+from board.manifest import MANIFEST, Manifest
 from flow.build.products import REPOSITORY
 from flow.build.provenance import git_revision, versions
-from flow.build.settings import InputError
 from flow.ship import bitstream
+from qmodel.errors import InputError
+from qmodel.files import folder_beside, sha256
 from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 
@@ -37,8 +37,6 @@ def package(folder: Path, output: Path, wheel: Path | None = None) -> dict:
     design = bitstream.read_design(folder)
     if not bitstream.built(folder):
         raise InputError(f"{folder} holds no bitstream yet: {bitstream.result(folder)['next']}")
-    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not (output / MANIFEST).is_file())):
-        raise InputError(f"{output} is not a deploy folder: choose another with --output or remove it")
     network = FrozenNetwork.load(folder / NETWORK)
     codec = Codec(network, design["sample_bits"], design["logit_bits"])
     manifest = Manifest(
@@ -58,18 +56,12 @@ def package(folder: Path, output: Path, wheel: Path | None = None) -> dict:
         classes=class_names(codec.values),
         pynq=PYNQ,
     )
-    try:
-        handoff = Handoff.read(folder / bitstream.HWH)
-    except HandoffError as error:
-        raise InputError(str(error)) from None
+    handoff = Handoff.read(folder / bitstream.HWH)
     problems = handoff.problems(manifest, codec.samples, codec.values)
     if problems:
         raise InputError(f"{folder / bitstream.HWH} is not of this design: {'; '.join(problems)}")
     made_with = {**versions(), "git_revision": git_revision(), "vivado": handoff.vivado}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as beside:
-        made = Path(beside) / output.name
-        made.mkdir()
+    with folder_beside(output, MANIFEST, "a deploy folder") as made:
         for name in (bitstream.BIT, bitstream.HWH, NETWORK):
             shutil.copyfile(folder / name, made / name)
         (made / WINDOW).write_text(json.dumps(test_window(network)) + "\n", "utf-8")
@@ -83,9 +75,6 @@ def package(folder: Path, output: Path, wheel: Path | None = None) -> dict:
         files = {path.name: sha256(path) for path in sorted(made.iterdir())}
         manifest = replace(manifest, versions=made_with, files=files)
         (made / MANIFEST).write_text(manifest.text, "utf-8")
-        if output.exists():
-            os.replace(output, Path(beside) / "old")
-        os.replace(made, output)
     return json.loads(manifest.text)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from hls.area import BLOCK_DEPTH, PARTS, multipliers, rotates, tree_levels
 from hls.folding import Folding, LayerFolding, check, chunks, deal, fold
+from qmodel.errors import InputError
 from qmodel.files import write_json, write_text, written_beside
 from qmodel.fixed_point import transfer_bits
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
@@ -26,7 +27,7 @@ TOP = "ecg_alq"
 FIXED_STAGES = 6  # of the arithmetic pipeline, adder tree not counted (alq_layer.v)
 
 
-class RtlError(ValueError):
+class RtlError(InputError):
     """A network that the Verilog core does not support."""
 
 

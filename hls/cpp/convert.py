@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 import shutil
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from hls.cpp.extension import BACKENDS, KERNELS, register
 from hls.cpp.graph import default_folding, stage_attributes
 from hls.fifos import SMALLEST, fifo_depths
 from hls.folding import Folding
+from qmodel.errors import InputError
+from qmodel.files import folder_beside, sha256
 from qmodel.fixed_point import transfer_bits
 from qmodel.frozen import FrozenNetwork
 
@@ -127,7 +127,7 @@ exit
 """
 
 
-class ConversionError(ValueError):
+class ConversionError(InputError):
     """A network or an option that cannot become a project; the message says what can."""
 
 
@@ -197,18 +197,8 @@ def convert(
     if io_type == "io_parallel":
         _check_parallel(network)
     folder = Path(folder).absolute()
-    if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / "manifest.json").is_file())
-    ):
-        raise FileExistsError(f"{folder} is not an HLS project: choose another folder or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-        built = Path(beside) / folder.name
+    with folder_beside(folder, "manifest.json", "an HLS project") as built:
         _write(network, built, folding, part, clock_mhz, backend, io_type)
-        old = Path(beside) / "old"
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(built, folder)
     return folder
 
 
@@ -340,6 +330,6 @@ def _write_manifest(network, folder: Path, folding, part, clock_mhz, backend, io
             "python": platform.python_version(),
             **{name: _version(name) for name in ("ecg-alq", "hls4ml", "numpy")},
         },
-        "files": {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
+        "files": {p.relative_to(folder).as_posix(): sha256(p) for p in files},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")

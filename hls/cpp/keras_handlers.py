@@ -10,6 +10,7 @@ from hls4ml.model.optimizer import ModelOptimizerPass
 
 from hls.cpp.graph import replace_stages
 from hls.cpp.layers import ALQKerasLayer
+from qmodel.errors import InputError
 
 
 class ALQHandler(KerasV3LayerHandler):
@@ -46,10 +47,10 @@ class QWeightHandler(KerasV3LayerHandler):
     handles = ("qkeras.qconvolutional.QConv1D", "qkeras.qlayers.QDense")
 
     def handle(self, layer, in_tensors, out_tensors):
-        """What hls4ml's Keras 2 parser gives. Raises: ValueError: an `alq` kernel quantizer."""
+        """What hls4ml's Keras 2 parser gives. Raises: InputError: an `alq` kernel quantizer."""
         kind = type(layer).__name__
         if type(getattr(layer, "kernel_quantizer_internal", None)).__name__ == "alq":
-            raise ValueError(
+            raise InputError(
                 f"{layer.name}: {kind} does not keep the coordinates of an `alq` kernel quantizer: "
                 f"use ALQ{kind.removeprefix('Q')} from qmodel.alq.layers"
             )

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from hls.area import PARTS, Area
 from hls.estimate import estimate
 from hls.folding import Folding, LayerFolding
+from qmodel.errors import InputError, UserError
 from qmodel.frozen import FrozenNetwork
 
 STEPS = ("csim", "csynth", "cosim", "export")
@@ -33,7 +34,7 @@ VIVADO = ["vivado", "-mode", "batch", "-nojournal", "-nolog", "-source", "vivado
 PRODUCTS = {"Vitis": "AMD Vitis 2022.1 or later", "Vivado": "Xilinx Vivado HLS 2019.2 or 2020.1"}
 
 
-class SynthesisError(RuntimeError):
+class SynthesisError(UserError, RuntimeError):
     """A tool is not installed, failed, or left no report; the message says what to do."""
 
 
@@ -90,7 +91,7 @@ def synthesise(
     steps = tuple(steps)
     unknown = [step for step in steps if step not in STEPS]
     if unknown or not steps:
-        raise ValueError(f"steps must be any of {', '.join(STEPS)}, received {', '.join(unknown) or 'none'}")
+        raise InputError(f"steps must be any of {', '.join(STEPS)}, received {', '.join(unknown) or 'none'}")
     manifest = _manifest(folder)
     command = installed(manifest["backend"])
     if command is None:

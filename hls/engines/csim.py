@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from qmodel.errors import UserError
 from qmodel.files import written_beside
 from qmodel.frozen import FrozenNetwork
 
@@ -40,7 +41,7 @@ STRICT = (
 WINDOWS_PER_CALL = 8
 
 
-class CompileError(RuntimeError):
+class CompileError(UserError, RuntimeError):
     """The C simulation does not compile; the message holds the compiler's."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from hls.core.generate import VERILOG, Core
 from hls.tools.process import ToolError, find, run, set_parameter
 from hls.tools.yosys import Counts, synthesise_ecp5
+from qmodel.errors import InputError
 
 TIMEOUT = 6 * 3600  # seconds
 BOARD_TOP = "alq_ulx3s"
@@ -40,10 +41,10 @@ def version() -> str:
 
 
 def clock_settings(clock_mhz: float) -> tuple[int, int]:
-    """Multiplier and divider of the loop. Raises: ValueError: not a multiple of 12.5 MHz, or too fast."""
+    """Multiplier and divider of the loop. Raises: InputError: not a multiple of 12.5 MHz, or too fast."""
     multiply = round(clock_mhz / CLOCK_STEP_MHZ)
     if multiply < 1 or multiply * CLOCK_STEP_MHZ != clock_mhz or clock_mhz > OSCILLATOR_MHZ[1] / 2:
-        raise ValueError(f"clock_mhz must be a multiple of {CLOCK_STEP_MHZ} up to 400, received {clock_mhz}")
+        raise InputError(f"clock_mhz must be a multiple of {CLOCK_STEP_MHZ} up to 400, received {clock_mhz}")
     middle = sum(OSCILLATOR_MHZ) / 2
     return multiply, min(128, max(1, round(middle / clock_mhz)))
 

@@ -19,6 +19,7 @@ from hls.folding import Folding, FoldingError, fold, schedule, smallest
 from hls.tools import ecp5, yosys
 from hls.tools.pictures import plot_floorplan, plot_utilisation
 from hls.tools.process import ToolError
+from qmodel.errors import InputError
 from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
 
@@ -62,7 +63,7 @@ def simulate(core: Core, windows: np.ndarray) -> dict:
     """
     network = core.network
     if len(windows) < 2:
-        raise ValueError(f"cycles between frames need at least 2 windows, received {len(windows)}")
+        raise InputError(f"cycles between frames need at least 2 windows, received {len(windows)}")
     values = network.stages[-1].output_length * network.stages[-1].output_channels
     record = play(core, *stream_of(windows), len(windows) * values)
     difference = compare(core, record, windows)

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from qmodel.errors import UserError
 
-class ToolError(RuntimeError):
+
+class ToolError(UserError, RuntimeError):
     """A tool is missing, failed or did not end; the message names its log."""
 
 

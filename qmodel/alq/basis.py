@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from qmodel.errors import InputError
+
 GROUPINGS = ("channelwise", "pixelwise", "kernelwise", "subchannels")
 SKETCH_TOLERANCE = 1e-6  # of the weights' squared norm: where the greedy fit stops (paper, Algorithm 1)
 RIDGE = 1e-6  # on the diagonal of the normal equations: keeps nearly equal bases solvable
@@ -22,15 +24,15 @@ RIDGE = 1e-6  # on the diagonal of the normal equations: keeps nearly equal base
 def groups_per_filter(kernel_shape: tuple[int, ...], grouping: str, subchannels: int = 1) -> int:
     """Groups of one filter of a kernel (tap, channel, filter) or (input, filter).
 
-    Raises: ValueError: unknown grouping, or subchannels that do not divide the filter's weights.
+    Raises: InputError: unknown grouping, or subchannels that do not divide the filter's weights.
     """
     taps, channels = (kernel_shape[0], kernel_shape[1]) if len(kernel_shape) == 3 else (1, kernel_shape[0])
     if grouping not in GROUPINGS:
-        raise ValueError(f"grouping must be one of {', '.join(GROUPINGS)}, received {grouping!r}")
+        raise InputError(f"grouping must be one of {', '.join(GROUPINGS)}, received {grouping!r}")
     groups = {"channelwise": 1, "pixelwise": taps, "kernelwise": channels, "subchannels": subchannels}[grouping]
     if groups < 1 or taps * channels % groups:
         divisors = [d for d in range(1, taps * channels + 1) if taps * channels % d == 0]
-        raise ValueError(f"subchannels must divide {taps * channels} weights ({divisors}), received {subchannels}")
+        raise InputError(f"subchannels must divide {taps * channels} weights ({divisors}), received {subchannels}")
     return groups
 
 

@@ -15,6 +15,7 @@ import zipfile
 import numpy as np
 
 from qmodel.alq import basis
+from qmodel.errors import InputError
 
 TOLERANCE = 1e-4  # relative to the largest magnitude of the expected array
 MOVES = ("sketch", "gradient", "hessian", "importance", "prune", "bases", "refit")
@@ -34,7 +35,7 @@ def grouped(weights: np.ndarray, structure: str, subchannels: int) -> np.ndarray
         return weights.reshape(filters, 1, -1)
     if structure == "subchannelwise":
         return weights.reshape(filters, subchannels, -1)
-    raise ValueError(f"structure must be kernelwise, pixelwise, channelwise or subchannelwise, received {structure!r}")
+    raise InputError(f"structure must be kernelwise, pixelwise, channelwise or subchannelwise, received {structure!r}")
 
 
 def error(received, expected) -> float:
@@ -97,7 +98,7 @@ def check(path: str) -> list[dict[str, float]]:
     """Worst relative error of every move for every case of the file. Raises: ValueError, KeyError: not such a file."""
     with np.load(path, allow_pickle=False) as file:
         if "meta" not in file.files:
-            raise ValueError(f"{path} has no `meta` entry: it is not a file of ALQ cases")
+            raise InputError(f"{path} has no `meta` entry: it is not a file of ALQ cases")
         cases = json.loads(str(file["meta"]))
         results = []
         for case in cases:

@@ -9,6 +9,7 @@ from qkeras.quantizers import get_quantizer
 
 from qmodel.alq import basis
 from qmodel.alq.quantizer import PACKAGE, alq
+from qmodel.errors import InputError
 
 
 class _ALQLayer:
@@ -17,7 +18,7 @@ class _ALQLayer:
     def __init__(self, *args, kernel_quantizer=None, kernel_constraint=None, bias_constraint=None, **kwargs):
         quantizer = get_quantizer(kernel_quantizer) if kernel_quantizer is not None else alq()
         if not isinstance(quantizer, alq):
-            raise ValueError(f"{type(self).__name__} needs an `alq` kernel quantizer, received {quantizer}")
+            raise InputError(f"{type(self).__name__} needs an `alq` kernel quantizer, received {quantizer}")
         super().__init__(*args, kernel_quantizer=quantizer, **kwargs)
         # QKeras clips weights to [-1, 1] by default; coordinates adapt to the kernel, so nothing is clipped here.
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
@@ -82,7 +83,7 @@ class ALQConv1D(_ALQLayer, QConv1D):
 
     Args: as QConv1D; kernel_quantizer: an `alq` (default two planes, channelwise).
     Input shape: (batch, time, channel). Output shape: (batch, time, filter).
-    Raises: ValueError: another kernel quantizer.
+    Raises: InputError: another kernel quantizer.
     Example: `ALQConv1D(8, 16, strides=2, kernel_quantizer=alq(bits=3))`
     """
 
@@ -98,7 +99,7 @@ class ALQDense(_ALQLayer, QDense):
 
     Args: as QDense; kernel_quantizer: an `alq` (default two planes, channelwise = one group per unit).
     Input shape: (batch, ..., input). Output shape: (batch, ..., unit).
-    Raises: ValueError: another kernel quantizer.
+    Raises: InputError: another kernel quantizer.
     Example: `ALQDense(17, kernel_quantizer=alq(bits=2, grouping="subchannels", subchannels=4))`
     """
 

@@ -9,6 +9,7 @@ from keras.saving import register_keras_serializable
 from qkeras.base_quantizer import BaseQuantizer
 
 from qmodel.alq import basis
+from qmodel.errors import InputError
 
 PACKAGE = "ecg_alq"
 
@@ -26,7 +27,7 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         grouping: channelwise, pixelwise, kernelwise or subchannels (then `subchannels` groups per filter).
         coordinate_bits: width of the coordinates; None: floating point.
         coordinate_fraction: their binary places; None: as many as the largest coordinate leaves.
-    Raises: ValueError: bits below 1 or above 8, unknown grouping.
+    Raises: InputError: bits below 1 or above 8, unknown grouping.
     Example: `QConv1D(8, 7, kernel_quantizer=alq(bits=2, grouping="pixelwise"))`
     Source: CVPR 2020, arXiv 1912.08883; number contract.
     """
@@ -37,11 +38,11 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
     def __init__(self, bits=2, grouping="channelwise", subchannels=1, coordinate_bits=None, coordinate_fraction=None):
         super().__init__()
         if not 1 <= bits <= 8:
-            raise ValueError(f"bits must be 1 to 8 (2**bits combinations are compared), received {bits}")
+            raise InputError(f"bits must be 1 to 8 (2**bits combinations are compared), received {bits}")
         if grouping not in basis.GROUPINGS:
-            raise ValueError(f"grouping must be one of {', '.join(basis.GROUPINGS)}, received {grouping!r}")
+            raise InputError(f"grouping must be one of {', '.join(basis.GROUPINGS)}, received {grouping!r}")
         if coordinate_fraction is not None and coordinate_bits is None:
-            raise ValueError("coordinate_fraction needs coordinate_bits")
+            raise InputError("coordinate_fraction needs coordinate_bits")
         self.bits = bits
         self.grouping = grouping
         self.subchannels = subchannels

@@ -20,6 +20,7 @@ from keras import ops
 from qmodel.alq import basis, steps
 from qmodel.alq.layers import alq_layers
 from qmodel.alq.steps import Moments
+from qmodel.errors import InputError
 from qmodel.frozen import stored_bits
 from qmodel.training import accuracy, cross_entropy, epoch_random, run_epochs, smooth
 from qmodel.training_data import PlainSet, TrainingSet
@@ -90,7 +91,7 @@ class Budget:
     """What pruning aims for: `bytes` of the frozen file or `average_bits` per weight, over all layers or per layer.
 
     Args: unit: bytes or average_bits; total: for the whole model; per_layer: layer name -> its own limit instead.
-    Raises: ValueError: unknown unit, or neither or both limits.
+    Raises: InputError: unknown unit, or neither or both limits.
     """
 
     unit: str
@@ -99,9 +100,9 @@ class Budget:
 
     def __post_init__(self):
         if self.unit not in BUDGET_UNITS:
-            raise ValueError(f"a budget's unit must be one of {', '.join(BUDGET_UNITS)}, received {self.unit!r}")
+            raise InputError(f"a budget's unit must be one of {', '.join(BUDGET_UNITS)}, received {self.unit!r}")
         if (self.total is None) == (not self.per_layer):
-            raise ValueError("a budget needs either a total or limits per layer")
+            raise InputError("a budget needs either a total or limits per layer")
 
 
 class LayerState:
@@ -183,7 +184,7 @@ class ALQTrainer:
         schedule: epochs and rates; budget: what pruning aims for, None: no pruning.
         teacher: its class probabilities are mixed into the targets by `schedule.distillation`; None: no teacher.
         sketch: start with move 1; False when the kernels already lie on their grids.
-    Raises: ValueError: a model without ALQ layers; a budget that names a layer the model does not have.
+    Raises: InputError: a model without ALQ layers; a budget that names a layer the model does not have.
     Example: `ALQTrainer(model, PRESETS["paper"], Budget("average_bits", 1.25)).fit(data, validation, folder)`
     """
 
@@ -197,10 +198,10 @@ class ALQTrainer:
     ):
         layers = alq_layers(model)
         if not layers:
-            raise ValueError("the model has no ALQConv1D or ALQDense layer: build it with `alq` quantizers")
+            raise InputError("the model has no ALQConv1D or ALQDense layer: build it with `alq` quantizers")
         unknown = set(budget.per_layer if budget else ()) - {layer.name for layer in layers}
         if unknown:
-            raise ValueError(f"the budget names layers {sorted(unknown)}; the model has {[x.name for x in layers]}")
+            raise InputError(f"the budget names layers {sorted(unknown)}; the model has {[x.name for x in layers]}")
         self.model, self.schedule, self.budget, self.teacher = model, schedule, budget, teacher
         if sketch:
             for layer in layers:
@@ -314,10 +315,10 @@ class ALQTrainer:
         return 1 - (1 - excess) ** (1 / left / batches)
 
     def _meet_budget(self, rate: float) -> None:
-        """Prune what the last prune epoch still owes. Raises: ValueError: a budget below what no planes would take."""
+        """Prune what the last prune epoch still owes. Raises: InputError: a budget below what no planes would take."""
         while self._over_budget():
             if not self._prune(1, rate):
-                raise ValueError(
+                raise InputError(
                     f"the budget {self.budget} cannot be met: without any plane the model takes "
                     f"{model_bytes(self.states)} bytes; allow more, or build a smaller network"
                 )

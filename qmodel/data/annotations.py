@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from qmodel.data import mitdb
 from qmodel.data.fragments import Fragments
+from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
 
 # MIT-BIH's annotation codes: https://archive.physionet.org/physiobank/annotations.shtml
@@ -85,10 +86,10 @@ def window_targets(
     Args: folder: the records (qmodel.data.mitdb.find); sums: as in mitdb.read_record; hop: samples from one window's
         beginning to the next one's, a multiple of BIN_SAMPLES; less than a window's length makes them overlap.
     Returns: all windows that lie whole in a record, 180 of each without overlap.
-    Raises: ValueError: another hop; DataError: a record or its annotation file is missing or broken.
+    Raises: InputError: another hop; DataError: a record or its annotation file is missing or broken.
     """
     if hop < 1 or hop % BIN_SAMPLES:
-        raise ValueError(f"hop must be a positive multiple of {BIN_SAMPLES} samples, received {hop}")
+        raise InputError(f"hop must be a positive multiple of {BIN_SAMPLES} samples, received {hop}")
     starts = np.arange(0, mitdb.RECORD_SAMPLES - WINDOW_SAMPLES + 1, hop)
     parts, leads = [], []
     for name in tqdm(mitdb.RECORDS, desc="Annotated windows", unit="record"):

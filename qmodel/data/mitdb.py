@@ -1,6 +1,5 @@
 """Find, download, verify and read the records of the MIT-BIH Arrhythmia Database 1.0.0."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import wfdb
 from tqdm import tqdm
 from wfdb.io.download import dl_full_file
 
-from qmodel.files import written_beside
+from qmodel.errors import InputError
+from qmodel.files import sha256, written_beside
 
 SAMPLING_RATE_HZ = 360
 RECORD_SAMPLES = 650_000
@@ -34,7 +34,7 @@ def published_sums() -> dict[str, str]:
 RECORDS = tuple(sorted({Path(name).stem for name in published_sums()}))
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """ECG data is missing, broken or not what was asked for."""
 
 
@@ -105,7 +105,7 @@ def _sha256(path: Path) -> str:
     status = path.stat()
     key = (str(path.resolve()), status.st_mtime_ns, status.st_size)
     if key not in _verified:
-        _verified[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+        _verified[key] = sha256(path)
     return _verified[key]
 
 
@@ -145,7 +145,7 @@ def _download_file(name: str, part: Path, digest: str, fetch: Callable[[str, Pat
             reason = str(error) or type(error).__name__
             cause: OSError | None = error
         else:
-            if hashlib.sha256(part.read_bytes()).hexdigest() == digest:
+            if sha256(part) == digest:
                 return
             reason, cause = "its SHA-256 sum is wrong", None
         part.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
 
 SAMPLING_RATE_HZ = 360
@@ -60,11 +61,11 @@ def assess(windows: np.ndarray, missing: np.ndarray | None = None, clipped: np.n
     Args: windows: int16, shape (window, 3600), 200 ADC units per mV; missing: share of each window's samples that were
         not given, none if None; clipped: share at an end of the recorder's range, where that is known from the samples
         before resampling, beside what the windows themselves show.
-    Raises: ValueError: wrong shape.
+    Raises: InputError: wrong shape.
     """
     windows = np.asarray(windows)
     if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES:
-        raise ValueError(f"windows must have the shape (window, {WINDOW_SAMPLES}), received {windows.shape}")
+        raise InputError(f"windows must have the shape (window, {WINDOW_SAMPLES}), received {windows.shape}")
     own = np.array([clipped_samples(window, SAMPLING_RATE_HZ).mean() for window in windows])
     clipped = own if clipped is None else np.maximum(own, clipped)
     seconds = windows.reshape(len(windows), WINDOW_SAMPLES // SAMPLING_RATE_HZ, SAMPLING_RATE_HZ).astype(np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 
 from qmodel.data import mitdb
 from qmodel.data.fragments import Fragments
+from qmodel.errors import InputError
 
 PROTOCOLS = ("stratified", "blocked", "patient", "file")
 PARTS = ("train", "validation", "test")
@@ -28,9 +29,9 @@ def make(
 ) -> list[Fold]:
     """Split the fragments by a protocol's name, one of PROTOCOLS; `file` reads the CSV file at path."""
     if protocol not in PROTOCOLS:
-        raise ValueError(f"Protocol must be one of {', '.join(PROTOCOLS)}, received {protocol!r}.")
+        raise InputError(f"Protocol must be one of {', '.join(PROTOCOLS)}, received {protocol!r}.")
     if (protocol == "file") != (path is not None):
-        raise ValueError(f"Protocol `file`, and no other, needs a path: received protocol {protocol!r}, path {path!r}.")
+        raise InputError(f"Protocol `file`, and no other, needs a path: received protocol {protocol!r}, path {path!r}.")
     if path is not None:
         return from_file(path, fragments)
     return {"stratified": stratified, "blocked": blocked, "patient": patient}[protocol](fragments, folds, seed)
@@ -40,7 +41,7 @@ def stratified(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fol
     """Split into folds of like class shares; the copies of a window, on any lead, stay together.
 
     Returns: one Fold per fold; every fragment is tested once; the validation part is another fold's test part.
-    Raises: ValueError: fewer than three folds, or more folds than groups.
+    Raises: InputError: fewer than three folds, or more folds than groups.
     """
     return _split(fragments, _ids(fragments.record, fragments.first_sample), folds, seed)
 

@@ -16,6 +16,7 @@ import wfdb
 
 from qmodel.data.fragments import CLASSES, Windows
 from qmodel.data.mitdb import RECORD_SAMPLES, SAMPLING_RATE_HZ, DataError
+from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
 
 SOURCE = "synthetic"
@@ -195,10 +196,10 @@ def synthetic_windows(per_class: int = 40, seed: int = 0) -> Windows:
 
     Args: per_class: windows of each class; seed: the same seed gives the same windows.
     Returns: windows ordered by class, signals int16, shape (17 * per_class, 3600), 360 Hz, 200 ADC units per mV.
-    Raises: ValueError: per_class < 1.
+    Raises: InputError: per_class < 1.
     """
     if per_class < 1:
-        raise ValueError(f"per_class must be at least 1, received {per_class}.")
+        raise InputError(f"per_class must be at least 1, received {per_class}.")
     persons = np.arange(per_class) % PERSONS
     signals = []
     for label, name in enumerate(CLASSES):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork
 
 FOLDER = Path(__file__).parent
@@ -13,12 +14,12 @@ def names() -> list[str]:
 
 
 def path(name: str = "compact") -> Path:
-    """File of a shipped network. Raises: ValueError: no network of that name."""
+    """File of a shipped network. Raises: InputError: no network of that name."""
     if name not in names():
-        raise ValueError(f"a shipped network is one of {', '.join(names())}, received {name!r}")
+        raise InputError(f"a shipped network is one of {', '.join(names())}, received {name!r}")
     return FOLDER / f"{name}.alq"
 
 
 def load(name: str = "compact") -> FrozenNetwork:
-    """A shipped network. Raises: ValueError: no network of that name."""
+    """A shipped network. Raises: InputError: no network of that name."""
     return FrozenNetwork.load(path(name))

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from board.codec import Codec
-from board.manifest import MANIFEST, Manifest, sha256
+from board.manifest import MANIFEST, Manifest
 from board.simulation import hwh
+from qmodel.files import sha256
 from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.strategies import random_plane_layer

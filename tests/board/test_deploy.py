@@ -11,10 +11,10 @@ import pytest
 import board
 from board import install
 from board.manifest import Manifest
-from flow.build.settings import InputError
 from flow.cli.main import BOARD_PYTHON, CORES, main
 from flow.ship import bitstream, deploy, package
 from flow.ship.deploy import DeployError
+from qmodel.errors import InputError
 from tests.board.folders import deploy_folder, ecg_network, manifest_of, write_manifest
 
 HOST = "xilinx@pynq"

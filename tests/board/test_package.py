@@ -19,10 +19,10 @@ from board.driver import ArrhythmiaOverlay
 from board.manifest import MANIFEST, Manifest
 from board.simulation import hwh
 from board.simulation.model import Board, installed, stand_in
-from flow.build.settings import InputError
 from flow.cli.main import main
 from flow.ship import bitstream, package
 from qmodel import models
+from qmodel.errors import InputError
 from tests.board.folders import deploy_folder, ecg_network, manifest_of
 
 NOTEBOOK = Path(board.__file__).parent / "notebooks" / package.NOTEBOOK
@@ -50,7 +50,7 @@ def test_the_driver_imports_with_numpy_alone():
         f"for name in {HEAVY}: sys.modules[name] = None  # importing it raises ImportError\n"
         "import board.driver, board.doctor, board.handoff, board.codec\n"
         "ours = {n for n in sys.modules if n.startswith('qmodel.')}\n"
-        "assert ours == {'qmodel.fixed_point', 'qmodel.frozen', 'qmodel.files'}, ours\n"
+        "assert ours == {'qmodel.errors', 'qmodel.fixed_point', 'qmodel.frozen', 'qmodel.files'}, ours\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(board.__file__).parents[1])
 

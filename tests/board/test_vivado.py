@@ -13,11 +13,11 @@ import pytest
 
 import board
 from board.simulation import hwh
-from flow.build.settings import InputError
 from flow.cli.main import main
 from flow.ship import bitstream
 from hls.cpp.convert import TOP_SOURCE, convert
 from hls.cpp.synthesis import SynthesisError
+from qmodel.errors import InputError
 from tests.board.folders import ecg_network, manifest_of
 
 VIVADO = Path(board.__file__).parent / "vivado"

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from flow.build.products import MANIFEST, file_hash, locked, make, program
-from flow.build.settings import InputError
+from flow.build.products import MANIFEST, locked, make, program
+from qmodel.files import sha256
+from qmodel.errors import InputError
 
 
 class Work:
@@ -34,7 +35,7 @@ def test_manifest_says_what_it_was_made_from(tmp_path):
     assert manifest == product.manifest
     assert manifest["inputs"] == {"data": "1"}
     assert manifest["settings"] == {"seed": 0}
-    assert manifest["outputs"] == {"sub/product.txt": file_hash(tmp_path / "step" / "sub" / "product.txt")}
+    assert manifest["outputs"] == {"sub/product.txt": sha256(tmp_path / "step" / "sub" / "product.txt")}
     assert manifest["results"] == {"found": "content"}
     assert {"python", "numpy"} <= set(manifest["versions"])
     assert manifest["seconds"] >= 0

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flow.build.results import put_rows, read_rows
-from flow.build.settings import InputError
+from qmodel.errors import InputError
 
 ROW = {"network": "compact", "part": "test", "windows": 1}
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from flow.build.settings import InputError
+from qmodel.errors import InputError
 from flow.build.workers import MEMORY, check_workers, run_tasks
 
 

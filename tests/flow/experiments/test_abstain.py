@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from flow.build.settings import InputError
 from flow.experiments import abstain, evaluate
 from flow.experiments.abstain import add_noise, answered, calibration, measure
+from qmodel.errors import InputError
 
 TRUTH = np.array([0, 1, 2, 3, 4, 5])
 LABEL = np.array([0, 1, 2, 9, 9, -1])

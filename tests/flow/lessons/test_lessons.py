@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from flow.build.products import locked
-from flow.build.settings import InputError
 from flow.lessons import board, conversion, ecg, hardware, planes
 from flow.lessons.walk import Walk
 from flow.look.html import Html, table
 from qmodel.data import synthetic
 from qmodel.data.fragments import Fragments
 from qmodel.data.splits import Fold
+from qmodel.errors import InputError
 from qmodel.fixed_point import standardise
 
 

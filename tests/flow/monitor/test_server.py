@@ -11,9 +11,9 @@ import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 from aiohttp.test_utils import TestClient, TestServer
 
-from flow.build.settings import InputError
 from flow.monitor.server import FILES, HEADERS, HOST, PAGE, PORT, application, serve
 from flow.monitor.stream import Play
+from qmodel.errors import InputError
 
 HOP_S = 2.5
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flow.build.settings import InputError
 from flow.cli.main import _settings, main, parser
 from flow.lessons.walk import FULL, QUICK, Check, checked
 from flow.publish import notebooks
+from qmodel.errors import InputError
 
 nbformat = pytest.importorskip("nbformat")
 PATHS = notebooks.find()

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow.build.settings import InputError
 from flow.cli.main import main
 from flow.look import diagram
 from flow.publish import model_card, readme
 from qmodel.data.fragments import CLASSES
+from qmodel.errors import InputError
 from qmodel.metrics import summarise
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import wfdb
 
-from flow.build.settings import InputError
 from flow.cli.main import main
 from flow.recordings import archive
 from flow.recordings.archive import PARTS, SUMMARY, TABLE, Settings, Task, classify_archive, known, run_task
 from flow.recordings.classify import Classifier, classify
 from qmodel.data import recording, synthetic
 from qmodel.data.mitdb import DataError
+from qmodel.errors import InputError
 
 parquet = pytest.importorskip("pyarrow.parquet")
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import wfdb
 
-from flow.build.settings import InputError
 from flow.cli import main as cli
 from flow.cli.main import ENGINES, FORMATS, main
 from flow.recordings import outputs, strips
@@ -33,6 +32,7 @@ from qmodel.data import synthetic
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
 from qmodel.data.recording import Recording, read
+from qmodel.errors import InputError
 from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 from tests.strategies import random_plane_layer

@@ -14,6 +14,7 @@ from hls.cpp import convert as convert_module
 from hls.cpp.convert import ConversionError, convert, golden_frames
 from hls.engines import csim
 from hls.folding import Folding, FoldingError, LayerFolding
+from qmodel.errors import InputError
 from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.frozen import FrozenNetwork
 from tests.hls.projects import QUICK, small_network
@@ -158,6 +159,6 @@ def test_failure_keeps_the_old_project(network, tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_not_touched(network, tmp_path):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("dear")
-    with pytest.raises(FileExistsError, match="not an HLS project"):
+    with pytest.raises(InputError, match="not an HLS project"):
         convert(network, tmp_path / "letters")
     assert [p.name for p in (tmp_path / "letters").iterdir()] == ["dear.txt"]

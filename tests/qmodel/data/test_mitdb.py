@@ -228,7 +228,7 @@ class TestReadRecord:
 
     def test_verified_once(self, folder, sums, monkeypatch):
         mitdb.read_record(folder, "100", sums)
-        monkeypatch.setattr(mitdb.hashlib, "sha256", None)
+        monkeypatch.setattr(mitdb, "sha256", None)
         mitdb.read_record(folder, "100", sums)
 
     def test_wrong_sampling_rate(self, tmp_path):

@@ -1,0 +1,87 @@
+"""Nothing half-written is ever seen, and nothing of a person's is replaced."""
+
+import hashlib
+import os
+
+import pytest
+
+from qmodel import files
+from qmodel.errors import InputError
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def fill(made, text):
+    (made / "mark").write_text("")
+    (made / "content").write_text(text)
+
+
+def test_a_folder_takes_its_place_when_it_is_finished(tmp_path):
+    place = tmp_path / "new" / "place"
+    for text in ("first", "second"):
+        with files.folder_beside(place, "mark", "a place") as made:
+            fill(made, text)
+            assert not place.exists() or contents(place)["content"] == "first"
+        assert contents(place) == {"mark": "", "content": text}
+        assert os.listdir(place.parent) == ["place"]
+
+
+def interrupted(place):
+    with files.folder_beside(place, "mark", "a deploy folder") as made:
+        fill(made, "half")
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_leaves_what_was_there(tmp_path):
+    place = tmp_path / "place"
+    for before in ({}, {"mark": "", "content": "first"}):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(place)
+        assert contents(tmp_path / "place" if before else tmp_path) == before
+        with files.folder_beside(place, "mark", "a place") as made:
+            fill(made, "first")
+    with files.folder_beside(place, "mark", "a place") as made:  # a block that finds nothing to change
+        made.rmdir()
+    assert contents(place)["content"] == "first"
+
+
+def test_a_failed_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
+    place, replace = tmp_path / "place", os.replace
+    place.mkdir()
+    fill(place, "old")
+
+    def fails(source, target):
+        if os.path.exists(os.path.join(source, "content")) and str(target) == str(place) and "old" not in str(source):
+            raise OSError("no room")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="no room"), files.folder_beside(place, "mark", "a place") as made:
+        fill(made, "new")
+    assert contents(place)["content"] == "old"
+
+
+@pytest.mark.parametrize("strange", ["file", "folder"])
+def test_what_is_not_ours_is_never_replaced(tmp_path, strange):
+    place = tmp_path / "place"
+    if strange == "file":
+        place.write_text("a letter")
+    else:
+        place.mkdir()
+        (place / "letter").write_text("a letter")
+    before = contents(tmp_path)
+    with (
+        pytest.raises(InputError, match="place is not a deploy folder"),
+        files.folder_beside(place, "mark", "a deploy folder"),
+    ):
+        pytest.fail("nothing may be built")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, (1 << 20) + 1])
+def test_the_sum_of_a_file(tmp_path, size):
+    content = bytes(i * 7 % 251 for i in range(size % 1000)) + b"x" * (size - size % 1000)
+    (tmp_path / "file").write_bytes(content)
+    assert files.sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
