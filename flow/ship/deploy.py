@@ -17,11 +17,10 @@ from qmodel.errors import InputError, UserError
 
 PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of the PYNQ images since 3.0
 STEP_TIMEOUT, COPY_TIMEOUT = 300, 900  # seconds
-HOST, NAME, PATH = (
-    re.compile(r"[\w.@:\[\]%][\w.@:\[\]%-]*"),
-    re.compile(r"\w[\w.-]*(/\w[\w.-]*)*"),
-    re.compile(r"/[\w./-]+"),
-)
+HOST = re.compile(r"([A-Za-z_][\w.-]*@)?([A-Za-z0-9][\w.-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(%\w+)?)", re.ASCII)
+NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
+PATH = re.compile(r"(/\.?\w[\w.+-]*)+", re.ASCII)
+RESERVED = re.compile(r".*\.(incoming|previous|rejected|kept-\d+)")  # folders that board/install.py makes beside NAME
 
 
 class DeployError(UserError, RuntimeError):
@@ -56,16 +55,20 @@ class _Board:
         return done.stdout.strip()
 
     def step(self, name: str, target: str, python: str = "python3") -> str:
-        """Run a step of `board/install.py`; returns what it prints."""
+        """Run a step of `board/install.py`; returns the last line that it prints, the others go to this terminal."""
         import board
 
         script = (Path(str(board.__file__)).parent / "install.py").read_text("utf-8")
         command = ["ssh", *self.options, "--", self.host, shlex.join([python, "-", name, target])]
-        return self._run(name, command, STEP_TIMEOUT, script)
+        *notes, last = self._run(name, command, STEP_TIMEOUT, script).splitlines() or [""]
+        for note in notes:
+            say(name, note)
+        return last
 
     def copy(self, files: Sequence[Path], folder: str) -> None:
         """Copy files into a folder of the board."""
-        host = f"[{self.host}]" if ":" in self.host and "[" not in self.host else self.host
+        user, at, address = self.host.rpartition("@")
+        host = f"{user}{at}[{address}]" if ":" in address else self.host  # IPv6: a colon ends scp's host
         self._run("copy", ["scp", "-q", *self.options, "--", *map(str, files), f"{host}:{folder}/"], COPY_TIMEOUT)
 
     def doctor(self, folder: str, python: str, sudo: bool) -> bool:
@@ -98,9 +101,20 @@ def deploy(host: str, folder: Path, name: str = "ecg-alq", python: str = PYTHON,
         the bitstream. Returns: where it lies and whether the doctor was content (else it lies beside, rejected).
     Raises: InputError: bad names, or a folder that is damaged; DeployError: a step failed, the old folder is untouched.
     """
-    for value, rule, what in ((host, HOST, "HOST"), (name, NAME, "--name"), (python, PATH, "--python")):
+    for value, rule, what, said in (
+        (
+            host,
+            HOST,
+            "HOST",
+            "be a name or an address, USER@ in front where needed, as xilinx@pynq",
+        ),
+        (name, NAME, "--name", "be a folder below the home folder: letters, digits, _ . - and / between folders"),
+        (python, PATH, "--python", "be a program's whole path, as /usr/bin/python3"),
+    ):
         if not rule.fullmatch(value):
-            raise InputError(f"{what} must match {rule.pattern}, received {value!r}")
+            raise InputError(f"{what} must {said}, received {value!r}")
+    if any(map(RESERVED.fullmatch, name.split("/"))):
+        raise InputError(f"--name {name} is one that deployments use themselves: leave out its ending")
     manifest = Manifest.load(folder)
     damaged = manifest.damaged(folder)
     if damaged:

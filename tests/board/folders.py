@@ -66,7 +66,8 @@ def manifest_of(network: FrozenNetwork, **changes) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """The manifest with the hashes of what lies in the folder, written into it."""
-    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST}
+    names = (path.name for path in sorted(folder.iterdir()) if path.is_file())
+    files = {name: sha256(folder / name) for name in names if name != MANIFEST and not name.startswith(".")}
     manifest = dataclasses.replace(manifest, files=files)
     (folder / MANIFEST).write_text(manifest.text)
     return manifest

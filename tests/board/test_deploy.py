@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -118,14 +120,15 @@ def test_a_deployment(folder, home, python, tmp_path, capfd):
     calls = (tmp_path / "log").read_text()
     assert "StrictHostKeyChecking=ask" in calls
     assert "assword" not in calls
-    # again: the folder before stays as ecg-alq.previous
-    deploy.deploy(HOST, folder, python=python)
+    # again: the folder before stays as ecg-alq.previous; of the one before that nothing stays, no file of its wheel
+    for _ in range(2):
+        deploy.deploy(HOST, folder, python=python)
     assert {path.name for path in home.iterdir()} == {"ecg-alq", "ecg-alq.previous"}
 
 
 def working(home):
-    """A folder that works and must go on working."""
-    (home / "ecg-alq").mkdir()
+    """A deployment that works and must go on working."""
+    deploy_folder(home / "ecg-alq", ecg_network())
     (home / "ecg-alq" / "proof").write_text("works")
 
 
@@ -161,39 +164,185 @@ def test_a_board_that_is_not_reached(folder, home, python):
         deploy.deploy("other", folder, python=python)
 
 
-def test_what_is_refused_before_anything_is_sent(folder, home, tmp_path):
-    for options, message in (
-        ({"host": "-oProxyCommand=x"}, "HOST must match"),
-        ({"host": "a b"}, "HOST must match"),
-        ({"name": "../x"}, "--name must match"),
-        ({"name": "x;reboot"}, "--name must match"),
-        ({"python": "python3; reboot"}, "--python must match"),
-    ):
-        with pytest.raises(InputError, match=message):
-            deploy.deploy(**{"host": HOST, "folder": folder} | options)
+@pytest.mark.parametrize(
+    "host", ["-oProxyCommand=x", "a b", "", "@pynq", "a@b@c", "[", ":", "pynq:/tmp", "pynq%x", "ü", "x\n"]
+)
+def test_hosts_that_are_none(host, folder, tmp_path):
+    with pytest.raises(InputError, match=r"HOST must be a name or an address, USER@ in front"):
+        deploy.deploy(host, folder)
+
+
+@pytest.mark.parametrize("host", ["pynq", "me@192.168.2.99", "me.too@board-1.local", "fe80::1%eth0", "me@2001:db8::1"])
+def test_hosts_that_ssh_takes(host):
+    assert deploy.HOST.fullmatch(host)
+
+
+@pytest.mark.parametrize("python", ["python3", "/usr/../bin/python3", "/bin/sh -c", "/bin//sh", "/", "/opt/-c", "/x;y"])
+def test_programs_that_are_none(python, folder):
+    with pytest.raises(InputError, match="--python must be a program's whole path"):
+        deploy.deploy(HOST, folder, python=python)
+
+
+@pytest.mark.parametrize("name", ["../x", "x;reboot", "x/..", "/x", "x/", ".ssh", "-x", "x//y", "é", "x\n"])
+def test_names_that_are_none(name, folder):
+    with pytest.raises(InputError, match="--name must be a folder below the home folder"):
+        deploy.deploy(HOST, folder, name)
+
+
+@pytest.mark.parametrize("name", ["x.previous", "x.incoming", "x.rejected", "x.kept-1", "x.previous/y"])
+def test_names_that_deployments_use_themselves(name, folder):
+    with pytest.raises(InputError, match="is one that deployments use themselves"):
+        deploy.deploy(HOST, folder, name)
+
+
+def test_a_damaged_folder_is_refused_before_anything_is_sent(folder, home, tmp_path):
     (folder / "network.alq").write_bytes(b"")
     with pytest.raises(InputError, match=r"network\.alq in .* differ from the manifest"):
         deploy.deploy(HOST, folder)
     assert not (tmp_path / "log").exists()
 
 
+def arrive(home, name="ecg-alq"):
+    """A deployment up to its swap."""
+    install.prepare(name)
+    deploy_folder(home / f"{name}.incoming", ecg_network())
+    install.verify(name)
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("suffix", ["", ".incoming", ".previous", ".rejected"])
+@pytest.mark.parametrize(
+    "manifest", [None, "{}", "null", '{"format": 1, "files": {}}', '{"name": "my app", "files": ["a"]}']
+)
+def test_a_folder_of_the_users_is_never_touched(suffix, manifest, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mine = tmp_path / f"jupyter_notebooks{suffix}"
+    mine.mkdir()
+    (mine / "thesis.ipynb").write_text("years of work")
+    if manifest is not None:
+        (mine / "manifest.json").write_text(manifest)
+    before = contents(tmp_path)
+    for step in (install.prepare, install.swap, install.reject):
+        with pytest.raises(SystemExit, match=f"jupyter_notebooks{suffix} is not a deployment of ecg-alq: it stays"):
+            step("jupyter_notebooks")
+    assert contents(tmp_path) == before
+
+
+def test_links_files_and_places_inside_a_deployment(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    deploy_folder(tmp_path / "real", ecg_network())
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    for name in ("link", "broken", "file"):
+        with pytest.raises(SystemExit, match=f"{name} is not a deployment"):
+            install.prepare(name)
+    with pytest.raises(SystemExit, match="real is a deployment of ecg-alq: nothing is put inside it"):
+        install.prepare("real/lib")
+    with pytest.raises(SystemExit, match="file is no folder"):
+        install.prepare("file/below")
+
+
+def test_what_somebody_changed_or_added_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arrive(tmp_path)
+    install.swap("ecg-alq")
+    first = tmp_path / "ecg-alq"
+    (first / "test_window.json").write_text("mine")
+    (first / "notes").mkdir()
+    (first / "notes" / "day.txt").write_text("mine too")
+    for _ in range(3):
+        arrive(tmp_path)
+        install.swap("ecg-alq")
+    assert {path.name for path in tmp_path.iterdir()} == {"ecg-alq", "ecg-alq.previous", "ecg-alq.kept-1"}
+    kept = contents(tmp_path / "ecg-alq.kept-1")
+    assert {name: kept[name] for name in kept if name != "manifest.json"} == {
+        "test_window.json": b"mine",
+        "notes/day.txt": b"mine too",
+    }
+    assert "files that were changed or added there are kept:" in capsys.readouterr().out
+    for _ in range(2):
+        arrive(tmp_path)
+        install.reject("ecg-alq")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("ecg-alq", "ecg-alq.previous", "ecg-alq.kept-1", "ecg-alq.rejected")
+    }
+
+
 def test_a_swap_that_fails_gives_the_old_folder_back(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "jupyter_notebooks").mkdir()
     name = "jupyter_notebooks/ecg-alq"
-    install.prepare(name)
+    arrive(tmp_path, name)
     install.swap(name)
     (tmp_path / name / "proof").write_text("works")
-    install.prepare(name)
-    (tmp_path / f"{name}.incoming").rmdir()  # lost between the steps
-    with pytest.raises(FileNotFoundError):
+    arrive(tmp_path, name)
+    rename = os.rename
+
+    def broken(source, target):
+        if source.endswith(".incoming"):
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", broken)
+    with pytest.raises(OSError, match="No space left"):
         install.swap(name)
     assert (tmp_path / name / "proof").read_text() == "works"
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(tmp_path))
     install.prepare(name)
-    (tmp_path / f"{name}.incoming" / "manifest.json").write_text('{"files": {"lost": ""}}')
-    for step, message in ((install.verify, "lost did not arrive"), (install.install, "one wheel is needed")):
-        with pytest.raises(SystemExit, match=message):
-            step(name)
-    capsys.readouterr()
+    with pytest.raises(SystemExit, match=r"manifest\.json did not arrive whole"):
+        install.verify(name)
+    with pytest.raises(SystemExit, match="is not whole: deploy again"):
+        install.swap(name)
+    with pytest.raises(SystemExit, match="one wheel is needed"):
+        install.install(name)
+    deploy_folder(tmp_path / f"{name}.incoming", ecg_network())
+    (tmp_path / f"{name}.incoming" / "network.alq").unlink()
+    with pytest.raises(SystemExit, match=r"network\.alq did not arrive"):
+        install.verify(name)
+    assert (tmp_path / name / "proof").read_text() == "works"
+
+
+@pytest.mark.parametrize("kill_at", range(1, 9))
+def test_a_kill_at_any_move_loses_nothing(kill_at, tmp_path, monkeypatch, capsys):
+    """The process ends before its n-th rename or removal; the next deployment finds its way."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for _ in range(2):  # so that a folder and one before it are there
+        arrive(tmp_path)
+        install.swap("ecg-alq")
+        (tmp_path / "ecg-alq" / "mine").write_text("mine")
+    arrive(tmp_path)
+    calls = []
+
+    class Killed(BaseException):
+        pass
+
+    def killing(real):
+        def call(*words, **options):
+            calls.append(words)
+            if len(calls) == kill_at:
+                raise Killed
+            return real(*words, **options)
+
+        return call
+
+    for name in ("rename", "unlink", "rmdir"):
+        monkeypatch.setattr(os, name, killing(getattr(os, name)))
+    with suppress(Killed):
+        install.swap("ecg-alq")
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    whole = [path for path in tmp_path.iterdir() if path.is_dir() and install.listed(path) is not None]
+    assert any(Manifest.load(path).damaged(path) == [] for path in whole)
+    assert len(list(tmp_path.rglob("mine"))) == 2
+    arrive(tmp_path)
+    install.swap("ecg-alq")
+    assert Manifest.load(tmp_path / "ecg-alq").damaged(tmp_path / "ecg-alq") == []
+    assert len(list(tmp_path.rglob("mine"))) == 2
 
 
 def test_the_command_line_offers_what_the_modules_have():

@@ -162,7 +162,7 @@ def test_the_command_where_another_module_has_our_name(folder, tmp_path, monkeyp
 
 def test_the_manifest_of_another_format_is_one_finding(folder, board):
     content = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(content | {"format": 2}))
+    (folder / MANIFEST).write_text(json.dumps(content | {"format": 1}))
     assert bad(folder).keys() == {"manifest"}
 
 

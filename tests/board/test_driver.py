@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import re
 import threading
@@ -14,7 +13,7 @@ import pytest
 
 from board.codec import Codec
 from board.driver import ArrhythmiaOverlay, OverlayError, TransferError, describe
-from board.manifest import MANIFEST, REGISTERS, Manifest, ManifestError
+from board.manifest import MANIFEST, REGISTERS, ManifestError
 from board.simulation.checks import CHECKS
 from board.simulation.model import Board, Faults, installed, stand_in
 from hls.core.generate import VERILOG
@@ -226,18 +225,35 @@ def test_wrong_manifests(network, folder, board, tmp_path):
     with pytest.raises(ManifestError, match=r"has no manifest\.json: name a folder that `ecg-alq package` wrote"):
         ArrhythmiaOverlay(tmp_path / "nowhere")
     content = json.loads((folder / MANIFEST).read_text())
+    del content["sha256"]
     for changed, message in (
-        ({"format": 9}, "has format 9, this program reads 1"),
-        ({"bit": "../other.bit"}, r"names files outside its folder \(\.\./other\.bit\)"),
+        ({"format": 9}, "has format 9, this program reads 2"),
+        ({"format": True}, "has format True"),
+        ({"bit": "../other.bit"}, r"names files outside its folder \('\.\./other\.bit'\)"),
+        ({"bit": "other.bit"}, r"has no SHA-256 of other\.bit"),
         ({"registers": {}}, "has no register cycles, errors"),
-        ({"unknown": 1}, "is damaged"),
+        ({"unknown": 1}, r"is damaged \(the entry unknown is missing or unknown\)"),
+        ({"clock_mhz": 125.0}, "was edited"),
+        ({"clock_mhz": "125"}, r"is damaged \(clock_mhz must be a number above 0\)"),
+        ({"input_bits": None}, r"is damaged \(input_bits must be 8, 16, 32 or 64\)"),
+        ({"classes": {"NSR": 0}}, r"is damaged \(classes must be a list of names\)"),
+        ({"files": []}, r"is damaged \(files must be SHA-256 sums by name of file\)"),
+        ({"identity": "$x$"}, r"is damaged \(identity must be 64 hexadecimal digits\)"),
     ):
         (folder / MANIFEST).write_text(json.dumps(content | changed))
         with pytest.raises(ManifestError, match=message):
             ArrhythmiaOverlay(folder)
-    (folder / MANIFEST).write_text("{")
-    with pytest.raises(ManifestError, match="is damaged"):
-        ArrhythmiaOverlay(folder)
+    for text, message in (
+        ("{", "is damaged"),
+        ("null", "is no manifest of a deploy folder"),
+        ("[]", "is no manifest"),
+        ("[" * 10**6, "is damaged"),
+        ('{"format": 2, "format": 2}', "an entry comes twice"),
+        ("\udcff", "is damaged"),
+    ):
+        (folder / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
+        with pytest.raises(ManifestError, match=message):
+            ArrhythmiaOverlay(folder)
 
 
 def test_missing_and_changed_files(network, folder, board):
@@ -248,7 +264,8 @@ def test_missing_and_changed_files(network, folder, board):
     (folder / "ecg_alq.hwh").unlink()
     with pytest.raises(OverlayError, match=r"ecg_alq\.hwh is missing in .*: PYNQ needs \.bit and \.hwh side by side"):
         ArrhythmiaOverlay(folder)
-    write_manifest(folder, dataclasses.replace(Manifest.load(folder), hwh="other.hwh"))
+    (folder / "other.hwh").write_text("")
+    write_manifest(folder, manifest_of(network, hwh="other.hwh"))
     with pytest.raises(OverlayError, match=r"one stem for both, received ecg_alq\.bit and other\.hwh"):
         ArrhythmiaOverlay(folder)
 
