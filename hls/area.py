@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qmodel.frozen import MaxPool, PlaneLayer, Stage
 
 
-class Part(NamedTuple):
+class Device(NamedTuple):
     """What a device holds (block RAM in units of 36 kbit), and its logic: inputs of a LUT, operands that one level of
     an adder tree takes (alq_adder_tree.v); and the multipliers that a core takes of it unless told otherwise.
 
@@ -28,18 +28,23 @@ class Part(NamedTuple):
     core_dsps: int
 
 
-PARTS = {
-    "xc7z020": Part(53_200, 106_400, 140, 220, 6, 3, 16),
-    "ecp5-85k": Part(83_640, 83_640, 104, 156, 4, 4, 24),
+DEVICES = {
+    "xc7z020": Device(53_200, 106_400, 140, 220, 6, 3, 16),
+    "ecp5-85k": Device(83_640, 83_640, 104, 156, 4, 4, 24),
 }
 PLAIN_ADDER_LUTS = 1.6  # per bit: four-input LUTs of an adder without a carry chain, fitted to synthesis
 BLOCK_DEPTH = 64  # tables with more words go to block RAM
 ROTATE_CHUNKS = 8  # a plane of more chunks is read from a rotating line buffer, else from one with a multiplexer
 
 
+def device_of(part: str) -> str | None:
+    """The device of a part number (its name, then package and speed: "xc7z020clg400-1"); None: one we know nothing of."""
+    return next((name for name in DEVICES if part.startswith(name)), None)
+
+
 def multipliers(part: str, wanted: int | None = None) -> int:
-    """Multipliers that a core on a part may take: `wanted`, or what is set aside for it; engines beyond use adders."""
-    device = PARTS[part]
+    """Multipliers that a core on a device may take: `wanted`, or what is set aside; engines beyond use adders."""
+    device = DEVICES[part]
     return min(device.dsps, device.core_dsps if wanted is None else wanted)
 
 
@@ -88,27 +93,27 @@ def adder_tree(number: int, bits: int, operands: int) -> Area:
     return Area(luts, ffs)
 
 
-def table(depth: int, width: int, part: Part) -> Area:
+def table(depth: int, width: int, device: Device) -> Area:
     """A read-only table: LUTs up to BLOCK_DEPTH words (at most one per function of the address), else block RAM."""
     if depth > BLOCK_DEPTH:
         per_block = 512 * max(1, -(-depth // 512))  # 512 words of 72 bits, deeper ones narrower
         return Area(0, 0, -(-width * per_block // 18_432) / 2)
     if depth < 2:
         return Area(0, width)
-    blocks = -(-depth // (1 << part.lut_inputs))
+    blocks = -(-depth // (1 << device.lut_inputs))
     luts = blocks + (blocks > 1) * -(-blocks // 2)
     return Area(min(width * luts, 2.0 ** min(depth, 60) / 2), width)
 
 
-def word_select(words: int, width: int, part: Part) -> float:
+def word_select(words: int, width: int, device: Device) -> float:
     """LUTs that choose one of `words` words: four-way choices in six-input LUTs, two-way choices in four-input ones."""
-    ways = 4 if part.lut_inputs >= 6 else 2
+    ways = 4 if device.lut_inputs >= 6 else 2
     return width * -(-(words - 1) // (ways - 1))
 
 
-def buffer_area(width: int, depth: int, part: Part) -> Area:
+def buffer_area(width: int, depth: int, device: Device) -> Area:
     """A FIFO in LUT RAM with its counters."""
-    if part.lut_inputs >= 6:
+    if device.lut_inputs >= 6:
         memory = -(-width // 6) * 4 if depth <= 32 else -(-width // 3) * 4 * -(-depth // 64)
     else:
         memory = -(-width // 4) * 2 * -(-depth // 16)
@@ -116,11 +121,11 @@ def buffer_area(width: int, depth: int, part: Part) -> Area:
     return Area(memory + 4 * address + 8, 3 * address + 3)
 
 
-def after_area(stage: Stage, lanes: int, beats: int, part: Part) -> Area:
+def after_area(stage: Stage, lanes: int, beats: int, device: Device) -> Area:
     """A pool (one ring of running maxima and one comparator per open window and lane) or a sum over time."""
     bits = stage.output_format.bits
-    per_lut = 32 if part.lut_inputs >= 6 else 16
-    ring = bits * -(-beats // per_lut) if part.lut_inputs >= 6 else bits * -(-beats // per_lut) / 2
+    per_lut = 32 if device.lut_inputs >= 6 else 16
+    ring = bits * -(-beats // per_lut) if device.lut_inputs >= 6 else bits * -(-beats // per_lut) / 2
     if isinstance(stage.layer, MaxPool):
         rings = -(-stage.layer.size // stage.layer.stride)
         return Area(rings * lanes * (ring + 1.75 * bits) + 12 * rings + 12, lanes * bits * (1 + rings) + 20)
@@ -132,18 +137,18 @@ def term_bits(stage: Stage, lanes: int) -> int:
     return stage.input_format.bits + (lanes - 1).bit_length() + 2
 
 
-def engine_area(stage: Stage, lanes: int, visits: int, part: Part, multiplier: bool) -> Area:
+def engine_area(stage: Stage, lanes: int, visits: int, device: Device, multiplier: bool) -> Area:
     """One plane engine: masks (registers alone, or behind gates: alq_mask.v), adder tree, tables, multiply-add,
     requantisation."""
     layer, bits = stage.layer, stage.input_format.bits
     chunks = -(-layer.group_size // lanes)
-    tree = adder_tree(lanes, bits, part.adder_operands)
+    tree = adder_tree(lanes, bits, device.adder_operands)
     term, coordinate = term_bits(stage, lanes), layer.coordinate_format.bits
     output = layer.output.bits if layer.output else 0
     area = tree.plus(
-        Area(lanes * bits if part.lut_inputs < 6 else 0, lanes * bits),
-        table(visits * chunks, lanes, part),
-        table(visits, coordinate + term + 6, part),
+        Area(lanes * bits if device.lut_inputs < 6 else 0, lanes * bits),
+        table(visits * chunks, lanes, device),
+        table(visits, coordinate + term + 6, device),
         Area(2 * output + 4 if output else 0, output + 2),
     )
     if layer.groups > 1 or _rotates(layer, lanes):
@@ -175,7 +180,7 @@ def layer_area(
 
     line buffer: a register per value, twice, and a multiplexer of the chunks; or, when it rotates, one LUT per 32 bits.
     """
-    device, layer, bits = PARTS[part], stage.layer, stage.input_format.bits
+    device, layer, bits = DEVICES[part], stage.layer, stage.input_format.bits
     chunks = -(-layer.group_size // lanes)
     visits = -(-max(layer.filters, int(layer.plane_counts.sum())) // engines)
     beats = -(-layer.filters // engines)

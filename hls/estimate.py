@@ -21,12 +21,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hls.area import PARTS, Area, frame_area, layer_area, multipliers, tree_levels
-from hls.core.generate import buffers
-from hls.folding import Folding, check, chunks, followers, schedule, step_cycles
+from hls.area import DEVICES, Area, frame_area, layer_area
+from hls.plan import Plan
 from qmodel.errors import InputError
 from qmodel.files import written_beside
-from qmodel.frozen import FrozenNetwork
 
 ENGINE_REGISTERS = 9  # window complete to FIFO read, adder tree and pools not counted
 
@@ -98,49 +96,42 @@ class Budget:
 PYNQ_BUDGET = Budget(luts=13_000, bram36=20, dsp=16, cycles_per_frame=6_000, cycles_between_frames=3_700)
 
 
-def estimate(
-    network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int | None = None
-) -> Estimate:
-    """Estimate a folded core by the formulas above.
-
-    Args: dsp_budget: see `hls.area.multipliers`.
-    Raises: FoldingError: the folding does not fit the network. KeyError: unknown part.
-    """
-    check(network, folding)
-    device, plan = PARTS[part], schedule(network, folding)
-    deep = buffers(network, folding, part)
-    layers, registers, free = [], 0, multipliers(part, dsp_budget)
-    for position, ((stage, after), entry) in enumerate(zip(followers(network), folding.layers)):
-        multiplier = entry.engines <= free
-        free -= entry.engines if multiplier else 0
-        registers += ENGINE_REGISTERS + tree_levels(entry.lanes, device.adder_operands) + len(after)
+def estimate(plan: Plan) -> Estimate:
+    """Estimate a folded core by the formulas above."""
+    layers, registers = [], 0
+    for segment in plan.segments:
+        layer = segment.head
+        if layer is None:
+            continue
+        stage, entry, after = layer.stage, layer.folding, [stage for _, stage in segment.after]
+        registers += ENGINE_REGISTERS + layer.levels + len(after)
         layers.append(
             LayerEstimate(
                 name=stage.name,
                 engines=entry.engines,
                 lanes=entry.lanes,
-                chunks=chunks(stage.layer, entry.lanes),
+                chunks=layer.chunks,
                 planes=len(stage.layer.coordinates),
                 steps=stage.output_length,
-                cycles_per_step=step_cycles(stage.layer, entry),
-                area=layer_area(stage, *entry, after, part, multiplier),
+                cycles_per_step=layer.cycles,
+                area=layer_area(stage, *entry, after, plan.part, layer.multiplier),
                 sign_bits=stage.layer.signs.size,
-                fifo_bits=deep[position].bits,
+                fifo_bits=segment.buffer.bits if segment.buffer else 0,
             )
         )
     return Estimate(
-        part,
-        plan.frame + registers,
-        plan.between_frames,
-        frame_area(part).plus(*(layer.area for layer in layers)),
-        sum(buffer.bits for buffer in deep),
+        plan.part,
+        plan.schedule.frame + registers,
+        plan.schedule.between_frames,
+        frame_area(plan.part).plus(*(layer.area for layer in layers)),
+        sum(buffer.bits for buffer in plan.buffers),
         tuple(layers),
     )
 
 
 def check_budget(estimated: Estimate, budget: Budget = PYNQ_BUDGET) -> None:
     """Raise BudgetError where an estimate exceeds the budget or the part."""
-    part, row = PARTS[estimated.part], estimated.row
+    part, row = DEVICES[estimated.part], estimated.row
     limits = {
         "luts": (budget.luts, part.luts),
         "ffs": (budget.ffs, part.ffs),

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from hls.folding import Folding, LayerFolding, chunks, deal, filter_visits
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
+from hls.plan import Plan
+from qmodel.frozen import MaxPool, PlaneLayer, Stage
 
 SMALLEST = 2  # a FIFO of one beat would make its two ends wait for each other every other cycle
-
-
-def step_cycles(layer: PlaneLayer, folding: LayerFolding) -> int:
-    """Clock cycles of one output step of the C++ engines, which take the `stride` time steps of the next one meanwhile.
-
-    max(ceil(stride / chunks), planes of the busiest engine) * chunks
-    """
-    per_plane = chunks(layer, folding.lanes)
-    visits = filter_visits(layer)
-    busiest = max(int(visits[list(hand)].sum()) for hand in deal(layer, folding.engines))
-    return max(busiest, -(-layer.stride // per_plane)) * per_plane
 
 
 def longest_pause(stage: Stage, cycles: int) -> int:
@@ -34,18 +23,18 @@ def longest_pause(stage: Stage, cycles: int) -> int:
     return max(cycles - layer.stride + 1, at_the_end)
 
 
-def fifo_depths(network: FrozenNetwork, folding: Folding) -> list[int]:
+def fifo_depths(plan: Plan) -> list[int]:
     """Beats that the FIFO in front of every stage must hold so that it never makes the stage before it wait.
 
     With p the longest pause of a stage and t the fewest cycles between two beats that the stage before it gives,
     ceil(p / t) + 1 beats gather in front of it; never more than a frame and one beat. Pools and sums never pause.
     A pipeline without branches cannot lock up at any depth, so this is about throughput alone.
     """
-    entries, depths, interval = iter(folding.layers), [], 1
-    for stage in network.stages:
+    entries, depths, interval = iter(plan.layers), [], 1
+    for stage in plan.network.stages:
         layer = stage.layer
         if isinstance(layer, PlaneLayer):
-            cycles = step_cycles(layer, next(entries))
+            cycles = next(entries).kernel_cycles
             gathered = -(-longest_pause(stage, cycles) // interval) + 1
             depths.append(max(SMALLEST, min(gathered, stage.input_length + 1)))
             interval = max(cycles, layer.stride * interval)

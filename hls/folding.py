@@ -11,12 +11,12 @@ cycles: a filter without planes takes the time of one plane, in which its bias l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from hls.area import PARTS, frame_area, layer_area, multipliers
+from hls.area import DEVICES, frame_area, layer_area, multipliers
 from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
@@ -68,10 +68,15 @@ def chunks(layer: PlaneLayer, lanes: int) -> int:
     return -(-layer.group_size // lanes)
 
 
+def busiest(layer: PlaneLayer, engines: int) -> int:
+    """Planes of the engine that has most of them."""
+    visits = filter_visits(layer)
+    return max(int(visits[list(hand)].sum()) for hand in deal(layer, engines))
+
+
 def step_cycles(layer: PlaneLayer, folding: LayerFolding) -> int:
     """Cycles of one output time step (module docstring)."""
-    visits = filter_visits(layer)
-    return max(int(visits[list(hand)].sum()) for hand in deal(layer, folding.engines)) * chunks(layer, folding.lanes)
+    return busiest(layer, folding.engines) * chunks(layer, folding.lanes)
 
 
 def legal_lanes(layer: PlaneLayer) -> list[int]:
@@ -84,9 +89,17 @@ def legal_engines(layer: PlaneLayer, last: bool = False) -> list[int]:
     return [1] if last else list(range(1, layer.filters + 1))
 
 
+def check_part(part: str) -> None:
+    """Raise FoldingError for a part that is none of `hls.area.DEVICES`."""
+    if part not in DEVICES:
+        raise FoldingError(f"part must be one of {sorted(DEVICES)}, received {part!r}")
+
+
 def check(network: FrozenNetwork, folding: Folding) -> None:
     """Raise FoldingError, with the legal values, where `folding` does not fit the network."""
     stages = network.plane_stages
+    if not stages:
+        raise FoldingError("a folding needs at least one layer with weights, received none")
     if len(folding.layers) != len(stages):
         raise FoldingError(
             f"a folding has one entry per plane layer ({', '.join(stage.name for stage in stages)}), "
@@ -124,19 +137,20 @@ class Schedule(NamedTuple):
     layers: tuple[int, ...]
 
 
-def schedule(network: FrozenNetwork, folding: Folding) -> Schedule:
+def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> Schedule:
     """Cycles of a frame that arrives at one sample per cycle.
 
     Output step n of a layer with c cycles per step starts when its last input has arrived and step n - 1 is done:
     end[n] = max(arrival[n], end[n - 1]) + c.
+    Args: step_cycles: c of every plane layer.
     """
-    folded = iter(folding.layers)
+    costs = iter(step_cycles)
     arrival = np.arange(1, network.input_length + 1)
     busy = []
     for stage in network.stages:
         layer, steps = stage.layer, np.arange(stage.output_length)
         if isinstance(layer, PlaneLayer):
-            cost = step_cycles(layer, next(folded))
+            cost = next(costs)
             newest = np.minimum(steps * layer.stride + layer.taps - 1 - layer.padding[0], stage.input_length - 1)
             start = arrival[np.maximum(newest, 0)]
             arrival = np.maximum.accumulate(start - steps * cost) + (steps + 1) * cost
@@ -169,10 +183,9 @@ def followers(network: FrozenNetwork) -> list[tuple[Stage, tuple[Stage, ...]]]:
 def _options(stage: Stage, after: tuple[Stage, ...], last: bool, part: str) -> list[_Option]:
     """Foldings of a layer that no other one with as few engines beats in cycles and LUTs alike."""
     layer, options = stage.layer, []
-    visits = filter_visits(layer)
-    least = int(visits.sum()) + 1
+    least = int(filter_visits(layer).sum()) + 1
     for engines in legal_engines(layer, last):
-        load = max(int(visits[list(hand)].sum()) for hand in deal(layer, engines))
+        load = busiest(layer, engines)
         if load >= least:
             continue  # more engines, no faster
         least = load
@@ -190,12 +203,15 @@ def _options(stage: Stage, after: tuple[Stage, ...], last: bool, part: str) -> l
     return kept
 
 
-def _cheapest(table: list[list[_Option]], limits: list[int], dsp_budget: int, price: float) -> Folding | None:
+_Choice = tuple[_Option, ...]  # one option per plane layer
+
+
+def _cheapest(table: list[list[_Option]], limits: list[int], dsp_budget: int, price: float) -> _Choice | None:
     """Least LUTs + price * cycles per step, every layer inside its limit; engines beyond the budget pay for adders."""
     adders = max(option.adders for options in table for option in options)
-    best: dict[int, tuple[float, tuple[LayerFolding, ...]]] = {0: (0.0, ())}
+    best: dict[int, tuple[float, _Choice]] = {0: (0.0, ())}
     for options, limit in zip(table, limits):
-        following: dict[int, tuple[float, tuple[LayerFolding, ...]]] = {}
+        following: dict[int, tuple[float, _Choice]] = {}
         for used, (cost, chosen) in best.items():
             for option in options:
                 if option.cycles > limit:
@@ -203,11 +219,19 @@ def _cheapest(table: list[list[_Option]], limits: list[int], dsp_budget: int, pr
                 total = used + option.folding.engines
                 value = cost + option.luts + price * option.cycles
                 if total not in following or value < following[total][0]:
-                    following[total] = (value, (*chosen, option.folding))
+                    following[total] = (value, (*chosen, option))
         best = following
     if not best:
         return None
-    return Folding(min((cost + adders * max(0, used - dsp_budget), chosen) for used, (cost, chosen) in best.items())[1])
+    return min((cost + adders * max(0, used - dsp_budget), chosen) for used, (cost, chosen) in best.items())[1]
+
+
+def _folding(choice: _Choice) -> Folding:
+    return Folding(tuple(option.folding for option in choice))
+
+
+def _schedule(network: FrozenNetwork, choice: _Choice) -> Schedule:
+    return schedule(network, [option.cycles for option in choice])
 
 
 def estimated_luts(
@@ -248,8 +272,7 @@ def fold(
     Raises: FoldingError: unknown part, a given target below one cycle per sample or out of reach, a budget too small
         for the smallest folding.
     """
-    if part not in PARTS:
-        raise FoldingError(f"part must be one of {sorted(PARTS)}, received {part!r}")
+    check_part(part)
     target = network.input_length if target_cycles is None else target_cycles
     if target < network.input_length:
         raise FoldingError(
@@ -261,13 +284,13 @@ def fold(
     dsp_budget = multipliers(part, dsp_budget)
     table = [_options(stage, after, stage is stages[-1], part) for stage, after in followers(network)]
 
-    def for_target(cycles: float) -> Folding | None:
+    def for_target(cycles: float) -> _Choice | None:
         limits = [int(cycles // stage.output_length) for stage in stages]
 
-        def quick(folding: Folding | None) -> bool:
-            if folding is None:
+        def quick(choice: _Choice | None) -> bool:
+            if choice is None:
                 return False
-            return schedule(network, folding).frame + REGISTER_CYCLES * len(stages) <= LATENCY_SHARE * cycles
+            return _schedule(network, choice).frame + REGISTER_CYCLES * len(stages) <= LATENCY_SHARE * cycles
 
         free = _cheapest(table, limits, dsp_budget, 0)
         if free is None or quick(free):
@@ -278,23 +301,26 @@ def fold(
         price = _bisect(1e-3, 1e6, lambda price: quick(_cheapest(table, limits, dsp_budget, price)), 1.02)
         return _cheapest(table, limits, dsp_budget, price)
 
-    def good(cycles: float) -> bool:
-        folding = for_target(cycles)
-        if folding is None:
-            return False
-        return lut_budget is None or estimated_luts(network, folding, part, dsp_budget) <= lut_budget
+    def good(cycles: float) -> _Choice | None:
+        choice = for_target(cycles)
+        if choice is None or lut_budget is None:
+            return choice
+        return choice if estimated_luts(network, _folding(choice), part, dsp_budget) <= lut_budget else None
 
-    if good(target):
-        return for_target(target)
+    choice = good(target)
+    if choice is not None:
+        return _folding(choice)
     if lut_budget is None and target_cycles is not None:
-        fastest = schedule(network, Folding(tuple(min(options, key=lambda o: o.cycles).folding for options in table)))
+        fastest = _schedule(network, tuple(min(options, key=lambda o: o.cycles) for options in table))
         raise FoldingError(
             f"a frame every {target} cycles is out of reach: the fastest folding of all needs "
             f"{fastest.between_frames} cycles between frames and {fastest.frame} per frame"
         )
     slowest = 2.0 * sum(stage.output_length * max(o.cycles for o in options) for stage, options in zip(stages, table))
     slowest = max(slowest, 2.0 * target)
-    if not good(slowest):
+    if good(slowest) is None:
         smallest = frame_area(part).luts + sum(min(option.luts for option in options) for options in table)
         raise FoldingError(f"the smallest folding needs about {smallest:.0f} LUTs (estimated), budget {lut_budget}")
-    return for_target(_bisect(target, slowest, good, 1.005))
+    choice = for_target(_bisect(target, slowest, lambda cycles: good(cycles) is not None, 1.005))
+    assert choice is not None  # _bisect returns what was good
+    return _folding(choice)

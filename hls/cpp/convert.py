@@ -13,11 +13,11 @@ import numpy as np
 from hls4ml.model.graph import ModelGraph
 from hls4ml.writer import get_writer
 
-from hls import folding as foldings
 from hls.cpp.extension import BACKENDS, KERNELS, register
-from hls.cpp.graph import default_folding, stage_attributes
+from hls.cpp.graph import project_plan, stage_attributes
 from hls.fifos import SMALLEST, fifo_depths
 from hls.folding import Folding
+from hls.plan import Plan
 from qmodel.errors import InputError
 from qmodel.files import folder_beside, sha256
 from qmodel.fixed_point import transfer_bits
@@ -132,9 +132,8 @@ class ConversionError(InputError):
 
 
 def graph(
-    network: FrozenNetwork,
+    plan: Plan,
     folder: str | os.PathLike,
-    folding: Folding,
     part: str,
     clock_mhz: float,
     backend: str,
@@ -142,7 +141,7 @@ def graph(
 ) -> ModelGraph:
     """hls4ml's graph of a frozen network, every format exact; `folder` is where hls4ml would write it."""
     register()
-    source = network.input_format
+    source = plan.network.input_format
     input_precision = f"{'' if source.signed else 'u'}fixed<{source.bits},{source.bits - source.fraction}>"
     config = {
         "OutputDir": str(folder),
@@ -154,8 +153,8 @@ def graph(
         "HLSConfig": {"Model": {"Precision": input_precision, "ReuseFactor": 1}},
         "WriterConfig": {"Namespace": None, "WriteWeightsTxt": False, "WriteTar": False, "TBOutputStream": "both"},
     }
-    layers = [{"class_name": "Input", "name": "samples", "input_shape": [network.input_length, 1]}]
-    layers += stage_attributes(network, folding)
+    layers = [{"class_name": "Input", "name": "samples", "input_shape": [plan.network.input_length, 1]}]
+    layers += stage_attributes(plan)
     return ModelGraph.from_layer_list(config, layers)
 
 
@@ -191,14 +190,12 @@ def convert(
         raise ConversionError(f"io_type must be one of {list(IO_TYPES)}, received {io_type!r}")
     if not 1 <= clock_mhz <= 1000:
         raise ConversionError(f"clock_mhz must lie in 1 to 1000, received {clock_mhz}")
-    if folding is None:
-        folding = default_folding(network, part)
-    foldings.check(network, folding)
+    plan = project_plan(network, folding, part)
     if io_type == "io_parallel":
         _check_parallel(network)
     folder = Path(folder).absolute()
     with folder_beside(folder, "manifest.json", "an HLS project") as built:
-        _write(network, built, folding, part, clock_mhz, backend, io_type)
+        _write(plan, built, part, clock_mhz, backend, io_type)
     return folder
 
 
@@ -214,10 +211,11 @@ def _check_parallel(network: FrozenNetwork) -> None:
         )
 
 
-def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) -> None:
-    model = graph(network, folder, folding, part, clock_mhz, backend, io_type)
+def _write(plan: Plan, folder: Path, part: str, clock_mhz: float, backend: str, io_type: str) -> None:
+    network = plan.network
+    model = graph(plan, folder, part, clock_mhz, backend, io_type)
     model.apply_flow(f"{backend.lower()}:ip")
-    depths = fifo_depths(network, folding)
+    depths = fifo_depths(plan)
     if io_type == "io_stream":
         for layer, depth in zip(model.get_layers(), [*depths, SMALLEST], strict=True):
             layer.get_output_variable().pragma = ("stream", depth)
@@ -283,7 +281,7 @@ def _write(network, folder: Path, folding, part, clock_mhz, backend, io_type) ->
     )
     (folder / "vivado.tcl").write_text(VIVADO_SCRIPT.format(top=TOP, part=part, period=f"{1000 / clock_mhz:g}"))
     network.save(folder / "network.alq")
-    _write_manifest(network, folder, folding, part, clock_mhz, backend, io_type)
+    _write_manifest(plan, depths, folder, part, clock_mhz, backend, io_type)
 
 
 def _remove_lines(path: Path, start: str) -> None:
@@ -308,7 +306,10 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-def _write_manifest(network, folder: Path, folding, part, clock_mhz, backend, io_type) -> None:
+def _write_manifest(
+    plan: Plan, depths: list[int], folder: Path, part: str, clock_mhz: float, backend: str, io_type: str
+) -> None:
+    network = plan.network
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     first, last = network.input_format, network.stages[-1]
     manifest = {
@@ -318,8 +319,8 @@ def _write_manifest(network, folder: Path, folding, part, clock_mhz, backend, io
         "clock_mhz": clock_mhz,
         "backend": backend,
         "io_type": io_type,
-        "folding": {s.name: f._asdict() for s, f in zip(network.plane_stages, folding.layers)},
-        "fifo_depths": dict(zip((s.name for s in network.stages), fifo_depths(network, folding))),
+        "folding": {layer.stage.name: layer.folding._asdict() for layer in plan.layers},
+        "fifo_depths": dict(zip((s.name for s in network.stages), depths)),
         "input": {"transfer_bits": transfer_bits(first), "length": network.input_length, **first._asdict()},
         "output": {
             "transfer_bits": transfer_bits(last.output_format),

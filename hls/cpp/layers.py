@@ -11,7 +11,7 @@ from hls4ml.model.layers import Layer
 from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType, NamedType, WeightVariable
 
 from hls.cpp.tables import EngineTables, cpp_tables, engine_tables
-from hls.folding import LayerFolding
+from hls.plan import LayerPlan
 from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import Stage
 
@@ -64,14 +64,14 @@ class _StageLayer(Layer):
 
 
 class ALQPlanes(_StageLayer):
-    """Convolution or dense layer with sign planes; attributes: stage, folding."""
+    """Convolution or dense layer with sign planes; attributes: stage, plan."""
 
-    _expected_attributes = [Attribute("folding", value_type=LayerFolding)]  # noqa: RUF012
+    _expected_attributes = [Attribute("plan", value_type=LayerPlan)]  # noqa: RUF012
 
     @cached_property
     def engine_tables(self) -> EngineTables:
         """What the layer's engines read."""
-        return engine_tables(self.get_attr("stage").layer, self.get_attr("folding"))
+        return engine_tables(self.get_attr("plan"))
 
     def initialize(self) -> None:
         """Declare output and tables."""

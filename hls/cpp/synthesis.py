@@ -17,9 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hls.area import PARTS, Area
+from hls.area import Area, device_of
 from hls.estimate import estimate
 from hls.folding import Folding, LayerFolding
+from hls.plan import Plan
 from qmodel.errors import InputError, UserError
 from qmodel.frozen import FrozenNetwork
 
@@ -183,12 +184,12 @@ def read_reports(folder: str | os.PathLike) -> list[Figures]:
 def estimated(folder: str | os.PathLike) -> list[dict]:
     """The row of our own estimate of a project, to stand above its reports; none for a part that we cannot estimate."""
     manifest = _manifest(Path(folder))
-    part = next((name for name in PARTS if manifest["part"].startswith(name)), None)
+    part = device_of(manifest["part"])
     if part is None:
         return []
     network = FrozenNetwork.load(Path(folder) / "network.alq")
     folding = Folding(tuple(LayerFolding(**manifest["folding"][stage.name]) for stage in network.plane_stages))
-    return [estimate(network, folding, part).row]
+    return [estimate(Plan.of(network, folding, part)).row]
 
 
 def read_csynth(path: str | os.PathLike) -> Figures:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hls.folding import LayerFolding, chunks, deal
+from hls.plan import LayerPlan
 from qmodel.fixed_point import Format
 from qmodel.frozen import PlaneLayer
 
@@ -44,42 +44,30 @@ class EngineTables(NamedTuple):
         return 1 + max(position for _, position in self.seats)
 
 
-def engine_tables(layer: PlaneLayer, folding: LayerFolding) -> EngineTables:
-    """Deal the planes of a layer out to its engines.
+def engine_tables(plan: LayerPlan) -> EngineTables:
+    """The planes of a layer as its engines walk through them.
 
     A filter without planes takes one slot whose coordinate is zero. Every engine has as many slots as the busiest one,
     and at least so many that the `stride` time steps of the next output arrive meanwhile.
     """
-    per_plane = chunks(layer, folding.lanes)
-    hands = deal(layer, folding.engines)
+    layer, slots = plan.layer, plan.kernel_visits
+    engines, lanes = plan.folding
     idle = PlaneEntry(0, False, False, 0, 0)
-    rows: list[list[tuple[int | None, PlaneEntry]]] = []
     seats = [(0, 0)] * layer.filters
-    for engine, hand in enumerate(hands):
-        row: list[tuple[int | None, PlaneEntry]] = []
+    signs = np.zeros((engines, slots, plan.chunks * lanes), bool)
+    planes = []
+    for engine, (hand, walk) in enumerate(zip(plan.hands, plan.walks)):
         for place, index in enumerate(hand):
             seats[index] = (engine, len(hand) - 1 - place)
-            own = np.flatnonzero(layer.plane_filter == index).tolist()
-            bias = int(layer.bias[index])
-            for position, p in enumerate(own):
-                entry = PlaneEntry(
-                    int(layer.plane_group[p]), position == 0, position == len(own) - 1, int(layer.coordinates[p]), bias
-                )
-                row.append((p, entry))
-            if not own:
-                row.append((None, PlaneEntry(0, True, True, 0, bias)))
-        rows.append(row)
-    slots = max(*(len(row) for row in rows), -(-layer.stride // per_plane))
-    signs = np.zeros((folding.engines, slots, per_plane * folding.lanes), bool)
-    for engine, row in enumerate(rows):
-        for slot, (plane, _) in enumerate(row):
+        row = []
+        for slot, (index, plane, first, last) in enumerate(walk):
+            group, coordinate = 0, 0
             if plane is not None:
+                group, coordinate = int(layer.plane_group[plane]), int(layer.coordinates[plane])
                 signs[engine, slot, : layer.group_size] = layer.signs[plane]
-    return EngineTables(
-        signs.reshape(folding.engines, slots * per_plane, folding.lanes),
-        tuple(tuple(entry for _, entry in row) + (idle,) * (slots - len(row)) for row in rows),
-        tuple(seats),
-    )
+            row.append(PlaneEntry(group, first, last, coordinate, int(layer.bias[index])))
+        planes.append((*row, *[idle] * (slots - len(row))))
+    return EngineTables(signs.reshape(engines, slots * plan.chunks, lanes), tuple(planes), tuple(seats))
 
 
 class CppTable(NamedTuple):

@@ -6,7 +6,7 @@ from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
 from hls.cpp.layers import ALQMaxPool, ALQPlanes, ALQTimeSum
 from hls.cpp.tables import EngineTables, sum_bits, unit_size
-from hls.folding import LayerFolding
+from hls.plan import LayerPlan
 from qmodel.fixed_point import Format
 from qmodel.frozen import MaxPool, Stage
 
@@ -60,9 +60,10 @@ def _shift(source: Format, coordinate: Format, output: Format, accumulator_bits:
     return min(max(source.fraction + coordinate.fraction - output.fraction, -output.bits), accumulator_bits)
 
 
-def planes_config(index: int, stage: Stage, folding: LayerFolding, engines: EngineTables) -> str:
+def planes_config(index: int, plan: LayerPlan, engines: EngineTables) -> str:
     """Configuration of a plane layer."""
-    layer, source, output = stage.layer, stage.input_format, stage.layer.output
+    stage, layer = plan.stage, plan.layer
+    source, output = stage.input_format, layer.output
     accumulator_bits = layer.accumulator_bits(source)
     return PLANES_CONFIG.format(
         index=index,
@@ -77,9 +78,9 @@ def planes_config(index: int, stage: Stage, folding: LayerFolding, engines: Engi
         groups=layer.groups,
         group_size=layer.group_size,
         unit=unit_size(layer),
-        engines=folding.engines,
-        lanes=folding.lanes,
-        chunks=engines.signs.shape[1] // engines.slots,
+        engines=plan.folding.engines,
+        lanes=plan.folding.lanes,
+        chunks=plan.chunks,
         slots=engines.slots,
         seats=engines.seat_count,
         in_signed=_boolean(source.signed),
@@ -117,7 +118,7 @@ class PlanesConfig(LayerConfigTemplate):
 
     def format(self, node):
         """C++ text."""
-        return planes_config(node.index, node.get_attr("stage"), node.get_attr("folding"), node.engine_tables)
+        return planes_config(node.index, node.get_attr("plan"), node.engine_tables)
 
 
 class PoolConfig(LayerConfigTemplate):
