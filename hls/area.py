@@ -38,7 +38,7 @@ ROTATE_CHUNKS = 8  # a plane of more chunks is read from a rotating line buffer,
 
 
 def device_of(part: str) -> str | None:
-    """The device of a part number (its name, then package and speed: "xc7z020clg400-1"); None: one we know nothing of."""
+    """The device that a part number begins with ("xc7z020clg400-1": device, package, speed); None: not one of ours."""
     return next((name for name in DEVICES if part.startswith(name)), None)
 
 

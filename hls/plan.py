@@ -2,9 +2,9 @@
 
 Estimates, tables, the Verilog generator, FIFO depths and simulations all read a `Plan`; nothing is dealt out twice.
 
-Between two FIFOs runs a segment: the input or a plane layer at its head, then pools and sums, which never wait. Between
-two modules runs a stream of beats: a time step of C channels is dealt out over the engines of the layer that made it, so
-a beat holds one value per engine, and which channel that is (or none) depends on the beat's number alone.
+Between two FIFOs lies a segment: the input or a plane layer at its head, then pools and sums, which never wait. Between
+two modules runs a stream of beats: a time step of C channels is dealt out over the engines of the layer that made it,
+so a beat holds one value per engine, and which channel that is (or none) depends on the beat's number alone.
 """
 
 from __future__ import annotations

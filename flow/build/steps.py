@@ -288,16 +288,17 @@ class Flow:
         }
 
         def work(folder: Path) -> dict:
-            from hls.area import PARTS
+            from hls.area import device_of
             from hls.cpp.convert import convert
             from hls.estimate import Budget, check_budget, estimate
             from hls.cpp.graph import default_folding
+            from hls.plan import Plan
             from qmodel.frozen import FrozenNetwork
 
             network = FrozenNetwork.load(frozen.folder / FROZEN)
             folding = default_folding(network, settings.part)
-            device = next((name for name in PARTS if settings.part.startswith(name)), None)
-            guess = estimate(network, folding, device) if device else None
+            device = device_of(settings.part)
+            guess = estimate(Plan.of(network, folding, device)) if device else None
             if guess is not None:
                 check_budget(guess, Budget())  # a core that the part cannot hold is not worth generating
             convert(network, folder / "project", folding, **options)

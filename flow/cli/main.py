@@ -349,7 +349,7 @@ def _data(arguments: argparse.Namespace) -> int:
 
 
 def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
-    """The frozen network's file, and which folding of it is wanted (`flow.experiments.hardware.folded`)."""
+    """The frozen network's file, and which folding of it is wanted (`flow.experiments.hardware.planned`)."""
     from flow.experiments.hardware import frozen_file
 
     wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
@@ -390,7 +390,9 @@ def _hardware(arguments: argparse.Namespace) -> int:
 
     network, target = FrozenNetwork.load(file), arguments.target
     folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
-    foldings = sweep_foldings(network, target) if arguments.sweep else [hardware.folded(network, target, **wish)]
+    foldings = (
+        sweep_foldings(network, target) if arguments.sweep else [hardware.planned(network, target, **wish).folding]
+    )
     rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
     if arguments.results:
         hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)

@@ -15,6 +15,7 @@ from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:
     from hls.folding import Folding
+    from hls.plan import Plan
 
 ROWS, SWEEP = "hardware.json", "hardware_sweep.json"
 SIMULATED_CYCLES = 400_000  # of a core at most, unless two windows need more: a hundred windows of the fastest core
@@ -28,26 +29,28 @@ def frozen_file(build: str, given: str | None) -> Path:
     return path
 
 
-def folded(network: FrozenNetwork, target: str, cycles: int | None, luts: int | None, least: bool) -> Folding:
-    """The folding that was asked for, its estimate inside what the part holds.
+def planned(network: FrozenNetwork, target: str, cycles: int | None, luts: int | None, least: bool) -> Plan:
+    """The network under the folding that was asked for, its estimate inside what the part holds.
 
     Args: cycles: between two frames; luts: budget; least: the smallest core; none of them: as fast as the part allows.
     Raises: FoldingError: out of reach; BudgetError: the part is too small.
     """
     from hls.estimate import Budget, check_budget, estimate
     from hls.folding import fold, smallest
+    from hls.plan import Plan
 
     folding = smallest(network) if least else fold(network, cycles, luts, part=target)
-    check_budget(estimate(network, folding, target), Budget())
-    return folding
+    plan = Plan.of(network, folding, target)
+    check_budget(estimate(plan), Budget())
+    return plan
 
 
 def estimated(file: Path, target: str, picture: Path | None, **wish) -> dict:
-    """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: wish: of `folded`."""
+    """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: wish: of `planned`."""
     from hls.estimate import estimate, plot_pipeline
 
     network = FrozenNetwork.load(file)
-    guess = estimate(network, folded(network, target, **wish), target)
+    guess = estimate(planned(network, target, **wish))
     if picture is not None:
         plot_pipeline(guess, picture, file.stem)
     layers = [
@@ -69,17 +72,17 @@ def estimated(file: Path, target: str, picture: Path | None, **wish) -> dict:
 
 
 def write_core(file: Path, folder: Path, target: str, **wish) -> dict:
-    """Write the Verilog core of a frozen network. Args: wish: of `folded`."""
+    """Write the Verilog core of a frozen network. Args: wish: of `planned`."""
     from hls.core.generate import generate
 
     network = FrozenNetwork.load(file)
-    core = generate(network, folder, folded(network, target, **wish), target)
+    core = generate(planned(network, target, **wish), folder)
     return {
         "identity": network.identity,
         "folder": str(folder),
         "top": core.top,
         "target": target,
-        "lanes": sum(entry.engines * entry.lanes for entry in core.folding.layers),
+        "lanes": core.plan.lanes,
         "sources": [str(path) for path in core.sources],
     }
 
@@ -92,7 +95,7 @@ def measure(
     Args: folder: gets one folder per folding; number: windows of the build's test part that the simulation must get
         exactly right, 2 or more, in a slow core as many as SIMULATED_CYCLES allow.
     """
-    from hls.folding import schedule
+    from hls.plan import Plan
     from hls.tools.measure import hardware
 
     network = FrozenNetwork.load(file)
@@ -106,9 +109,10 @@ def measure(
     name = recorded(build).network if file == Path(build) / "freeze" / FROZEN else None
     rows = []
     for folding in foldings:
-        count = min(number, max(2, SIMULATED_CYCLES // schedule(network, folding).between_frames))
+        plan = Plan.of(network, folding, target)
+        count = min(number, max(2, SIMULATED_CYCLES // plan.schedule.between_frames))
         some = None if windows is None else windows[:count]
-        own = folder / f"{sum(entry.engines * entry.lanes for entry in folding.layers)}-lanes"
+        own = folder / f"{plan.lanes}-lanes"
         rows += hardware(file, target, own, folding=folding, windows=some, name=name, **options)
     return [row | source | {"provenance": provenance()} for row in rows]
 

@@ -16,10 +16,11 @@ from flow.lessons.planes import load
 from flow.lessons.walk import Check, CheckedTable, Walk, checked
 from flow.look.html import Html, card, facts, image, table
 from flow.look.pictures import ACCENT, GRID, figure
-from hls.area import PARTS
+from hls.area import DEVICES, device_of
 from hls.cpp.graph import default_folding
 from hls.estimate import estimate, plot_pipeline
 from hls.folding import Folding, chunks, fold, legal_lanes
+from hls.plan import Plan
 from hls.tools.measure import BOARD_CLOCK_MHZ, FABRIC_CLOCK_MHZ, sweep_foldings
 from qmodel.frozen import FrozenNetwork
 
@@ -60,7 +61,7 @@ def folding_picture(network: FrozenNetwork, layer: int = 1) -> Html:
 def pipeline_picture(walk: Walk, network: FrozenNetwork, target: str = ECP5) -> Html:
     """Every layer's lanes, busy cycles, LUTs and memory, estimated."""
     path = Path(walk.build) / "pipeline.svg"
-    plot_pipeline(estimate(network, fold(network, part=target), target), path, walk.settings.network)
+    plot_pipeline(estimate(Plan.of(network, part=target)), path, walk.settings.network)
     return image(path, "All layers work at once; each is folded so that it is just fast enough", 680)
 
 
@@ -68,8 +69,8 @@ def trade(network: FrozenNetwork, target: str = ECP5) -> list[dict]:
     """Estimates of foldings from the fastest core to the smallest."""
     rows = []
     for folding in tqdm(sweep_foldings(network, target), desc="estimates", unit="folding"):
-        lanes = sum(entry.engines * entry.lanes for entry in folding.layers)
-        rows.append(estimate(network, folding, target).row | {"lanes": lanes})
+        plan = Plan.of(network, folding, target)
+        rows.append(estimate(plan).row | {"lanes": plan.lanes})
     return rows
 
 
@@ -211,8 +212,8 @@ def final_table(
 ) -> CheckedTable:
     """The figures of 05_hardware, checked."""
     folding: Folding = default_folding(network, walk.settings.part)
-    device = next(name for name in PARTS if walk.settings.part.startswith(name))
-    guess = estimate(network, folding, device).row
+    device = device_of(walk.settings.part)
+    guess = estimate(Plan.of(network, folding, device)).row
     checks = [
         Check(
             f"cycles per frame, {device} (estimated)",
@@ -234,7 +235,7 @@ def final_table(
             ),
             Check(f"{target}: cycles, estimated / simulated", ratio, "within 10 %", 0.9 < ratio < 1.1),
             Check(f"{target}: LUTs, estimated / measured", area, "within a factor of two", 0.5 < area < 2),
-            Check(f"{target}: LUTs", row["luts"], "fit the device", row["luts"] <= PARTS[target].luts),
+            Check(f"{target}: LUTs", row["luts"], "fit the device", row["luts"] <= DEVICES[target].luts),
             Check(
                 f"{target}: microseconds per frame",
                 row["latency_us"],

@@ -45,8 +45,9 @@ def rtl(network: FrozenNetwork, deploy: Path | None = None) -> Iterator[Run]:
     from hls.core.generate import generate
     from hls.engines.csim import cache_folder
     from hls.engines.rtl import SimulationError, build_core, play, stream_of
+    from hls.plan import Plan
 
-    core = generate(network, cache_folder().parent / "rtl" / network.identity[:16])
+    core = generate(Plan.of(network), cache_folder().parent / "rtl" / network.identity[:16])
     simulator = build_core(core)
     last = network.stages[-1]
     logits = last.output_length * last.output_channels

@@ -101,9 +101,10 @@ def _sources(folder: Path) -> str | None:
 def _write_rtl(network: FrozenNetwork, made: Path, cycles: int | None) -> tuple[int, int]:
     from hls.core.generate import generate
     from hls.folding import fold
+    from hls.plan import Plan
     from hls.tools.process import set_parameter
 
-    core = generate(network, made / "core", fold(network, cycles))
+    core = generate(Plan.of(network, fold(network, cycles)), made / "core")
     text = (_tcl() / "alq_pynq_rtl.v").read_text("utf-8")
     for name, value in (("SAMPLE_BITS", core.input_bits), ("LOGIT_BITS", core.output_bits)):
         text = set_parameter(text, name, value)

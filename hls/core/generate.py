@@ -77,9 +77,7 @@ def generate(plan: Plan, folder: str | Path, input_bits: int | None = None, top:
     }
     write_json(folder / "core.json", content)
     sources = tuple(path for path in modules if path.suffix == ".v")
-    return Core(
-        plan, folder, top, (*sources, top_file), tuple(tables), parts.taps, parts.input_bits, parts.output_bits
-    )
+    return Core(plan, folder, top, (*sources, top_file), tuple(tables), parts.taps, parts.input_bits, parts.output_bits)
 
 
 def item_lines(item: Wire | Assign | Instance) -> list[str]:

@@ -94,9 +94,10 @@ class Table(NamedTuple):
         rows, width = self.bits.shape
         padded = np.zeros((rows, -(-width // 8) * 8), bool)
         padded[:, :width] = self.bits
-        digits = np.frombuffer(np.packbits(padded[:, ::-1], axis=1).tobytes().hex().encode(), np.uint8)
-        lines = np.full((rows, -(-width // 4) + 1), ord("\n"), np.uint8)
-        lines[:, :-1] = digits.reshape(rows, -1)[:, -(-(-width // 4)) :]
+        characters = np.frombuffer(np.packbits(padded[:, ::-1], axis=1).tobytes().hex().encode(), np.uint8)
+        digits = -(-width // 4)
+        lines = np.full((rows, digits + 1), ord("\n"), np.uint8)
+        lines[:, :digits] = characters.reshape(rows, -1)[:, -digits:]
         return lines.tobytes().decode()
 
 

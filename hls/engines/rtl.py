@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hls.core.generate import Core, Tap
-from hls.folding import schedule
+from hls.core import Core, Tap
 from hls.tools.process import ToolError, run
 from qmodel.fixed_point import from_transfers, to_transfers
 
@@ -174,7 +173,7 @@ def run_bench(
 
 def _patience(core: Core) -> int:
     """Cycles without a beat on either stream after which a simulation counts as stuck: two whole frames."""
-    return 2 * schedule(core.network, core.folding).frame + 1000
+    return 2 * core.plan.schedule.frame + 1000
 
 
 def play(

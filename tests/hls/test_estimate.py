@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from hls.area import PARTS, adder_tree, table, tree_levels, word_select
+from hls.area import DEVICES, adder_tree, table, tree_levels, word_select
 from hls.estimate import PYNQ_BUDGET, Budget, BudgetError, check_budget, estimate, plot_pipeline
-from hls.folding import fold, schedule, step_cycles
+from hls.folding import fold, step_cycles
+from hls.plan import Plan
 from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.strategies import random_plane_layer
 
-XC7 = PARTS["xc7z020"]
+XC7 = DEVICES["xc7z020"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,8 @@ def network():
 
 def test_rows_add_up(network):
     folding = fold(network)
-    guess, plan = estimate(network, folding), schedule(network, folding)
+    whole = Plan.of(network, folding)
+    guess, plan = estimate(whole), whole.schedule
     assert guess.cycles_between_frames == plan.between_frames == max(3600, *plan.layers)
     assert plan.frame < guess.cycles_per_frame < plan.frame + 25 * len(guess.layers)
     assert [layer.name for layer in guess.layers] == ["conv1", "conv2", "dense1"]
@@ -47,7 +49,7 @@ def test_rows_add_up(network):
 
 
 def test_a_budget_that_is_exceeded_says_by_how_much(network):
-    guess = estimate(network, fold(network))
+    guess = estimate(Plan.of(network))
     check_budget(guess)
     check_budget(guess, Budget())
     with pytest.raises(BudgetError, match=rf"estimated for xc7z020: luts {guess.row['luts']} > 100; relax the target"):
@@ -58,7 +60,7 @@ def test_a_budget_that_is_exceeded_says_by_how_much(network):
 
 
 def test_more_cycles_cost_less(network):
-    fast, slow = (estimate(network, fold(network, cycles)) for cycles in (3600, 360_000))
+    fast, slow = (estimate(Plan.of(network, fold(network, cycles))) for cycles in (3600, 360_000))
     assert slow.area.luts < fast.area.luts / 2
     assert slow.cycles_between_frames > fast.cycles_between_frames
 
@@ -79,11 +81,11 @@ def test_tables_and_choices():
     assert table(65, 18, XC7).luts == 0
     assert word_select(4, 8, XC7) == 8
     assert word_select(1, 8, XC7) == 0
-    assert word_select(4, 8, PARTS["ecp5-85k"]) == 24
+    assert word_select(4, 8, DEVICES["ecp5-85k"]) == 24
 
 
 def test_picture(network, tmp_path):
     pytest.importorskip("matplotlib")
-    path = plot_pipeline(estimate(network, fold(network)), tmp_path / "pipeline.png", "small")
+    path = plot_pipeline(estimate(Plan.of(network)), tmp_path / "pipeline.png", "small")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in tmp_path.iterdir()] == ["pipeline.png"]

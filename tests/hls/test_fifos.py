@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hls.fifos import SMALLEST, fifo_depths, step_cycles
+from hls.fifos import SMALLEST, fifo_depths
 from hls.folding import Folding, LayerFolding
+from hls.plan import Plan
 from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
 from tests.hls.projects import foldings
@@ -50,13 +51,12 @@ def process(stage, cycles, frames):
                 yield True, step == length - 1
 
 
-def finishing_times(network, folding, depths, frames=3, sample_every=1):
+def finishing_times(plan, depths, frames=3, sample_every=1):
     """Clock cycle in which each output beat leaves, samples entering every `sample_every` cycles."""
     fifos = [Fifo(depth) for depth in depths]
-    entries = iter(folding.layers)
-    work = []
+    network, layers, work = plan.network, iter(plan.layers), []
     for stage in network.stages:
-        cycles = step_cycles(stage.layer, next(entries)) if isinstance(stage.layer, PlaneLayer) else 1
+        cycles = next(layers).kernel_cycles if isinstance(stage.layer, PlaneLayer) else 1
         work.append(deque(process(stage, cycles, frames)))
     to_send, times, clock = network.input_length * frames, [], 0
     while any(work):
@@ -87,18 +87,13 @@ def finishing_times(network, folding, depths, frames=3, sample_every=1):
 @settings(max_examples=40, deadline=None)
 @given(frozen_networks(), st.data())
 def test_as_fast_as_endless_fifos(network, data):
-    folding = data.draw(foldings(network))
-    depths = fifo_depths(network, folding)
+    plan = Plan.of(network, data.draw(foldings(network)))
+    depths = fifo_depths(plan)
     assert min(depths) >= SMALLEST
     # Samples no faster than the slowest stage, as a balanced pipeline is fed; faster ones would fill any FIFO.
-    slowest = max(
-        -(-stage.output_length * step_cycles(stage.layer, entry) // network.input_length)
-        for stage, entry in zip(network.plane_stages, folding.layers)
-    )
+    slowest = max(-(-layer.stage.output_length * layer.kernel_cycles // network.input_length) for layer in plan.layers)
     endless = [10**9] * len(depths)
-    assert finishing_times(network, folding, depths, sample_every=slowest) == finishing_times(
-        network, folding, endless, sample_every=slowest
-    )
+    assert finishing_times(plan, depths, sample_every=slowest) == finishing_times(plan, endless, sample_every=slowest)
 
 
 def test_depths_of_a_known_network():
@@ -110,6 +105,6 @@ def test_depths_of_a_known_network():
         random_plane_layer(rng, 2, 4, 4, max_planes=1, output=None),
     )
     network = FrozenNetwork(10, INPUT_FORMAT, layers)
-    folding = Folding((LayerFolding(2, 3), LayerFolding(1, 1)))
-    assert [step_cycles(s.layer, f) for s, f in zip(network.plane_stages, folding.layers)] == [1, 32]
-    assert fifo_depths(network, folding) == [3, 2, 5]
+    plan = Plan.of(network, Folding((LayerFolding(2, 3), LayerFolding(1, 1))))
+    assert [layer.kernel_cycles for layer in plan.layers] == [1, 32]
+    assert fifo_depths(plan) == [3, 2, 5]

@@ -17,9 +17,9 @@ from hls.folding import (
     fold,
     legal_engines,
     legal_lanes,
-    schedule,
     step_cycles,
 )
+from hls.plan import Plan
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.strategies import frozen_networks, random_plane_layer
@@ -93,7 +93,7 @@ def test_schedule_equals_a_plain_simulation(network, seed):
             else:
                 leaving.append(arrival[-1])
         arrival = leaving
-    assert schedule(network, folding).frame == arrival[-1]
+    assert Plan.of(network, folding).schedule.frame == arrival[-1]
 
 
 def test_illegal_values_are_answered_with_the_legal_ones(small_network):
@@ -115,7 +115,7 @@ def test_fold_meets_its_target_and_gets_cheaper_with_time(small_network):
     for target in (192, 256, 512, 2048):
         folding = fold(small_network, target)
         check(small_network, folding)
-        plan = schedule(small_network, folding)
+        plan = Plan.of(small_network, folding).schedule
         assert plan.between_frames <= target
         assert plan.frame <= target * 5 / 3
         engines.append(sum(e.engines * e.lanes for e in folding.layers))
@@ -128,7 +128,9 @@ def test_fold_relaxes_the_target_for_a_budget(small_network):
     budget = int((estimated_luts(small_network, fast) + estimated_luts(small_network, slow)) / 2)
     folding = fold(small_network, 192, lut_budget=budget)
     assert estimated_luts(small_network, folding) <= budget
-    assert schedule(small_network, folding).between_frames < schedule(small_network, slow).between_frames
+    assert (
+        Plan.of(small_network, folding).schedule.between_frames < Plan.of(small_network, slow).schedule.between_frames
+    )
     assert fast == fold(small_network, 192, lut_budget=10**6)
     with pytest.raises(FoldingError, match="the smallest folding needs about"):
         fold(small_network, lut_budget=10)
@@ -144,7 +146,7 @@ def test_fold_refuses_what_cannot_be(small_network):
 
 
 def test_without_a_target_the_fastest_folding_is_taken(small_network):
-    plan = schedule(small_network, fold(small_network))
+    plan = Plan.of(small_network).schedule
     assert plan.between_frames == 192
     assert plan.frame < 192 * 5 / 3
 

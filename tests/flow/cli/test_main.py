@@ -347,10 +347,10 @@ class TestSimulation:
 class TestHardware:
     def test_choices_are_those_of_the_modules(self):
         from flow.cli.main import TARGETS, VENDOR_STEPS
-        from hls.area import PARTS
+        from hls.area import DEVICES
         from hls.cpp.synthesis import STEPS
 
-        assert set(TARGETS) == set(PARTS)
+        assert set(TARGETS) == set(DEVICES)
         assert VENDOR_STEPS == STEPS
 
     def test_build_without_a_frozen_network(self, tmp_path, capsys):
@@ -386,7 +386,7 @@ class TestHardware:
     def test_a_network_too_large_for_the_part(self, frozen_file, monkeypatch, tmp_path, capsys):
         from hls import area, estimate
 
-        monkeypatch.setitem(estimate.PARTS, "xc7z020", area.PARTS["xc7z020"]._replace(ffs=10))
+        monkeypatch.setitem(estimate.DEVICES, "xc7z020", area.DEVICES["xc7z020"]._replace(ffs=10))
         for command in ("estimate", "rtl", "hardware"):
             output = [] if command == "estimate" else ["--output", str(tmp_path / "out")]
             message = refused(capsys, command, "--frozen", str(frozen_file), "--smallest", *output)

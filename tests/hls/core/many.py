@@ -4,6 +4,7 @@ import dataclasses
 
 from hls.core import generate
 from hls.folding import Folding, LayerFolding, legal_engines, legal_lanes
+from hls.plan import Plan
 
 INPUT_BITS = 16
 PORTS = (
@@ -54,7 +55,7 @@ def random_folding(network, rng):
 def join(networks, foldings, folder, dsp_budgets, parts):
     """Generate one core per network and a top `many` around them; returns cores that `play` takes, and the sources."""
     cores = [
-        generate(n, folder, f, part, input_bits=INPUT_BITS, dsp_budget=budget, top=f"core_{i}")
+        generate(Plan.of(n, f, part, budget), folder, input_bits=INPUT_BITS, top=f"core_{i}")
         for i, (n, f, budget, part) in enumerate(zip(networks, foldings, dsp_budgets, parts))
     ]
     lines = ["module many (input wire aclk, input wire aresetn"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hls.core import RtlError, generate
-from hls.core.generate import buffers
 from hls.folding import Folding, FoldingError, LayerFolding, deal, fold
+from hls.plan import Plan
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool
 from tests.strategies import random_plane_layer
@@ -33,7 +33,7 @@ def parameters(core, name):
 
 def test_signs_and_coordinates_stand_in_the_tables(network, tmp_path):
     """One engine, one chunk: a word holds a plane's signs in the order of the line buffer, newest sample lowest."""
-    core = generate(network, tmp_path, Folding((LayerFolding(1, 4), LayerFolding(1, 24))))
+    core = generate(Plan.of(network, Folding((LayerFolding(1, 4), LayerFolding(1, 24)))), tmp_path)
     layer = network.layers[0]
     words = [int(line, 16) for line in (tmp_path / "ecg_alq_conv1_signs.hex").read_text().split()]
     planes = [p for f in range(3) for p in (np.flatnonzero(layer.plane_filter == f).tolist() or [None])]
@@ -52,7 +52,7 @@ def test_signs_and_coordinates_stand_in_the_tables(network, tmp_path):
 
 
 def test_every_weight_is_wired_once(network, tmp_path):
-    core = generate(network, tmp_path, Folding((LayerFolding(2, 2), LayerFolding(1, 5))))
+    core = generate(Plan.of(network, Folding((LayerFolding(2, 2), LayerFolding(1, 5)))), tmp_path)
     values = parameters(core, "dense1")
     packed = int(values["SOURCE"].split("'h")[1], 16)
     source = [packed >> 16 * place & 0xFFFF for place in range(int(values["WORDS"]) * 5)]
@@ -61,7 +61,7 @@ def test_every_weight_is_wired_once(network, tmp_path):
 
 
 def test_the_beats_of_a_layer_follow_its_dealing(network, tmp_path):
-    core = generate(network, tmp_path, Folding((LayerFolding(2, 4), LayerFolding(1, 24))))
+    core = generate(Plan.of(network, Folding((LayerFolding(2, 4), LayerFolding(1, 24)))), tmp_path)
     beats = core.taps[0].beats
     hands = deal(network.layers[0], 2)
     assert [tuple(beats.lane(engine)) for engine in range(2)] == [tuple(hand) for hand in hands]
@@ -69,7 +69,7 @@ def test_the_beats_of_a_layer_follow_its_dealing(network, tmp_path):
 
 
 def test_the_same_network_gives_the_same_files(network, tmp_path):
-    cores = [generate(network, tmp_path / name) for name in "ab"]
+    cores = [generate(Plan.of(network), tmp_path / name) for name in "ab"]
     for one, other in zip(cores[0].sources + cores[0].tables, cores[1].sources + cores[1].tables):
         assert one.name == other.name
         assert one.read_bytes() == other.read_bytes()
@@ -81,7 +81,7 @@ def test_the_same_network_gives_the_same_files(network, tmp_path):
 
 def test_buffers_hold_what_may_still_come(network):
     folding = Folding((LayerFolding(3, 4), LayerFolding(1, 24)))
-    first, last = buffers(network, folding)
+    first, last = Plan.of(network, folding).buffers
     assert first.width == 3 * 4
     assert last.width == network.stages[-1].output_format.bits
     assert all(0 < buffer.margin < buffer.depth for buffer in (first, last))
@@ -90,14 +90,14 @@ def test_buffers_hold_what_may_still_come(network):
 
 def test_bad_requests_are_answered_with_the_rule(network, tmp_path):
     with pytest.raises(FoldingError, match="lanes must be one of"):
-        generate(network, tmp_path, Folding((LayerFolding(1, 3), LayerFolding(1, 24))))
+        generate(Plan.of(network, Folding((LayerFolding(1, 3), LayerFolding(1, 24)))), tmp_path)
     with pytest.raises(FoldingError, match="part must be one of"):
-        generate(network, tmp_path, part="xc7z045")
+        Plan.of(network, part="xc7z045")
     with pytest.raises(RtlError, match="input_bits must be 8, 16, 32 or 64, at least 8, received 12"):
-        generate(network, tmp_path, input_bits=12)
-    with pytest.raises(RtlError, match="at least one layer with weights"):
-        generate(FrozenNetwork(8, Format(8, 4, True), (MaxPool(2, 2),)), tmp_path)
+        generate(Plan.of(network), tmp_path, input_bits=12)
+    with pytest.raises(FoldingError, match="at least one layer with weights"):
+        Plan.of(FrozenNetwork(8, Format(8, 4, True), (MaxPool(2, 2),)))
     wide = dataclasses.replace(network.layers[0], padding=(4, 0))
     with pytest.raises(RtlError, match=r"conv1: padding must be below the 4 taps, received \(4, 0\)"):
-        generate(FrozenNetwork(16, Format(8, 4, True), (wide,)), tmp_path, Folding((LayerFolding(1, 4),)))
+        generate(Plan.of(FrozenNetwork(16, Format(8, 4, True), (wide,)), Folding((LayerFolding(1, 4),))), tmp_path)
     assert not list(tmp_path.glob("*.v"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from hls.area import PARTS
+from hls.area import DEVICES
 from hls.engines.rtl import build, compare, play, stream_of
 from tests.hls.core.many import join, random_folding
 from tests.strategies import frozen_networks, random_inputs
@@ -33,7 +33,7 @@ def draw_networks(count, first):
 def run_all(networks, folder, rng):
     foldings = [random_folding(network, rng) for network in networks]
     budgets = [int(rng.choice([0, 1, 16])) for _ in networks]
-    parts = [list(PARTS)[index // 2 % len(PARTS)] for index in range(len(networks))]  # their adder trees differ
+    parts = [list(DEVICES)[index // 2 % len(DEVICES)] for index in range(len(networks))]  # their adder trees differ
     cores, sources = join(networks, foldings, folder, budgets, parts)
     simulator = build(folder, "many", sources)
     for index, (core, network) in enumerate(zip(cores, networks)):

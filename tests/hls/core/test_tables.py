@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hls.core import generate
-from hls.core.generate import visits_of
-from hls.folding import Folding, LayerFolding, chunks
+from hls.folding import Folding, LayerFolding
+from hls.plan import Plan
 from hls.tools.process import run
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool
@@ -96,9 +96,9 @@ def folding():
     return Folding((LayerFolding(3, 2), LayerFolding(1, 5)))
 
 
-def live_bits(layer, entry, bias_bits):
+def live_bits(plan, bias_bits):
     """Bits that mean something: (table, word, bit) of signs, coordinates, biases, first and last planes."""
-    walks, count = visits_of(layer, entry.engines), chunks(layer, entry.lanes)
+    layer, walks, count = plan.layer, plan.walks, plan.chunks
     coordinate_bits = layer.coordinate_format.bits
     live = set()
     for visit in range(max(map(len, walks))):
@@ -109,8 +109,8 @@ def live_bits(layer, entry, bias_bits):
             _, plane, first, _ = walk[visit]
             if plane is not None:
                 for weight in range(layer.group_size):
-                    chunk, lane = divmod(weight, entry.lanes)
-                    live.add(("signs", visit * count + chunk, engine * entry.lanes + lane))
+                    chunk, lane = divmod(weight, plan.folding.lanes)
+                    live.add(("signs", visit * count + chunk, engine * plan.folding.lanes + lane))
             base = 1 + engine * (bias_bits + coordinate_bits + 1)
             meant = range(0 if first else bias_bits, bias_bits + coordinate_bits + 1)
             live |= {("program", visit, base + place) for place in meant}
@@ -127,14 +127,15 @@ def hexadecimal(values, digits):
 
 
 def test_every_bit_of_every_table(network, folding, verilator, tmp_path):
-    core = generate(network, tmp_path, folding)
+    core = generate(Plan.of(network, folding), tmp_path)
     windows = random_inputs(network, np.random.default_rng(2), WINDOWS)
     golden = network.run(windows)
     (tmp_path / "samples.hex").write_text(hexadecimal(windows.reshape(-1), 2))
     (tmp_path / "golden.hex").write_text(hexadecimal(golden.reshape(-1), 8))
     flips, expected = [], set()
-    for stage, entry in zip(network.plane_stages, folding.layers):
-        live = live_bits(stage.layer, entry, accumulator_bits(core, stage.name))
+    for plan in core.plan.layers:
+        stage = plan.stage
+        live = live_bits(plan, accumulator_bits(core, stage.name))
         for kind in ("signs", "program"):
             words = (tmp_path / f"{core.top}_{stage.name}_{kind}.hex").read_text().split()
             table = f"core.{stage.name}.{'sign' if kind == 'signs' else kind}_table.tables.words"

@@ -8,7 +8,7 @@ from hls.cpp.convert import convert
 from hls.engines.csim import CSimulation
 from hls.engines.parity import compare
 from hls.estimate import check_budget, estimate
-from hls.folding import fold
+from hls.plan import Plan
 from qmodel import models
 from qmodel.fixed_point import standardise
 
@@ -32,7 +32,7 @@ def frozen(name):
 def test_shipped_networks_fit_the_budget(name):
     """6,000 cycles per frame, 3,700 between frames, 13,000 LUT, 16 DSP, 20 BRAM36 on the xc7z020 (estimated)."""
     network = models.load(name)
-    check_budget(estimate(network, fold(network)))
+    check_budget(estimate(Plan.of(network)))
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from hls.core import generate
 from hls.engines.rtl import build, compare, play, stream_of
-from hls.folding import FoldingError, fold, schedule
+from hls.folding import FoldingError, fold
+from hls.plan import Plan
 from hls.tools.ecp5 import clock_settings
 from hls.tools.measure import any_windows, cached, hardware, sweep_foldings
 from hls.tools.pictures import plot_floorplan, plot_sweep, plot_utilisation
@@ -40,7 +41,7 @@ def test_the_synthesised_netlist_equals_golden(network, tmp_path):
     """LUTs, carry chains, DSP blocks and LUT RAM of xc7 as yosys made them, with the models of its cell library."""
     pytest.importorskip("cocotb")
     pytest.importorskip("pyosys")
-    core = generate(network, tmp_path / "core", fold(network, 480))
+    core = generate(Plan.of(network, fold(network, 480)), tmp_path / "core")
     counts = synthesise_xc7(core, tmp_path)
     assert counts.dsp == 3
     assert counts.bram36 == 0
@@ -117,7 +118,7 @@ def test_a_sweep_spans_fastest_to_smallest(network):
     foldings = sweep_foldings(network, "xc7z020")
     assert foldings[0] == fold(network)
     assert [tuple(entry) for entry in foldings[-1].layers] == [(1, 1)] * 3
-    cycles = [schedule(network, folding).between_frames for folding in foldings]
+    cycles = [Plan.of(network, folding).schedule.between_frames for folding in foldings]
     assert len(cycles) > 3
     assert cycles == sorted(set(cycles))
 
