@@ -1,0 +1,398 @@
+"""Training for persons never met: batches of all databases with partial labels, made rhythms, recorders that differ.
+
+One network answers every time step of 67 ms: which beat (none, normal, supraventricular, ventricular) and how much the
+step speaks for each of the 17 classes; a window's class is the sum over its steps. A loss per task, masked where the
+labels are silent: cross entropy of the annotated steps, and minus the logarithm of the probability that lies inside
+the set of classes which the labels leave possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy import fft
+from tqdm import tqdm
+
+from qmodel import made_rhythms
+from qmodel.data.fragments import CLASSES
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
+from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS, Tracks, step_targets
+from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES
+
+
+@dataclass(frozen=True)
+class PeopleRecipe:
+    """What training draws, and how it changes it.
+
+    Args: batch: windows; made, beats: share of a batch that is made rhythms, and that is drawn for its beats; the rest
+        is drawn for its class. class_power, person_power: 1 draws every class (person of a class) as often, 0 in
+        their own numbers. beat_weights: of the beat loss by target. rhythm_weight: of the class loss.
+    """
+
+    batch: int = 32
+    made: float = 0.3
+    beats: float = 0.3
+    class_power: float = 0.7
+    person_power: float = 0.6
+    beat_weights: tuple[float, ...] = (0.5, 1.0, 3.0, 2.0)
+    rhythm_weight: float = 0.3
+    invert: float = 0.1
+    recorders: bool = True
+    second_leads: bool = True
+
+
+class PeopleBatch(NamedTuple):
+    """inputs float32 (window, sample, 1) on the input grid; beats int8 (window, step); allowed bool (window, class)."""
+
+    inputs: np.ndarray
+    beats: np.ndarray
+    allowed: np.ndarray
+
+
+@dataclass(frozen=True)
+class MadePool:
+    """Made windows: signals int8 on a grid of 1/16 deviations (window, sample), beats (window, step), class, person."""
+
+    signals: np.ndarray
+    beats: np.ndarray
+    label: np.ndarray
+    person: np.ndarray
+
+
+def make_pool(tracks: Tracks, number: int, seed: int = 0) -> MadePool:
+    """Made rhythms from the windows of sinus rhythm, every person as likely as another.
+
+    Returns: about `number` windows; fewer where windows show no regular beats.
+    """
+    random = np.random.default_rng(seed)
+    only_sinus = tracks.allowed.any(1) & ~tracks.allowed[:, [i for i, c in enumerate(CLASSES) if c not in _SINUS]].any(
+        1
+    )
+    sinus = np.flatnonzero(only_sinus & tracks.allowed[:, CLASSES.index("NSR")])
+    persons, inverse = np.unique(tracks.window_person[sinus], return_inverse=True)
+    by_person = [sinus[inverse == i] for i in range(len(persons))]
+    wide = _ventricular_beats(tracks)
+    kinds = list(made_rhythms.SHARES)
+    shares = np.array([made_rhythms.SHARES[kind] for kind in kinds], float)
+    signals, beats, labels, owners = [], [], [], []
+    for _ in tqdm(range(number), desc="Made rhythms", mininterval=10):
+        place = random.integers(len(persons))
+        window = random.choice(by_person[place])
+        signal = tracks.cut(window).astype(np.float64)
+        person = made_rhythms.person_of((signal - signal.mean()) / max(signal.std(), 1e-6))
+        if person is None:
+            continue
+        kind = random.choice(kinds, p=shares / shares.sum())
+        own = wide.get(int(tracks.window_track[window]))
+        beat = None
+        if own is not None and random.random() < 0.7:
+            beat = made_rhythms.Beat(own.shape / max(signal.std(), 1e-6), own.centre)
+        made = made_rhythms.make(person, kind, random, beat)
+        deviation = made.signal.std()
+        if deviation < 1e-3:
+            continue
+        signals.append(np.clip(np.rint((made.signal - made.signal.mean()) / deviation * 16), -128, 127).astype(np.int8))
+        beats.append(step_targets((made.at, made.kind)))
+        labels.append(CLASSES.index(kind))
+        owners.append(persons[place])
+    return MadePool(np.array(signals), np.array(beats), np.array(labels), np.array(owners))
+
+
+_SINUS = ("NSR", "LBBBB", "RBBBB", "WPW", "PVC", "APB", "Fusion")
+
+
+def _ventricular_beats(tracks: Tracks) -> dict[int, made_rhythms.Beat]:
+    """Median ventricular beat of every track that has five of them, in ADC units."""
+    found = {}
+    before, after = 60, 130
+    for track in np.flatnonzero(tracks.track_has_beats):
+        part = slice(tracks.beat_first[track], tracks.beat_first[track] + tracks.beat_count[track])
+        at = tracks.beat_at[part][tracks.beat_kind[part] == 2]
+        if len(at) < 5:
+            continue
+        first = tracks.track_first[track]
+        signal = tracks.signals[first : first + tracks.track_samples[track]].astype(np.float32)
+        centres = []
+        for p in at[:80]:
+            low, high = max(0, p - 30), min(len(signal), p + 30)
+            piece = signal[low:high]
+            centres.append(low + int(np.abs(piece - np.median(piece)).argmax()))
+        beat = made_rhythms.median_beat(signal, np.array(centres), before, after)
+        if beat is not None:
+            found[int(track)] = beat
+    return found
+
+
+class Sampler:
+    """Draws augmented batches from the windows and made rhythms of some persons.
+
+    Args: tracks: all; windows: indices that may be drawn; made: pool, of which the persons of `windows` are used.
+    """
+
+    def __init__(self, tracks: Tracks, windows: np.ndarray, made: MadePool | None, recipe: PeopleRecipe) -> None:
+        self.tracks, self.recipe = tracks, recipe
+        if not recipe.second_leads:
+            windows = windows[_first_lead(tracks)[tracks.window_track[windows]]]
+        person = tracks.window_person[windows]
+        allowed = tracks.allowed[windows]
+        said = np.flatnonzero(allowed.any(1))
+        self.by_class = windows[said]
+        self.class_weights = _weights(_keys(allowed[said]), person[said], recipe)
+        has_beats = np.flatnonzero(tracks.track_has_beats[tracks.window_track[windows]])
+        self.by_beats = windows[has_beats]
+        kinds = np.array([_rare(tracks, w) for w in self.by_beats])
+        self.beat_weights = _weights(kinds, person[has_beats], PeopleRecipe(class_power=0.75, person_power=0.5))
+        if made is not None:
+            self.made_windows = np.flatnonzero(np.isin(made.person, np.unique(person)))
+        self.made = made
+        self.noise = None
+
+    def batches(self, number: int, random: np.random.Generator) -> Iterator[PeopleBatch]:
+        """That many batches."""
+        recipe = self.recipe
+        made = round(recipe.batch * recipe.made) if self.made is not None else 0
+        beats = round(recipe.batch * recipe.beats)
+        own = recipe.batch - made - beats
+        total = number * recipe.batch
+        chosen_class = _systematic(self.class_weights, number * own, random)
+        chosen_beats = _systematic(self.beat_weights, number * beats, random)
+        del total
+        random.shuffle(chosen_class)
+        random.shuffle(chosen_beats)
+        for i in range(number):
+            windows = np.concatenate(
+                [
+                    self.by_class[chosen_class[i * own : (i + 1) * own]],
+                    self.by_beats[chosen_beats[i * beats : (i + 1) * beats]],
+                ]
+            )
+            signals, targets, allowed = self._real(windows, random)
+            if made:
+                picked = random.choice(self.made_windows, made)
+                signals = np.concatenate([signals, self.made.signals[picked].astype(np.float32) / 16])
+                targets = np.concatenate([targets, self.made.beats[picked]])
+                allowed = np.concatenate([allowed, np.eye(len(CLASSES), dtype=bool)[self.made.label[picked]]])
+            yield PeopleBatch(augment(signals, random, recipe), targets, allowed)
+
+    def _real(self, windows: np.ndarray, random: np.random.Generator):
+        tracks = self.tracks
+        signals = np.empty((len(windows), WINDOW_SAMPLES), np.float32)
+        targets = np.empty((len(windows), STEPS), np.int8)
+        for row, window in enumerate(windows):
+            shift = int(random.integers(tracks.window_earlier[window], tracks.window_later[window] + 1))
+            signals[row] = tracks.cut(window, shift)
+            targets[row] = step_targets(tracks.beats(window, shift))
+        return signals, targets, tracks.allowed[windows]
+
+
+def _first_lead(tracks: Tracks) -> np.ndarray:
+    keys = np.char.add(np.char.add(tracks.track_database.astype(str), "/"), tracks.track_record.astype(str))
+    first = np.zeros(len(keys), bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
+
+
+def _keys(allowed: np.ndarray) -> np.ndarray:
+    return allowed @ (1 << np.arange(allowed.shape[1]))
+
+
+def _rare(tracks: Tracks, window: int) -> int:
+    _, kinds = tracks.beats(window)
+    return int((kinds == 1).any()) + 2 * int((kinds == 2).any())
+
+
+def _weights(keys: np.ndarray, person: np.ndarray, recipe: PeopleRecipe) -> np.ndarray:
+    """How likely each window is drawn: by its key (what is said of it), and by its person within the key."""
+    _, key, count = np.unique(keys, return_inverse=True, return_counts=True)
+    pairs = np.char.add(np.char.add(key.astype(str), " "), person.astype(str))
+    _, pair, pair_count = np.unique(pairs, return_inverse=True, return_counts=True)
+    weight = pair_count[pair].astype(float) ** -recipe.person_power
+    sums = np.bincount(key, weight)
+    return weight / sums[key] * count[key].astype(float) ** (1 - recipe.class_power)
+
+
+def _systematic(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    order = random.permutation(len(weights))
+    ends = np.cumsum(weights[order])
+    return order[np.searchsorted(ends, (np.arange(number) + random.random()) / number * ends[-1], side="right")]
+
+
+_FREQUENCY = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLING_RATE_HZ).astype(np.float32)
+_TIME = np.arange(WINDOW_SAMPLES, dtype=np.float32) / SAMPLING_RATE_HZ
+
+
+def augment(signals: np.ndarray, random: np.random.Generator, recipe: PeopleRecipe) -> np.ndarray:
+    """Another recorder: band, baseline, mains, noise, polarity; standardised, then on the input grid.
+
+    Args: signals: float32 (window, sample), any scale. Returns: float32 (window, sample, 1).
+    """
+    x = _standard(signals)
+    batch = len(x)
+
+    def some(share: float) -> np.ndarray:
+        return (random.random((batch, 1)) < share).astype(np.float32)
+
+    def normal(scale: float) -> np.ndarray:
+        return np.abs(random.normal(0, scale, (batch, 1))).astype(np.float32)
+
+    if recipe.recorders:
+        rows = np.flatnonzero(random.random(batch) < 0.6)  # the others keep their band
+        low = np.exp(random.uniform(np.log(0.05), np.log(1.2), (len(rows), 1))).astype(np.float32)
+        high = np.exp(random.uniform(np.log(12), np.log(60), (len(rows), 1))).astype(np.float32)
+        # A single pole keeps its phase, as an amplifier's, or has none, as a filter run both ways.
+        angle = np.arctan2(low, _FREQUENCY) * (random.random((len(rows), 1)) < 0.5)
+        response = _FREQUENCY / np.hypot(_FREQUENCY, low) * np.exp(1j * angle) / (1 + (_FREQUENCY / high) ** 4)
+        x[rows] = _standard(fft.irfft(fft.rfft(x[rows]) * response.astype(np.complex64), WINDOW_SAMPLES))
+        turns = random.uniform(0.05, 0.5, (batch, 1)).astype(np.float32)
+        x += some(0.5) * normal(0.25) * np.sin(6.2832 * (turns * _TIME + random.random((batch, 1)).astype(np.float32)))
+        noise = _coloured_noise()[random.integers(NOISES, size=batch)]
+        x += some(0.4) * normal(0.25) * np.roll(noise, random.integers(WINDOW_SAMPLES), axis=1)
+    x += random.standard_normal(x.shape, np.float32) * normal(0.05)
+    x *= 1 - 2 * some(recipe.invert)
+    x = _standard(x) * np.exp(random.normal(0, 0.08, (batch, 1))).astype(np.float32)
+    grid = np.clip(np.rint(x / INPUT_FORMAT.step), INPUT_FORMAT.low, INPUT_FORMAT.high) * INPUT_FORMAT.step
+    return grid.astype(np.float32)[..., None]
+
+
+NOISES = 256  # windows of coloured noise that are drawn from, rolled anew each time
+
+
+@cache
+def _coloured_noise() -> np.ndarray:
+    """Noise of power 1/f and 1/f**2 above 1 Hz, as of muscle and electrodes: float32 (window, sample)."""
+    random = np.random.default_rng(0)
+    spectrum = fft.rfft(random.standard_normal((NOISES, WINDOW_SAMPLES)).astype(np.float32))
+    slope = np.where(np.arange(NOISES) % 2, 1.0, 0.5)[:, None]
+    return _standard(fft.irfft(spectrum / np.maximum(_FREQUENCY, 1.0) ** slope, WINDOW_SAMPLES))
+
+
+def _standard(x: np.ndarray) -> np.ndarray:
+    x = x - x.mean(1, keepdims=True)
+    return (x / np.maximum(x.std(1, keepdims=True), 1e-6)).astype(np.float32)
+
+
+# Network and loss ---------------------------------------------------------------------------------------------------
+
+OUTPUTS = len(BEAT_TARGETS) + len(CLASSES)
+
+
+@dataclass(frozen=True)
+class StreamBlock:
+    """Convolution (same length, dilated), normalisation, ReLU and a pool without overlap."""
+
+    filters: int
+    taps: int
+    stride: int = 1
+    pool: int = 1
+    dilation: int = 1
+
+
+@dataclass(frozen=True)
+class StreamNetwork:
+    """Blocks, then one convolution of one tap to the outputs of every step."""
+
+    blocks: tuple[StreamBlock, ...]
+    outputs: int = OUTPUTS
+    last_taps: int = 1
+    extra: dict = field(default_factory=dict)
+
+
+_FRONT = (StreamBlock(8, 16, 2, 4), StreamBlock(16, 7, 1, 3))
+STREAMS = {
+    "a": StreamNetwork(
+        (*_FRONT, StreamBlock(32, 9), *(StreamBlock(32, 5, dilation=d) for d in (2, 4, 8)), StreamBlock(48, 1))
+    ),
+    "b": StreamNetwork((*_FRONT, *(StreamBlock(32, 9, dilation=d) for d in (1, 2, 4, 8)), StreamBlock(64, 1))),
+    "c": StreamNetwork(
+        (*_FRONT, StreamBlock(24, 9), *(StreamBlock(24, 5, dilation=d) for d in (1, 2, 4, 8, 12)), StreamBlock(48, 3))
+    ),
+}
+
+
+def build_float(spec: StreamNetwork):
+    """Float stage: input (batch, sample, 1), output (batch, step, output)."""
+    import keras
+
+    layers = keras.layers
+    inputs = layers.Input((WINDOW_SAMPLES, 1))
+    x = inputs
+    for i, block in enumerate(spec.blocks, 1):
+        total = block.taps - block.stride if block.stride > 1 else (block.taps - 1) * block.dilation
+        if total:
+            x = layers.ZeroPadding1D((total // 2, total - total // 2), name=f"pad{i}")(x)
+        x = layers.Conv1D(
+            block.filters, block.taps, strides=block.stride, dilation_rate=block.dilation, use_bias=False,
+            kernel_initializer="he_normal", name=f"conv{i}",
+        )(x)  # fmt: skip
+        x = layers.BatchNormalization(momentum=0.98, name=f"norm{i}")(x)
+        x = layers.ReLU(name=f"relu{i}")(x)
+        if block.pool > 1:
+            x = layers.MaxPooling1D(block.pool, name=f"pool{i}")(x)
+    x = layers.Conv1D(spec.outputs, spec.last_taps, padding="same", name=f"conv{len(spec.blocks) + 1}")(x)
+    return keras.Model(inputs, x, name="float")
+
+
+def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
+    """Both losses: outputs (batch, step, output), beats int (batch, step), allowed float (batch, class)."""
+    import tensorflow as tf
+
+    logits = outputs[..., : len(BEAT_TARGETS)]
+    beats = tf.cast(beats, tf.int32)
+    known = tf.cast(beats != MASKED, tf.float32)
+    target = tf.one_hot(tf.maximum(beats, 0), len(BEAT_TARGETS))
+    weight = known * tf.reduce_sum(target * tf.constant(recipe.beat_weights, tf.float32), -1)
+    each = -tf.reduce_sum(target * tf.nn.log_softmax(logits), -1)
+    beat_loss = tf.reduce_sum(each * weight) / tf.cast(tf.size(weight), tf.float32)
+    rhythm = tf.reduce_mean(outputs[..., len(BEAT_TARGETS) :], 1)
+    said = tf.reduce_max(allowed, -1)
+    inside = tf.nn.log_softmax(rhythm) + tf.where(allowed > 0, 0.0, -30.0)
+    class_loss = -tf.reduce_logsumexp(inside, -1) * said
+    return beat_loss + recipe.rhythm_weight * tf.reduce_mean(class_loss), beat_loss, tf.reduce_mean(class_loss)
+
+
+def train(
+    model, sampler: Sampler, epochs: int, steps: int = 250, rate: float = 3e-3, seed: int = 0, average: float = 0.995
+):
+    """Train in place with AdamW, a cosine rate and a running average of weights, which the model ends with."""
+    import keras
+    import tensorflow as tf
+
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, epochs * steps - steps), warmup_target=rate, warmup_steps=steps
+    )
+    optimiser = keras.optimizers.AdamW(schedule, weight_decay=1e-4)
+    optimiser.build(model.trainable_variables)
+    recipe = sampler.recipe
+
+    @tf.function(jit_compile=True)
+    def step(inputs, beats, allowed):
+        with tf.GradientTape() as tape:
+            loss, beat_loss, class_loss = loss_of(model(inputs, training=True), beats, allowed, recipe)
+        optimiser.apply_gradients(
+            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
+        )
+        return tf.stack([loss, beat_loss, class_loss])
+
+    shadow = None
+    for epoch in range(epochs):
+        random = np.random.default_rng([seed, epoch])
+        losses = []
+        for batch in sampler.batches(steps, random):
+            losses.append(
+                step(tf.constant(batch.inputs), tf.constant(batch.beats), tf.constant(batch.allowed.astype(np.float32)))
+            )
+            if epoch >= epochs - max(2, epochs // 4):
+                now = [v.value for v in model.trainable_variables]
+                shadow = (
+                    [tf.identity(v) for v in now]
+                    if shadow is None
+                    else [average * s + (1 - average) * v for s, v in zip(shadow, now)]
+                )
+        print(f"epoch {epoch + 1} {np.round(np.mean(losses, 0), 4)}", flush=True)
+    if shadow is not None:
+        for variable, value in zip(model.trainable_variables, shadow):
+            variable.assign(value)
