@@ -7,6 +7,9 @@ SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 
+# Records kept beside the checkout are found without a download.
+export MITDB_DIR ?= $(wildcard $(CURDIR)/../shared/data/mitdb)
+
 .DEFAULT_GOAL := help
 .PHONY: help install flow lab notebooks docs test lint format clean
 

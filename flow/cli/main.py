@@ -167,7 +167,10 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
 
 
 def _classify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="WFDB record, EDF, BDF or CSV file, or a folder of such")
+    parser.add_argument(
+        "path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file, or a folder of them"
+    )
+    parser.add_argument("--sample", action="store_true", help="take the minute of MIT-BIH ECG that ships with ecg-alq")
     _recording_options(parser, hop_s=10.0)
     parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
     parser.add_argument(
@@ -197,7 +200,8 @@ def _abstain_options(parser: argparse.ArgumentParser) -> None:
 
 def _monitor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
-    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG instead: a demonstration")
+    parser.add_argument("--sample", action="store_true", help="play the minute of MIT-BIH ECG that ships with ecg-alq")
+    parser.add_argument("--synthetic", action="store_true", help="play made-up ECG: a demonstration")
     _recording_options(parser, hop_s=1.0)
     parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
     parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
@@ -505,18 +509,32 @@ def _network(frozen: str | None):
     return models.load() if frozen is None else FrozenNetwork.load(frozen)
 
 
+def _only_one_source(arguments: argparse.Namespace, *options: str) -> None:
+    """Refuse commands that name no recording, or more than one."""
+    given = [arguments.path is not None, *(getattr(arguments, option) for option in options)]
+    if sum(given) != 1:
+        raise InputError(f"give one of these: PATH, {', '.join(f'--{option}' for option in options)}")
+
+
+def _sample_path() -> Path:
+    """The sample's header; its source is said, on stderr so that results stay results."""
+    from qmodel.data import sample
+
+    print(f"Sample: {sample.CREDIT}", file=sys.stderr)
+    return sample.PATH
+
+
 def _classify(arguments: argparse.Namespace) -> int:
+    _only_one_source(arguments, "sample")
     network = _network(arguments.frozen)
-    path = Path(arguments.path).expanduser()
+    path = _sample_path() if arguments.sample else Path(arguments.path).expanduser()
     if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
         return _classify_archive(arguments, network)
     from flow.look.words import classification
     from flow.recordings import classify, outputs
 
     with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
-        result = classify.classify(
-            arguments.path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units
-        )
+        result = classify.classify(path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units)
     files = [str(file) for file in outputs.write(result, arguments.output, tuple(dict.fromkeys(arguments.formats)))]
     content = outputs.summary(result) | {"files": files}
     print(json.dumps(content, indent=2) if arguments.json else "\n".join(classification(content)))
@@ -524,8 +542,7 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 
 def _monitor(arguments: argparse.Namespace) -> int:
-    if (arguments.path is None) != arguments.synthetic:
-        raise InputError("give either the PATH of a recording or --synthetic")
+    _only_one_source(arguments, "sample", "synthetic")
     import asyncio
     import webbrowser
 
@@ -534,11 +551,11 @@ def _monitor(arguments: argparse.Namespace) -> int:
     from flow.recordings import classify
     from qmodel.data import recording
 
-    source = (
-        demonstration()
-        if arguments.synthetic
-        else recording.read(arguments.path, arguments.fs, arguments.units, arguments.lead)
-    )
+    if arguments.synthetic:
+        source = demonstration()
+    else:
+        path = _sample_path() if arguments.sample else arguments.path
+        source = recording.read(path, arguments.fs, arguments.units, arguments.lead)
     samples = source.samples(arguments.lead)
 
     def ready(address: str) -> None:
@@ -658,8 +675,8 @@ def _notebook(arguments: argparse.Namespace) -> int:
 COMMANDS = (
     Command(
         "data",
-        "Find, verify or download the MIT-BIH records. Searched: --data, $MITDB_DIR, the user's cache folder, "
-        "../shared/data/mitdb. Files that do not match PhysioNet's SHA-256 sums are fetched again.",
+        "Find, verify or download the MIT-BIH records. Searched: --data, $MITDB_DIR, then ~/.cache/ecg-alq/mitdb. "
+        "Files that do not match PhysioNet's SHA-256 sums are fetched again.",
         "ecg-alq data --data ~/mitdb",
         _data_options,
         _data,

@@ -61,7 +61,7 @@ def cache_folder() -> Path:
 def find(path: str | os.PathLike | None = None) -> Path:
     """Find the folder that holds the 48 records.
 
-    Args: path: a folder; without it $MITDB_DIR, the cache folder and ../shared/data/mitdb are searched, in this order.
+    Args: path: a folder; without it $MITDB_DIR, then the cache folder (`cache_folder`).
     Returns: the first folder found; a path given, or set in $MITDB_DIR, must be right.
     Raises: DataError: no folder, or a folder without the records.
     """
@@ -76,14 +76,12 @@ def find(path: str | os.PathLike | None = None) -> Path:
                     f"the first is {missing[0]}. Run `ecg-alq data` to download them."
                 )
             return folder
-    repository = Path(__file__).resolve().parents[2]
-    searched = [cache_folder(), *(base.parent / "shared" / "data" / "mitdb" for base in (repository, Path.cwd()))]
-    for folder in searched:
-        if folder.is_dir() and not _missing_files(folder):
-            return folder
+    folder = cache_folder()
+    if folder.is_dir() and not _missing_files(folder):
+        return folder
     raise DataError(
-        "The MIT-BIH records were not found. Run `ecg-alq data` to download them, or name their folder in $MITDB_DIR. "
-        f"Searched: {', '.join(dict.fromkeys(map(str, searched)))}."
+        "The MIT-BIH records were not found. Run `ecg-alq data` to download them, or name their folder with --data or "
+        f"in $MITDB_DIR. Searched: {folder}."
     )
 
 

@@ -19,8 +19,8 @@ def test_serves_until_interrupted(rhythms):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "give either the PATH of a recording or --synthetic"),
-        (["RECORD", "--synthetic"], "give either the PATH of a recording or --synthetic"),
+        ([], "give one of these: PATH, --sample, --synthetic"),
+        (["RECORD", "--synthetic"], "give one of these: PATH, --sample, --synthetic"),
         (["RECORD", "--hop", "0"], "hop"),
         (["RECORD", "--hop", "10.1"], "hop"),
         (["RECORD", "--lead", "V9"], "choose one of MLII, V1"),

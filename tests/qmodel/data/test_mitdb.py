@@ -19,14 +19,13 @@ SUMS = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.i
 
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
-    """A machine without records: empty home, no environment, the package far from any shared folder."""
+    """A machine without records: empty home, no environment."""
     work = tmp_path / "home" / "work"
     work.mkdir(parents=True)
     monkeypatch.chdir(work)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MITDB_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(mitdb, "__file__", str(tmp_path / "install" / "site-packages" / "qmodel" / "data" / "mitdb.py"))
     return tmp_path
 
 
@@ -39,10 +38,6 @@ def make_folder(folder: Path) -> Path:
 
 class TestFind:
     def test_order(self, nowhere, monkeypatch):
-        shared_beside_cwd = make_folder(nowhere / "home" / "shared" / "data" / "mitdb")
-        assert mitdb.find() == shared_beside_cwd
-        shared_beside_repository = make_folder(nowhere / "install" / "shared" / "data" / "mitdb")
-        assert mitdb.find() == shared_beside_repository
         home_cache = make_folder(nowhere / "home" / ".cache" / "ecg-alq" / "mitdb")
         assert mitdb.find() == home_cache
         xdg_cache = make_folder(nowhere / "xdg" / "ecg-alq" / "mitdb")
@@ -66,7 +61,7 @@ class TestFind:
 
     @pytest.mark.parametrize("how", ["argument", "environment"])
     def test_a_named_folder_must_be_right(self, nowhere, monkeypatch, how):
-        make_folder(nowhere / "home" / "shared" / "data" / "mitdb")  # never taken instead
+        make_folder(mitdb.cache_folder())  # never taken instead
 
         def find(folder: Path) -> Path:
             if how == "argument":
