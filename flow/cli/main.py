@@ -111,6 +111,13 @@ def _convert_options(parser: argparse.ArgumentParser) -> None:
 def _data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="FOLDER", help="where the records are, or are to be")
     parser.add_argument("--check", action="store_true", help="verify only, download nothing")
+    parser.add_argument(
+        "--database",
+        nargs="+",
+        metavar="NAME",
+        help="databases of other persons, which training for people never met uses (all: those published); "
+        "with --data, a folder that holds or is to hold each under its name",
+    )
 
 
 def _readme_options(parser: argparse.ArgumentParser) -> None:
@@ -320,7 +327,55 @@ def _step(name: str, fresh: bool = False) -> Callable[[argparse.Namespace], int]
     return run
 
 
+def _databases(arguments: argparse.Namespace) -> int:
+    from qmodel.data import databases
+
+    names = arguments.database
+    if names == ["all"]:
+        names = [name for name, own in databases.DATABASES.items() if own.address]
+    for name in names:
+        databases.database(name)
+    rows, broken = [], []
+    for name in names:
+        own, downloaded = databases.database(name), False
+        try:
+            found = databases.verify(name, arguments.data)
+        except databases.DataError:
+            if arguments.check:
+                raise
+            below = Path(arguments.data) / name if arguments.data else None
+            found, downloaded = databases.verify(name, databases.download(name, below)), True
+        if found.broken and not arguments.check:
+            found, downloaded = databases.verify(name, databases.download(name, found.folder)), True
+        broken += [found] * bool(found.broken)
+        rows.append(
+            {
+                "name": name,
+                "title": own.title,
+                "folder": str(found.folder),
+                "records": len(databases.record_names(found.folder)),
+                "files": found.files,
+                "files_verified": found.compared - len(found.broken),
+                "origin": found.origin,
+                "downloaded": downloaded,
+                "licence": own.licence,
+                "citation": own.citation,
+                "labels": own.labels,
+                "notes": own.notes,
+            }
+        )
+        if not arguments.json:
+            print(found.words)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    if broken:
+        raise InputError("; ".join(found.words for found in broken) + ": run without --check to fetch them again")
+    return 0
+
+
 def _data(arguments: argparse.Namespace) -> int:
+    if arguments.database:
+        return _databases(arguments)
     from qmodel.data import mitdb
 
     folder = None
@@ -676,8 +731,9 @@ COMMANDS = (
     Command(
         "data",
         "Find, verify or download the MIT-BIH records. Searched: --data, $MITDB_DIR, then ~/.cache/ecg-alq/mitdb. "
-        "Files that do not match PhysioNet's SHA-256 sums are fetched again.",
-        "ecg-alq data --data ~/mitdb",
+        "Files that do not match PhysioNet's SHA-256 sums are fetched again. --database: other public databases, "
+        "likewise, with $ECG_ALQ_DATABASES.",
+        "ecg-alq data --database svdb vfdb",
         _data_options,
         _data,
     ),

@@ -432,3 +432,17 @@ class TestHardware:
     @pytest.mark.skipif(shutil.which("vitis_hls") is not None, reason="needs a machine without AMD's tools")
     def test_missing_tool_says_what_to_install(self, simulated, capsys):
         assert "is not installed" in refused(capsys, "synth", "--build", str(simulated))
+
+
+class TestDatabases:
+    def test_rebuilt_copy_is_said(self, tmp_path, capsys):
+        from tests.qmodel.data.test_databases import write_beats
+
+        write_beats(tmp_path / "svdb")
+        assert main(["data", "--database", "svdb", "--data", str(tmp_path), "--check", "--json"]) == 0
+        row = json.loads(capsys.readouterr().out)[0]
+        assert (row["origin"], row["records"], row["files_verified"]) == ("rebuilt", 1, 0)
+
+    def test_refusals(self, tmp_path, capsys):
+        assert "received 'nothing'" in refused(capsys, "data", "--database", "nothing")
+        assert "holds no record" in refused(capsys, "data", "--database", "svdb", "--check", "--data", str(tmp_path))
