@@ -11,6 +11,7 @@ cycles: a filter without planes takes the time of one plane, in which its bias l
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -95,8 +96,18 @@ def check_part(part: str) -> None:
         raise FoldingError(f"part must be one of {sorted(DEVICES)}, received {part!r}")
 
 
+def check_chain(network: FrozenNetwork) -> None:
+    """Raise FoldingError where the network is more than what a chain of one input channel and version 1 can hold."""
+    if network.file_bytes[4] != 1 and not dataclasses.replace(network, metadata=None).file_bytes[4] == 1:
+        raise FoldingError(
+            "hardware so far takes chains of one input channel: no branches, dilation, channel groups, average or "
+            "padded pools, activations of their own"
+        )
+
+
 def check(network: FrozenNetwork, folding: Folding) -> None:
     """Raise FoldingError, with the legal values, where `folding` does not fit the network."""
+    check_chain(network)
     stages = network.plane_stages
     if not stages:
         raise FoldingError("a folding needs at least one layer with weights, received none")
@@ -273,6 +284,7 @@ def fold(
         for the smallest folding.
     """
     check_part(part)
+    check_chain(network)
     target = network.input_length if target_cycles is None else target_cycles
     if target < network.input_length:
         raise FoldingError(

@@ -91,18 +91,26 @@ def requantise(accumulators: np.ndarray, fraction: int, output: Format) -> np.nd
     Returns: int64, same shape, step 2**-output.fraction.
     Source: number contract, "Frozen network"; AP_RND_CONV, AP_SAT.
     """
-    return np.clip(shift_half_even(accumulators, fraction - output.fraction), output.low, output.high)
+    shift = fraction - output.fraction
+    if shift >= 0:  # beyond 62 bits everything rounds to zero as it does at 62
+        return np.clip(shift_half_even(accumulators, min(shift, 62)), output.low, output.high)
+    up = min(-shift, 62)  # saturated first: a shift to the left may leave 64 bits
+    accumulators = np.asarray(accumulators, np.int64)
+    lowest, highest = -(-output.low >> up), output.high >> up
+    shifted = np.clip(accumulators, lowest, highest) << up
+    return np.where(accumulators > highest, output.high, np.where(accumulators < lowest, output.low, shifted))
 
 
-def standardise(windows: np.ndarray, output: Format = INPUT_FORMAT) -> np.ndarray:
+def standardise(windows: np.ndarray, output: Format = INPUT_FORMAT, axis: int = -1) -> np.ndarray:
     """Standardise each window to zero mean and unit deviation and round to `output`: the input stage of every engine.
 
     With N samples, S1 = sum x and S2 = sum x*x as exact integers:
     X = round_half_even((N*x - S1) * 2**fraction / sqrt(N*S2 - S1**2)), saturated. The sums are integers and IEEE 754
     fixes the results of conversion, square root, product and quotient, so C++, NumPy and the board agree bit for bit.
 
-    Args: windows: integers (ADC units), shape (..., sample), magnitudes below 2**15, at most 2**15 samples.
-    Returns: int64, shape (..., sample), step 2**-output.fraction.
+    Args: windows: integers (ADC units), shape (..., sample), magnitudes below 2**15, at most 2**15 samples;
+        axis: of the samples: -2 for windows (..., sample, channel), whose channels are standardised one by one.
+    Returns: int64, same shape, step 2**-output.fraction.
     Raises: InputTypeError: not integers (convert physical units by the record's gain first); InputError: empty, too
         long, out of range, or a flat window, whose deviation is zero.
     """
@@ -112,6 +120,8 @@ def standardise(windows: np.ndarray, output: Format = INPUT_FORMAT) -> np.ndarra
             f"windows must hold integers (ADC units), received {windows.dtype}: "
             "convert physical units by the record's gain"
         )
+    if axis != -1 and windows.ndim:
+        return np.moveaxis(standardise(np.moveaxis(windows, axis, -1), output), -1, axis)
     samples = windows.shape[-1] if windows.ndim else 0
     if not 0 < samples <= MAX_ADC_MAGNITUDE:
         raise InputError(f"a window must have 1 to {MAX_ADC_MAGNITUDE} samples, received {samples}")

@@ -90,3 +90,20 @@ def test_what_fits_no_transfer_is_refused():
         to_transfers(np.array([0, 128]), 8)
     with pytest.raises(ValueError, match="must have 8, 16, 32 or 64 bits, received 24"):
         to_transfers(np.array([0]), 24)
+
+
+def test_channels_are_standardised_one_by_one():
+    windows = np.random.default_rng(0).integers(-2000, 2000, (3, 50, 2)) * np.array([1, 7])
+    together = standardise(windows, axis=-2)
+    assert together.shape == windows.shape
+    for channel in range(2):
+        assert (together[..., channel] == standardise(windows[..., channel])).all()
+
+
+@pytest.mark.parametrize("shift", [-70, -40, -3, 0, 3, 40, 62, 63, 200])
+def test_requantise_with_any_shift(shift):
+    """Shifts beyond 64 bits are what an exact fraction says, not what a register wraps to."""
+    accumulators = np.array([-(1 << 52), -3, -1, 0, 1, 3, 1 << 52])
+    for form in (Format(6, 0, False), Format(6, 0, True)):
+        wanted = [min(max(round(Fraction(int(a)) / Fraction(2) ** shift), form.low), form.high) for a in accumulators]
+        assert requantise(accumulators, shift, form).tolist() == wanted

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
+import zlib
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -12,8 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmodel.fixed_point import Format
-from qmodel.frozen import FrozenFileError, FrozenNetwork, MaxPool, PlaneLayer
-from tests.strategies import frozen_networks, random_inputs, random_plane_layer
+from qmodel.frozen import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    FrozenFileError,
+    FrozenNetwork,
+    MaxPool,
+    PlaneLayer,
+    TimeSum,
+)
+from tests.strategies import frozen_graphs, frozen_networks, random_inputs, random_plane_layer
 
 
 def naive_requantise(accumulator: int, shift: int, output: Format) -> int:
@@ -21,34 +34,69 @@ def naive_requantise(accumulator: int, shift: int, output: Format) -> int:
     return min(max(round(Fraction(accumulator) * Fraction(2) ** -shift), output.low), output.high)
 
 
-def naive_run(network: FrozenNetwork, window: list[int]) -> list[int]:
-    """The number contract written out plane by plane in Python integers."""
-    value, fraction = [[int(v)] for v in window], network.input_format.fraction
-    for layer in network.layers:
-        if isinstance(layer, PlaneLayer):
-            channels = len(value[0])
-            padded = [[0] * channels] * layer.padding[0] + value + [[0] * channels] * layer.padding[1]
-            after = []
-            for start in range(0, len(padded) - layer.taps + 1, layer.stride):
-                sums = [int(b) for b in layer.bias]
-                for p in range(len(layer.coordinates)):
-                    g, n = int(layer.plane_group[p]), layer.group_size
-                    for i in range(n):
-                        tap, channel = (i, g) if layer.kernelwise else divmod(g * n + i, channels)
-                        sign = 1 if layer.signs[p, i] else -1
-                        sums[layer.plane_filter[p]] += int(layer.coordinates[p]) * sign * padded[start + tap][channel]
-                after.append(sums)
-            if layer.output is not None:
-                shift = fraction + layer.coordinate_format.fraction - layer.output.fraction
-                after = [[naive_requantise(a, shift, layer.output) for a in step] for step in after]
-                fraction = layer.output.fraction
-            value = after
-        elif isinstance(layer, MaxPool):
-            starts = range(0, len(value) - layer.size + 1, layer.stride)
-            value = [[max(column) for column in zip(*value[s : s + layer.size], strict=True)] for s in starts]
-        else:
-            value = [[sum(column) for column in zip(*value, strict=True)]]
-    return [v for step in value for v in step]
+def naive_planes(layer: PlaneLayer, value: list[list[int]]) -> list[list[int]]:
+    """Accumulators plane by plane, tap by tap."""
+    channels = len(value[0])
+    fan, per_run = channels // layer.channel_groups, layer.filters // layer.channel_groups
+    padded = [[0] * channels] * layer.padding[0] + value + [[0] * channels] * layer.padding[1]
+    after = []
+    for start in range(0, len(padded) - (layer.taps - 1) * layer.dilation, layer.stride):
+        sums = [int(b) for b in layer.bias]
+        for p in range(len(layer.coordinates)):
+            f, g, n = int(layer.plane_filter[p]), int(layer.plane_group[p]), layer.group_size
+            for i in range(n):
+                tap, channel = (i, g) if layer.kernelwise else divmod(g * n + i, fan)
+                x = padded[start + tap * layer.dilation][f // per_run * fan + channel]
+                sums[f] += int(layer.coordinates[p]) * (1 if layer.signs[p, i] else -1) * x
+        after.append(sums)
+    return after
+
+
+def naive_stage(layer, values: list[list[list[int]]], formats: list[Format]) -> tuple[list[list[int]], int]:
+    """Time steps of integers that leave a stage, and their binary places; the number contract in Python integers."""
+    value, fraction = values[0], formats[0].fraction
+    if isinstance(layer, PlaneLayer):
+        accumulators, fraction = naive_planes(layer, value), fraction + layer.coordinate_format.fraction
+        if layer.output is None:
+            return accumulators, fraction
+        return naive_stage(Activation(layer.output), [accumulators], [Format(0, fraction, True)])
+    if isinstance(layer, Activation):
+        shift = fraction - layer.output.fraction
+        return [[naive_requantise(a, shift, layer.output) for a in step] for step in value], layer.output.fraction
+    if isinstance(layer, (MaxPool, AveragePool)):
+        fill, reduce = (formats[0].low, max) if isinstance(layer, MaxPool) else (0, sum)
+        channels = len(value[0])
+        padded = [[fill] * channels] * layer.padding[0] + value + [[fill] * channels] * layer.padding[1]
+        starts = range(0, len(padded) - layer.size + 1, layer.stride)
+        pooled = [[reduce(column) for column in zip(*padded[s : s + layer.size], strict=True)] for s in starts]
+        return pooled, fraction + getattr(layer, "shift", 0)
+    if isinstance(layer, TimeSum):
+        return [[sum(column) for column in zip(*value, strict=True)]], fraction
+    finest = max(form.fraction for form in formats)
+    scaled = [[[x * 2 ** (finest - f.fraction) for x in step] for step in v] for v, f in zip(values, formats)]
+    if isinstance(layer, Add):
+        return [[sum(column) for column in zip(*steps, strict=True)] for steps in zip(*scaled, strict=True)], finest
+    return [[x for step in steps for x in step] for steps in zip(*scaled, strict=True)], finest
+
+
+def naive_run(network: FrozenNetwork, window: list) -> list[int]:
+    """A frame through the graph, time step by time step."""
+    first = [step if isinstance(step, list) else [step] for step in window]
+    values, formats = {INPUT: first}, {INPUT: network.input_format}
+    for index, (layer, own) in enumerate(zip(network.layers, network.sources, strict=True)):
+        values[index], fraction = naive_stage(layer, [values[s] for s in own], [formats[s] for s in own])
+        formats[index] = network.stages[index].output_format
+        assert formats[index].fraction == fraction
+        flat = [v for step in values[index] for v in step]
+        assert formats[index].low <= min(flat) <= max(flat) <= formats[index].high
+    return [v for step in values[len(network.layers) - 1] for v in step]
+
+
+@settings(max_examples=100)
+@given(frozen_graphs(), st.integers(0, 2**32 - 1))
+def test_golden_graph_equals_naive(network, seed):
+    x = random_inputs(network, np.random.default_rng(seed))
+    assert network.run(x).tolist() == [naive_run(network, window) for window in x.tolist()]
 
 
 @settings(max_examples=60)
@@ -82,9 +130,11 @@ def test_accumulator_width_is_tight_for_one_sign():
 
 
 @settings(max_examples=60)
-@given(frozen_networks())
+@given(frozen_networks() | frozen_graphs())
 def test_file_round_trip(network):
     again = FrozenNetwork.from_bytes(network.file_bytes)
+    assert again == network
+    assert hash(again) == hash(network)
     assert again.file_bytes == network.file_bytes
     assert again.identity == network.identity
     x = random_inputs(network, np.random.default_rng(0))
@@ -120,7 +170,7 @@ def test_every_flipped_byte_is_refused(network):
     ("damage", "message"),
     [
         (lambda d: b"ELF!" + d[4:], "starts with b'ALQF'"),
-        (lambda d: d[:4] + b"\x09" + d[5:], "reads version 1, received 09"),
+        (lambda d: d[:4] + b"\x09" + d[5:], "reads version 1 or 2, received 09"),
         (lambda d: d[:-1], "checksum"),
         (lambda d: d[:7], "checksum"),
         (lambda d: b"", "starts with"),
@@ -173,7 +223,9 @@ def test_bad_input(network, x, message):
         ({"groups": 3}, "divide"),
         ({"stride": 0}, "positive"),
         ({"kernelwise": True, "groups": 2}, "per channel"),
-        ({"output": Format(8, 0, True)}, "unsigned"),
+        ({"coordinate_format": Format(8, 0, True)}, "unsigned"),
+        ({"padding": (2, 0)}, "below the 2 time steps"),
+        ({"channel_groups": 2}, "divide 1 channels"),
     ],
 )
 def test_bad_layers(change, message):
@@ -193,3 +245,69 @@ def test_layers_must_chain():
         FrozenNetwork(20, Format(8, 4, True), (first, second))
     with pytest.raises(ValueError, match="fewer than it needs"):
         FrozenNetwork(2, Format(8, 4, True), (first,))
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (((INPUT,), (INPUT,), (0, 1)), "channels"),
+        (((INPUT,), (0,), (0,)), "nothing reads layer 1"),
+        (((INPUT,), (2,), (0, 1)), "earlier stages"),
+        (((INPUT,), (0,)), "one entry per layer"),
+        (((INPUT,), (0,), (1,)), "equal time steps"),
+    ],
+)
+def test_graphs_must_fit(sources, message):
+    first = random_plane_layer(np.random.default_rng(0), 1, 4, 3, padding=(1, 1))
+    same = MaxPool(3, 1, (1, 1))
+    joined = Add() if message != "nothing reads layer 1" else same
+    with pytest.raises(ValueError, match=message):
+        FrozenNetwork(20, Format(8, 4, True), (first, same, joined), sources=sources)
+
+
+METADATA = {"classes": ["normal", "other", "noise"], "rate_hz": 360, "leads": ["II"], "temperature": 1.5}
+
+
+def test_metadata_round_trip(network):
+    told = replace(network, metadata=METADATA)
+    again = FrozenNetwork.from_bytes(told.file_bytes)
+    assert again == told
+    assert dict(again.metadata) == METADATA
+    assert again.class_names == ("normal", "other", "noise")
+    # Version 2 writes more than version 1: sources, padding of the pool, dilation and channel groups, and the text.
+    text = json.dumps(METADATA, sort_keys=True, separators=(",", ":"))
+    assert told.size_bytes == network.size_bytes + 1 + 3 + 2 + 2 * 2 + 1 + len(text)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"classes": ["a", "b"]}, "3 different names"),
+        ({"classes": ["a", "b", "b"]}, "3 different names"),
+        ({"leads": []}, "1 different names"),
+        ({"rate_hz": 0}, "positive"),
+        ({"rate_hz": float("nan")}, "JSON"),
+        ({"window_samples": 1.5}, "positive"),
+        ({"note": {1, 2}}, "JSON"),
+        ({"note": "x" * 70_000}, "at most"),
+    ],
+)
+def test_bad_metadata(network, metadata, message):
+    with pytest.raises(ValueError, match=message):
+        replace(network, metadata=metadata)
+
+
+def with_checksum(data: bytes) -> bytes:
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")
+
+
+@settings(max_examples=300)
+@given(frozen_graphs(), st.data())
+def test_mutated_files_with_repaired_checksum(network, data):
+    """Whatever the bytes, a file is refused or is the one file of a network (`benchmarks/fuzz_files.py` tries more)."""
+    content = bytearray(replace(network, metadata={"rate_hz": 250}).file_bytes)
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(4, len(content) - 5))] = data.draw(st.integers(0, 255))
+    repaired = with_checksum(bytes(content))
+    with suppress(FrozenFileError):
+        assert FrozenNetwork.from_bytes(repaired).file_bytes == repaired
