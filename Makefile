@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 
 # Records kept beside the checkout are found without a download.
 export MITDB_DIR ?= $(wildcard $(CURDIR)/../shared/data/mitdb)
+export ECG_ALQ_DATABASES ?= $(wildcard $(CURDIR)/../shared/data/databases)
 
 .DEFAULT_GOAL := help
 .PHONY: help install flow lab notebooks docs test lint format clean

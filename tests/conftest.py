@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 # Machines that run these tests are shared: how long one example takes says nothing about the code.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
-# Where this project's own checkouts keep the records; everybody else has them in the cache folder or in $MITDB_DIR.
-if (beside := Path(__file__).resolve().parents[2] / "shared" / "data" / "mitdb").is_dir():
-    os.environ.setdefault("MITDB_DIR", str(beside))
+# Where this project's own checkouts keep the records; everybody else has them in the cache folder or names them so.
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+for _variable, _folder in (("MITDB_DIR", "mitdb"), ("ECG_ALQ_DATABASES", "databases")):
+    if (_BESIDE / _folder).is_dir():
+        os.environ.setdefault(_variable, str(_BESIDE / _folder))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

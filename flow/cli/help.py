@@ -6,11 +6,7 @@ Nothing heavy is imported: help, a slip of the fingers and Tab answer at once.
 from __future__ import annotations
 
 import argparse
-import difflib
-import platform
 import re
-import shutil
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -86,6 +82,7 @@ class Version(argparse.Action):
 
 def version() -> str:
     """Version of the package and of Python, in one line."""
+    import platform
     from importlib import metadata
 
     return f"ecg-alq {metadata.version('ecg-alq')} (Python {platform.python_version()})"
@@ -93,12 +90,17 @@ def version() -> str:
 
 def guessed(given: str, known: Sequence[str]) -> str:
     """`did you mean ...?`, or nothing where nothing is near."""
+    import difflib
+
     near = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else ""
 
 
 def overview(summaries: Mapping[str, str], width: int | None = None) -> str:
     """The commands by group, one line or two each. Args: summaries: command -> one sentence."""
+    import shutil
+    import textwrap
+
     width = min(width or shutil.get_terminal_size().columns, 100)
     blocks = []
     for group, names in GROUPS.items():
@@ -109,8 +111,17 @@ def overview(summaries: Mapping[str, str], width: int | None = None) -> str:
     return "\n\n".join(blocks)
 
 
+def usage(parser: argparse.ArgumentParser) -> str:
+    """A command's first line of help: what must be given, and that there are options."""
+    given = []
+    for action in parser._get_positional_actions():
+        name = action.metavar or "|".join(action.choices or (action.dest.upper(),))
+        given.append({"?": f"[{name}]", "*": f"[{name} ...]"}.get(str(action.nargs), name))
+    return " ".join([parser.prog, *given, "[options]"])
+
+
 def completion(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script that completes commands, options, choices and files in a shell. Args: shell: one of SHELLS."""
+    """The script that completes commands, options, choices and files. Args: parser: is changed; shell: of SHELLS."""
     import shtab
 
     _complete_files(parser, shtab)
@@ -120,6 +131,7 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
 def _complete_files(parser: argparse.ArgumentParser, shtab) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
+            action.help = None  # hidden from help, which lists commands by group, but not from shells
             for sub in action.choices.values():
                 _complete_files(sub, shtab)
         elif action.metavar in _FOLDERS:

@@ -70,22 +70,26 @@ class Command:
 
 
 def _flow_options(parser: argparse.ArgumentParser) -> None:
-    """Options of every step; those not given are an earlier step's of the same build (train, flow: the defaults)."""
+    """Options that are not given keep the value an earlier step of the same build used (train, flow: the defaults)."""
     # SUPPRESS: an option that was not given leaves no trace, so that recorded settings show through.
     group = parser.add_argument_group("settings", _flow_options.__doc__)
 
     def add(*names: str, **options) -> None:
         group.add_argument(*names, default=argparse.SUPPRESS, **options)
 
-    add("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search, see `ecg-alq data --help`)")
-    add("--build", metavar="FOLDER", help=f"folder of the products (default: {Settings.build})")
-    add("--network", choices=NETWORKS, help=f"default: {Settings.network}")
+    add("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: see `ecg-alq data --help`)")
+    add("--build", metavar="FOLDER", help=f"folder for all products (default: {Settings.build})")
+    add("--network", choices=NETWORKS, help=f"network to train (default: {Settings.network})")
     add("--protocol", choices=PROTOCOLS, help=f"how windows are split (default: {Settings.protocol})")
-    add("--fold", type=int, help=f"which fold is tested, 0 to {FOLDS - 1} (default: {Settings.fold})")
-    add("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
-    add("--quick", action=argparse.BooleanOptionalAction, help="few epochs: a demonstration, not a result")
-    add("--synthetic", action=argparse.BooleanOptionalAction, help="made-up ECG even where records are found")
-    add("--seed", type=int, help=f"of split and training (default: {Settings.seed})")
+    add("--fold", type=int, help=f"fold to test on, 0 to {FOLDS - 1} (default: {Settings.fold})")
+    add("--split", metavar="CSV", help="your own split, with columns fragment, fold, part; needs --protocol file")
+    add(
+        "--quick",
+        action=argparse.BooleanOptionalAction,
+        help="train for a few epochs only: a demonstration, not a result",
+    )
+    add("--synthetic", action=argparse.BooleanOptionalAction, help="use synthetic ECG even if the records are there")
+    add("--seed", type=int, help=f"seed of split and training (default: {Settings.seed})")
 
 
 def _frozen_options(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +98,7 @@ def _frozen_options(parser: argparse.ArgumentParser) -> None:
         "--frozen",
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="go on from this frozen network (.alq) instead of training one",
+        help="start from this frozen network (.alq) instead of training one",
     )
 
 
@@ -105,74 +109,115 @@ def _convert_options(parser: argparse.ArgumentParser) -> None:
     def add(*names: str, **options) -> None:
         group.add_argument(*names, default=argparse.SUPPRESS, **options)
 
-    add("--part", help=f"device with package and speed grade (default: {Settings.part})")
-    add("--clock-mhz", type=float, help=f"default: {Settings.clock_mhz:g}")
-    add("--backend", choices=("Vitis", "Vivado"), help=f"default: {Settings.backend}")
-    add("--io-type", choices=("io_stream", "io_parallel"), help=f"default: {Settings.io_type}")
+    add("--part", help=f"FPGA part with package and speed grade (default: {Settings.part})")
+    add("--clock-mhz", type=float, metavar="MHZ", help=f"clock (default: {Settings.clock_mhz:g})")
+    add("--backend", choices=("Vitis", "Vivado"), help=f"hls4ml backend (default: {Settings.backend})")
+    add(
+        "--io-type", choices=("io_stream", "io_parallel"), help=f"interface of the layers (default: {Settings.io_type})"
+    )
 
 
 def _data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="FOLDER", help="where the records are, or are to be")
-    parser.add_argument("--check", action="store_true", help="verify only, download nothing")
+    parser.add_argument("--data", metavar="FOLDER", help="folder that holds the records, or will hold them")
+    parser.add_argument("--check", action="store_true", help="check the files, download nothing")
     parser.add_argument(
         "--database",
         nargs="+",
         metavar="NAME",
-        help="databases of other persons, which training for people never met uses (all: those published); "
-        "with --data, a folder that holds or is to hold each under its name",
+        help="other public databases instead of MIT-BIH, each in a folder of its name (all: every one); searched in "
+        "--data and $ECG_ALQ_DATABASES",
     )
 
 
 def _readme_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", action="store_true", help="change nothing, exit with 1 if the README is out of date")
-    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
-    parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), help="default: %(default)s")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="default: %(default)s")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a page is out of date")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="default: %(default)s")
 
 
 def _notebook_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="as 01_ecg; default: all")
-    parser.add_argument("--no-browser", action="store_true", help="print the address instead of opening it")
-    parser.add_argument("--html", type=Path, metavar="FOLDER", help="execute and write HTML copies instead of opening")
-    parser.add_argument("--full", action="store_true", help="with --html: all records and full training (hours)")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if outputs are stored in a notebook")
-    parser.add_argument("--clean", action="store_true", help="remove stored outputs")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="for example 01_ecg (default: all)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="run the notebooks and write HTML copies here")
+    parser.add_argument("--full", action="store_true", help="with --html: use all records and train fully (hours)")
+    parser.add_argument("--check", action="store_true", help="exit code 1 if a notebook contains outputs")
+    parser.add_argument("--clean", action="store_true", help="remove outputs from the notebooks")
 
 
 def _cross_validation_options(parser: argparse.ArgumentParser, validate: str) -> None:
-    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default=Settings.protocol, help="default: %(default)s")
-    parser.add_argument("--split", metavar="CSV", help="columns fragment, fold, part; with --protocol file")
-    parser.add_argument("--fold-count", type=int, default=FOLDS, help="folds of the split (default: %(default)s)")
-    parser.add_argument("--folds", type=int, nargs="+", metavar="FOLD", help="these alone; results need all of them")
-    parser.add_argument("--seed", type=int, default=Settings.seed, help="of split and training (default: %(default)s)")
-    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
-    parser.add_argument("--build", default="build/evaluate", help="of the folds' products (default: %(default)s)")
-    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
+    parser.add_argument(
+        "--network", choices=NETWORKS, default=Settings.network, help="network to train (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default=Settings.protocol, help="how windows are split (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--split", metavar="CSV", help="your own split, with columns fragment, fold, part; needs --protocol file"
+    )
+    parser.add_argument(
+        "--fold-count", type=int, default=FOLDS, metavar="COUNT", help="number of folds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--folds", type=int, nargs="+", metavar="FOLD", help="run only these; a result is written when all have run"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=Settings.seed, help="seed of split and training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: see `ecg-alq data --help`)"
+    )
+    parser.add_argument(
+        "--build",
+        default="build/evaluate",
+        metavar="FOLDER",
+        help="folder for the products of the folds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--results", default="results", metavar="FOLDER", help="folder of the result files (default: %(default)s)"
+    )
     parser.add_argument("--validate", action="store_true", help=validate)
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    _cross_validation_options(parser, "hold the validation parts out and report on them: to choose a recipe")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
-    parser.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+    _cross_validation_options(
+        parser, "report on validation windows instead of test windows: use this to choose a recipe"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask cluster, for example tcp://host:8786 (default: local)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="COUNT", help="local processes (default: %(default)s)"
+    )
 
 
 def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
-    parser.add_argument("--lead", help="name, or number from 1 (default: MLII or II, else one called ECG)")
-    parser.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or to correct a header")
-    parser.add_argument("--units", help="V, mV, uV, or a gain like 200/mV for counts, in place of what the file says")
     parser.add_argument(
-        "--hop", type=float, default=hop_s, metavar="SECONDS", help="from window to window (default: %(default)g)"
+        "--lead", metavar="NAME", help="name, or number from 1 (default: MLII or II, otherwise a lead called ECG)"
     )
-    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead of the shipped one")
-    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="default: %(default)s")
-    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder of the engine board")
+    parser.add_argument(
+        "--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or a correction to a header"
+    )
+    parser.add_argument(
+        "--units", metavar="UNITS", help="V, mV, uV, or a gain such as 200/mV; replaces what the file says"
+    )
+    parser.add_argument(
+        "--hop", type=float, default=hop_s, metavar="SECONDS", help="step from window to window (default: %(default)g)"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="use this frozen network (.alq) instead of the shipped one")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=ENGINES[0],
+        help="what computes; all give the same integers (default: %(default)s)",
+    )
+    parser.add_argument("--deploy", type=Path, metavar="FOLDER", help="deploy folder, for --engine board")
     parser.add_argument(
         "--threshold",
         type=float,
         default=THRESHOLD,
-        help="of confidence, below which no class is said (default: %(default)g)",
+        metavar="SHARE",
+        help="lowest confidence at which a class is given, 0 to 1 (default: %(default)g)",
     )
 
 
@@ -182,30 +227,49 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sample", action="store_true", help="take the minute of MIT-BIH ECG that ships with ecg-alq")
     _recording_options(parser, hop_s=10.0)
-    parser.add_argument("--output", type=Path, default=Path("build/classify"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("build/classify"),
+        metavar="FOLDER",
+        help="folder for the files (default: %(default)s)",
+    )
     parser.add_argument(
         "--formats",
         nargs="+",
         choices=FORMATS,
         default=FORMATS[:4],
-        help=f"of files (default: {' '.join(FORMATS[:4])})",
+        metavar="FORMAT",
+        help=f"any of {', '.join(FORMATS)} (default: {' '.join(FORMATS[:4])})",
     )
-    group = parser.add_argument_group("a folder of recordings", "into one table, findings.parquet")
-    group.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://host:8786 (default: local)")
-    group.add_argument("--workers", type=int, default=2, help="processes of the local cluster (default: %(default)s)")
+    group = parser.add_argument_group("a folder of recordings", "Results go into one table, findings.parquet.")
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask cluster, for example tcp://host:8786 (default: local)"
+    )
+    group.add_argument("--workers", type=int, default=2, metavar="COUNT", help="local processes (default: %(default)s)")
 
 
 def _final_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", choices=NETWORKS, default=Settings.network, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=Settings.seed, help="of the training (default: %(default)s)")
-    parser.add_argument("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: search)")
-    parser.add_argument("--build", default="build/evaluate", help="of the products (default: %(default)s)")
-    parser.add_argument("--results", default="results", help="folder of the result files (default: %(default)s)")
-    parser.add_argument("--models", type=Path, help="where the network goes (default: into the package)")
+    parser.add_argument(
+        "--network", choices=NETWORKS, default=Settings.network, help="network to train (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of the training (default: %(default)s)")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: see `ecg-alq data --help`)"
+    )
+    parser.add_argument(
+        "--build", default="build/evaluate", metavar="FOLDER", help="folder for the products (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--results", default="results", metavar="FOLDER", help="folder of the result files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--models", type=Path, metavar="FOLDER", help="folder for the network (default: inside the package)"
+    )
 
 
 def _abstain_options(parser: argparse.ArgumentParser) -> None:
-    _cross_validation_options(parser, "validation parts of folds evaluated with --validate: to choose by")
+    _cross_validation_options(parser, "measure on the validation windows of `ecg-alq evaluate --validate`")
 
 
 def _monitor_options(parser: argparse.ArgumentParser) -> None:
@@ -213,80 +277,120 @@ def _monitor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", action="store_true", help="play the minute of MIT-BIH ECG that ships with ecg-alq")
     parser.add_argument("--synthetic", action="store_true", help="play made-up ECG: a demonstration")
     _recording_options(parser, hop_s=1.0)
-    parser.add_argument("--port", type=int, help="of the page's address on this machine (default: 8360 or a free one)")
-    parser.add_argument("--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in one")
+    parser.add_argument("--port", type=int, help="port on this machine (default: 8360, or a free one)")
+    parser.add_argument(
+        "--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in the browser"
+    )
 
 
 def _completion_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=help.SHELLS, help="whose completion is printed")
+    parser.add_argument("shell", choices=help.SHELLS, help="shell to complete in")
 
 
 def _core_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
-    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
-    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="default: %(default)s")
+    parser.add_argument(
+        "--build",
+        default=Settings.build,
+        metavar="FOLDER",
+        help="folder with the frozen network (default: %(default)s)",
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="use this frozen network (.alq) instead")
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="FPGA (default: %(default)s)")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--cycles", type=int, help="between two frames: more cycles, smaller core (default: fewest)")
-    size.add_argument("--luts", type=int, help="the fastest core within so many LUTs (estimated)")
-    size.add_argument("--smallest", action="store_true", help="one lane per layer, still far faster than the heart")
+    size.add_argument(
+        "--cycles", type=int, help="cycles between frames; more cycles make a smaller core (default: the fewest)"
+    )
+    size.add_argument("--luts", type=int, help="the fastest core that fits this many LUTs (estimated)")
+    size.add_argument("--smallest", action="store_true", help="one lane per layer: still faster than real time")
 
 
 def _estimate_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the pipeline (.png, .svg, .pdf)")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="draw the pipeline into this .png, .svg or .pdf file"
+    )
 
 
 def _rtl_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/rtl-TARGET)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: BUILD/rtl-TARGET")
 
 
 def _hardware_options(parser: argparse.ArgumentParser) -> None:
     _core_options(parser)
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/hardware-TARGET)")
-    parser.add_argument("--clock-mhz", type=float, help="of the ULX3S board (ecp5-85k)")
-    parser.add_argument("--windows", type=int, default=3, help="of the test part to simulate (default: %(default)s)")
-    parser.add_argument("--sweep", action="store_true", help="foldings from the fastest core to the smallest")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: BUILD/hardware-TARGET")
+    parser.add_argument("--clock-mhz", type=float, metavar="MHZ", help="clock on the ULX3S board (ecp5-85k)")
     parser.add_argument(
-        "--results", type=Path, help="folder whose hardware.json receives the rows, and hardware_sweep.* a sweep"
+        "--windows", type=int, default=3, metavar="COUNT", help="test windows to simulate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="measure a series of cores, from the fastest to the smallest"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FOLDER",
+        help="add the rows to hardware.json in this folder, and a sweep to hardware_sweep.*",
     )
 
 
 def _synth_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--build", default=Settings.build, help="whose project is taken (default: %(default)s)")
     parser.add_argument(
-        "--steps", nargs="+", choices=VENDOR_STEPS, default=["csim", "csynth"], help="of AMD's HLS tool"
+        "--build", default=Settings.build, metavar="FOLDER", help="folder with the HLS project (default: %(default)s)"
     )
-    parser.add_argument("--vivado", action="store_true", help="place and route as well")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        choices=VENDOR_STEPS,
+        default=["csim", "csynth"],
+        help="steps of AMD's HLS tool (default: csim csynth)",
+    )
+    parser.add_argument("--vivado", action="store_true", help="also place and route with Vivado")
 
 
 def _bitstream_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--build", default=Settings.build, help="whose frozen network is taken (default: %(default)s)")
-    parser.add_argument("--frozen", metavar="FILE", help="this frozen network (.alq) instead")
-    parser.add_argument("--engine", choices=CORES, default=CORES[0], help="the Verilog core, or the HLS project's")
-    parser.add_argument("--clock-mhz", type=float, default=Settings.clock_mhz, help="default: %(default)g")
-    parser.add_argument("--cycles", type=int, help="between two frames, for rtl (default: fewest)")
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/bitstream)")
+    parser.add_argument(
+        "--build",
+        default=Settings.build,
+        metavar="FOLDER",
+        help="folder with the frozen network (default: %(default)s)",
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="use this frozen network (.alq) instead")
+    parser.add_argument(
+        "--engine",
+        choices=CORES,
+        default=CORES[0],
+        help="build the Verilog core or the HLS project (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--clock-mhz", type=float, metavar="MHZ", default=Settings.clock_mhz, help="clock (default: %(default)g)"
+    )
+    parser.add_argument("--cycles", type=int, help="cycles between frames, for rtl (default: the fewest)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: BUILD/bitstream")
 
 
 def _package_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--build", default=Settings.build, help="whose bitstream is taken (default: %(default)s)")
-    parser.add_argument("--bitstream", type=Path, metavar="FOLDER", help="this one instead of BUILD/bitstream")
-    parser.add_argument("--wheel", type=Path, metavar="FILE", help="of this package (default: built from the sources)")
-    parser.add_argument("--output", type=Path, help="folder (default: BUILD/deploy)")
+    parser.add_argument(
+        "--build", default=Settings.build, metavar="FOLDER", help="folder with the bitstream (default: %(default)s)"
+    )
+    parser.add_argument("--bitstream", type=Path, metavar="FOLDER", help="use this folder instead of BUILD/bitstream")
+    parser.add_argument("--wheel", type=Path, metavar="FILE", help="wheel of ecg-alq (default: built from the sources)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: BUILD/deploy")
 
 
 def _deploy_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST", help="as ssh takes it: xilinx@pynq, or a name of ~/.ssh/config")
-    parser.add_argument("--build", default=Settings.build, help="whose deploy folder is taken (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="this one instead of BUILD/deploy")
+    parser.add_argument("host", metavar="HOST", help="for example xilinx@pynq, or a name from ~/.ssh/config")
+    parser.add_argument(
+        "--build", default=Settings.build, metavar="FOLDER", help="folder with the deploy folder (default: %(default)s)"
+    )
+    parser.add_argument("--folder", type=Path, metavar="FOLDER", help="use this folder instead of BUILD/deploy")
     parser.add_argument(
         "--name",
         default="ecg-alq",
-        help="of the folder in the board's home (default: %(default)s); jupyter_notebooks/ecg-alq shows it in Jupyter",
+        help="folder in the board's home (default: %(default)s); jupyter_notebooks/ecg-alq makes it visible in Jupyter",
     )
-    parser.add_argument("--python", default=BOARD_PYTHON, help="with PYNQ, on the board (default: %(default)s)")
-    parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="for the doctor")
+    parser.add_argument("--python", default=BOARD_PYTHON, help="Python with PYNQ, on the board (default: %(default)s)")
+    parser.add_argument("--sudo", action=argparse.BooleanOptionalAction, default=True, help="run the doctor as root")
 
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
@@ -743,30 +847,30 @@ def _completion(arguments: argparse.Namespace) -> int:
 COMMANDS = (
     Command(
         "data",
-        "Find, verify or download the MIT-BIH records. Searched: --data, $MITDB_DIR, then ~/.cache/ecg-alq/mitdb. "
-        "Files that do not match PhysioNet's SHA-256 sums are fetched again. --database: other public databases, "
-        "likewise, with $ECG_ALQ_DATABASES.",
+        "Find, check or download ECG databases, MIT-BIH by default. Looks in --data, $MITDB_DIR and "
+        "~/.cache/ecg-alq/mitdb. Files that do not match PhysioNet's SHA-256 checksums are downloaded again.",
         "ecg-alq data --database svdb vfdb",
         _data_options,
         _data,
     ),
     Command(
         "train",
-        "Train a network in floating point. Ctrl-C and the same command again go on from the last epoch.",
+        "Train a network in floating point. After Ctrl-C, the same command continues from the last epoch.",
         "ecg-alq train --network compact --fold 3",
         _flow_options,
         _step("train", fresh=True),
     ),
     Command(
         "quantise",
-        "Quantise the trained network with ALQ down to its byte budget, fold its normalisation, finish.",
+        "Quantise the trained network with ALQ. Prunes it to its byte budget, folds batch normalisation and "
+        "fine-tunes.",
         "ecg-alq quantise",
         _flow_options,
         _step("quantise"),
     ),
     Command(
         "freeze",
-        "Freeze the quantised network to integers, in one .alq file.",
+        "Freeze the quantised network to integers. Writes one .alq file.",
         "ecg-alq freeze --json",
         _frozen_options,
         _step("freeze"),
@@ -780,14 +884,15 @@ COMMANDS = (
     ),
     Command(
         "csim",
-        "Compile the HLS project with g++ and run the test windows through it.",
+        "Compile the HLS project with g++ and run the test windows.",
         "ecg-alq csim",
         _convert_options,
         _step("csim"),
     ),
     Command(
         "parity",
-        "Compare golden model, Keras and C simulation on every layer of every test window: all integers, no tolerance.",
+        "Compare golden model, Keras and C simulation bit for bit. Every integer of every layer must be equal, on "
+        "every test window.",
         "ecg-alq parity --json",
         _convert_options,
         _step("parity"),
@@ -801,127 +906,131 @@ COMMANDS = (
     ),
     Command(
         "flow",
-        "All steps, from records to report; with the defaults unless options say otherwise.",
+        "Run all steps, from ECG records to report. Options that are not given take their defaults.",
         "ecg-alq flow --network tiny --quick --synthetic --build build/demo",
         _flow_options,
         _step("flow", fresh=True),
     ),
     Command(
         "estimate",
-        "Estimate a frozen network's core before anything is generated: lanes, cycles, LUTs and memory of every layer. "
-        "Fails where the target is too small.",
+        "Estimate size and speed of a core, layer by layer. Lists lanes, cycles, LUTs and memory before anything is "
+        "generated, and fails if the core does not fit.",
         "ecg-alq estimate --luts 5000 --picture pipeline.png",
         _estimate_options,
         _estimate,
     ),
     Command(
         "rtl",
-        "Write the Verilog core of a frozen network, folded for a target.",
+        "Write the Verilog core of a frozen network.",
         "ecg-alq rtl --target ecp5-85k",
         _rtl_options,
         _rtl,
     ),
     Command(
         "hardware",
-        "Take a frozen network through open tools: simulate the core exactly, synthesise it, and for ECP5 place, route "
-        "and write a bitstream.",
+        "Build the Verilog core with open tools and measure it. Simulates it bit for bit and synthesises it; for ECP5 "
+        "it also places, routes and writes a bitstream.",
         "ecg-alq hardware --target ecp5-85k --results results",
         _hardware_options,
         _hardware,
     ),
     Command(
         "synth",
-        "Run AMD's HLS tools where they are installed. Else say what to install and how to go on elsewhere.",
+        "Run AMD's HLS tools on the HLS project. If they are not installed, says what to install and how to continue "
+        "on another machine.",
         "ecg-alq synth --steps csynth cosim",
         _synth_options,
         _synth,
     ),
     Command(
         "bitstream",
-        "Build the bitstream of a PYNQ-Z2 around a frozen network with Vivado; where Vivado is not installed, pack a "
-        "folder that another machine builds with one command.",
+        "Build the bitstream for a PYNQ-Z2 with Vivado. Without Vivado, packs a folder that another machine builds "
+        "with one command.",
         "ecg-alq bitstream --engine rtl --clock-mhz 100",
         _bitstream_options,
         _bitstream,
     ),
     Command(
         "package",
-        "Pack the deploy folder of a board: bitstream, handoff, network, test window, driver, notebook, manifest.",
+        "Pack everything a board needs into one folder. It holds bitstream, network, test window, driver, notebook "
+        "and manifest.",
         "ecg-alq package",
         _package_options,
         _package,
     ),
     Command(
         "deploy",
-        "Copy the deploy folder to a board over SSH, verify it there, install, and run the doctor. It takes the place "
-        "of the folder before it only when all is good.",
+        "Install the deploy folder on a board over SSH. The copy is verified and tested on the board first; only then "
+        "does it replace an earlier one.",
         "ecg-alq deploy xilinx@pynq",
         _deploy_options,
         _deploy,
     ),
     Command(
         "doctor",
-        "Examine a board and its deploy folder, on the board: module, files, PYNQ, design, the test window's logits.",
+        "Check a board and its deploy folder. Run it on the board: it checks Python module, files, PYNQ, design and "
+        "the logits of the test window.",
         "ecg-alq doctor ~/ecg-alq",
         _doctor_options,
         _doctor,
     ),
     Command(
         "evaluate",
-        "Cross-validation: train, quantise, freeze and test every fold on Dask workers, into results/PROTOCOL.json. "
-        "A killed run goes on where it stopped.",
+        "Cross-validate: train, quantise, freeze and test each fold. Folds run on Dask workers; the result goes to "
+        "results/PROTOCOL.json. A run that was stopped continues where it left off.",
         "ecg-alq evaluate --protocol patient --network compact",
         _evaluate_options,
         _evaluate,
     ),
     Command(
         "notebook",
-        "Open the notebooks in JupyterLab: the guided walk from record to bitstream. Or execute them into HTML pages.",
+        "Open the tutorial notebooks in JupyterLab, or run them to HTML.",
         "ecg-alq notebook --html build/notebooks",
         _notebook_options,
         _notebook,
     ),
     Command(
         "classify",
-        "Classify anybody's ECG in windows of ten seconds: WFDB, EDF or CSV, any rate and gain. Writes a table, WFDB "
-        "annotations, JSON and a picture. Where the signal is poor or the network unsure, it says so and no class.",
-        "ecg-alq classify my_ecg.csv --fs 250; a whole archive: ecg-alq classify records/ --workers 4",
+        "Classify an ECG recording in ten-second windows. Reads WFDB, EDF, BDF and CSV files at any sampling rate and "
+        "gain. Writes a table, WFDB annotations, JSON and a picture. A window with a poor signal or a low confidence "
+        "gets no class, and the output says why. Given a folder, classifies every recording in it.",
+        "ecg-alq classify my_ecg.csv --fs 250",
         _classify_options,
         _classify,
     ),
     Command(
         "monitor",
-        "Play a recording in a browser page like a bedside monitor: scrolling ECG, current rhythm, list of events. The "
-        "network hears it as a stream. Served to this machine alone.",
+        "Play a recording in the browser like a bedside monitor. Shows the scrolling ECG, the current rhythm and a "
+        "list of events. Only this machine can open the page.",
         "ecg-alq monitor my_record --lead II",
         _monitor_options,
         _monitor,
     ),
     Command(
         "abstain",
-        "Measure what saying nothing gains: accuracy against the share of windows answered, by the networks that "
-        "`ecg-alq evaluate` left, on windows held out from them, with and without noise, into results/abstain.json.",
+        "Measure accuracy against the share of windows answered. Uses the networks that `ecg-alq evaluate` trained, "
+        "on windows they have not seen, with and without added noise. Writes results/abstain.json.",
         "ecg-alq abstain --protocol stratified",
         _abstain_options,
         _abstain,
     ),
     Command(
         "final",
-        "Train a recipe on every window, nothing held out, and store the network that ships with the package.",
+        "Train on all windows and store the network that ships. Nothing is held out, so there is no test accuracy.",
         "ecg-alq final --network compact",
         _final_options,
         _final,
     ),
     Command(
         "readme",
-        "Write the tables of the README and of the model card, and the card's pictures, from results/*.json.",
+        "Update the tables and pictures made from results/*.json. They are in the README, the model card and the docs.",
         "ecg-alq readme --check",
         _readme_options,
         _readme,
     ),
     Command(
         "completion",
-        "Print the completion script of a shell. Then Tab completes commands, options and files.",
+        "Print the completion script for a shell. With it, Tab completes commands, options and files.",
         'eval "$(ecg-alq completion bash)"',
         _completion_options,
         _completion,
@@ -937,7 +1046,7 @@ def parser() -> argparse.ArgumentParser:
         prog="ecg-alq",
         usage="ecg-alq COMMAND ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Classify ECG rhythms with networks of a few kilobytes, and build them into FPGAs.",
+        description="Classify ECG with networks of a few kilobytes, and build them into FPGAs.",
         epilog=help.overview(first_sentences)
         + "\n\nFirst step: ecg-alq classify --sample\nHelp for a command, with an example: ecg-alq COMMAND --help",
     )
@@ -952,11 +1061,16 @@ def parser() -> argparse.ArgumentParser:
     )
     for command in by_name.values():
         sub = commands.add_parser(
-            command.name, description=command.summary, epilog=f"Example: {command.example}", strict=True
+            command.name,
+            help=first_sentences[command.name],
+            description=command.summary,
+            epilog=f"Example: {command.example}",
+            strict=True,
         )
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.options(sub)
+        sub.usage = help.usage(sub)
         sub.set_defaults(run=command.run)
     return top
 

@@ -175,7 +175,7 @@ def find(name: str, path: str | os.PathLike | None = None) -> Path:
     """The folder that holds a database's records.
 
     Args: path: that folder, or one that holds it under the database's name or its PhysioNet name; without it
-        $ECG_ALQ_DATABASES, the cache folder and ../shared/data/databases are searched, in this order.
+        $ECG_ALQ_DATABASES, then the cache folder (`cache_folder`).
     Raises: DataError: unknown database, or no folder with records.
     """
     own = database(name)
@@ -193,18 +193,14 @@ def find(name: str, path: str | os.PathLike | None = None) -> Path:
                 return folder
             if origin == "the path given":
                 raise DataError(f"{folder} holds no record (*.hea) of {name}, nor does {folder / name}")
-    repository = Path(__file__).resolve().parents[2]
-    near = [base.parent / "shared" / "data" / "databases" / name for base in (repository, Path.cwd())]
-    searched = [cache_folder(name), *near]
-    for folder in searched:
-        if record_names(folder):
-            return folder
+    if record_names(folder := cache_folder(name)):
+        return folder
     way = (
         f"Run `ecg-alq data --database {name}` to download it, or name its folder in ${FOLDER_VARIABLE}."
         if own.address
         else f"It is not published under this name; name a folder that holds it in ${FOLDER_VARIABLE}."
     )
-    raise DataError(f"{name} was not found. {way} Searched: {', '.join(dict.fromkeys(map(str, searched)))}.")
+    raise DataError(f"{name} was not found. {way} Searched: {folder}.")
 
 
 def available(path: str | os.PathLike | None = None) -> list[str]:

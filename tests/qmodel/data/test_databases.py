@@ -33,14 +33,11 @@ def nowhere(tmp_path, monkeypatch):
     work = tmp_path / "home" / "work"
     work.mkdir(parents=True)
     monkeypatch.chdir(work)
-    monkeypatch.setattr(databases, "__file__", str(tmp_path / "install" / "a" / "b" / "databases.py"))
     return tmp_path
 
 
 class TestFind:
     def test_order(self, nowhere, monkeypatch):
-        beside = write_beats(nowhere / "home" / "shared" / "data" / "databases" / "svdb")
-        assert databases.find("svdb") == beside
         cached = write_beats(databases.cache_folder("svdb"))
         assert databases.find("svdb") == cached
         named = write_beats(nowhere / "environment" / "svdb")
