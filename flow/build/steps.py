@@ -290,8 +290,8 @@ class Flow:
         def work(folder: Path) -> dict:
             from hls.area import device_of
             from hls.cpp.convert import convert
-            from hls.estimate import Budget, check_budget, estimate
             from hls.cpp.graph import default_folding
+            from hls.estimate import Budget, check_budget, estimate
             from hls.plan import Plan
             from qmodel.frozen import FrozenNetwork
 

@@ -722,11 +722,13 @@ def _monitor(arguments: argparse.Namespace) -> int:
     else:
         path = _sample_path() if arguments.sample else arguments.path
         source = recording.read(path, arguments.fs, arguments.units, arguments.lead)
+        if arguments.sample:
+            source = replace(source, name="MIT-BIH record 106")
     samples = source.samples(arguments.lead)
 
     def ready(address: str) -> None:
         print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
-        print("Ctrl-C ends it", file=sys.stderr)
+        print("Press Ctrl-C to stop.", file=sys.stderr)
         if arguments.browser:
             webbrowser.open(address)
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from flow.build.products import MANIFEST, locked, make, program
-from qmodel.files import sha256
 from qmodel.errors import InputError
+from qmodel.files import sha256
 
 
 class Work:

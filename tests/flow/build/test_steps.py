@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from flow.cli.main import main
 from flow.build.settings import Settings
 from flow.build.steps import Flow
+from flow.cli.main import main
 from qmodel import recipe, training
 from qmodel.alq.trainer import Schedule
 from qmodel.training import FloatRecipe

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from qmodel.errors import InputError
 from flow.build.workers import MEMORY, check_workers, run_tasks
+from qmodel.errors import InputError
 
 
 def environment(name: str) -> tuple[int, str | None]:

@@ -6,13 +6,13 @@ from tests.flow.monitor import browser
 
 
 def draw(path: str) -> None:
-    """The page on made-up ECG, a few seconds after the fourth event."""
-    with browser.monitor("--synthetic") as (address, _), browser.chromium() as chromium:
+    """The page on the real ECG that ships, a few seconds after the third event: bigeminy has begun."""
+    with browser.monitor("--sample") as (address, _), browser.chromium() as chromium:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         page.goto(address)
         page.locator("#speed option").first.wait_for(state="attached")
         page.press("body", "Space")
-        for number in range(1, 5):
+        for number in range(1, 4):
             page.press("body", "n")
             page.locator(f"#events tr:nth-child({number})").wait_for()
         page.press("body", "Space")
