@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from qmodel.data import readers
 from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
 from qmodel.data.quality import clipped_samples
+from qmodel.data.readers.channels import (
+    COUNTS,
+    ECG,
+    MV_PER_UNIT,
+    NO_UNIT,
+    OTHER,
+    PHYSICAL,
+    UNKNOWN,
+    VOLTAGE,
+    Channel,
+    Source,
+    is_gain,
+    kind_of_name,
+    kind_of_unit,
+    likeliest,
+    mv_per,
+    plain,
+    voltage_unit,
+)
 from qmodel.fixed_point import MAX_ADC_MAGNITUDE, WINDOW_SAMPLES
 
 ADC_UNITS_PER_MV = 200  # of the MIT-BIH records, which the networks are trained on
@@ -27,22 +44,17 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 100.0, 5000.0
 CUT_AT_ONCE = 256  # windows: bounds the memory of short hops over long recordings
 # Peak to peak in ten seconds; a surface ECG has 0.5 to 10 mV, other figures are in other units.
 LOWEST_SPAN_MV, HIGHEST_SPAN_MV = 0.05, 50.0
-MV_PER_UNIT = {"V": 1000.0, "mV": 1.0, "uV": 1e-3, "nV": 1e-6}
-TRAINED_LEADS = ("MLII", "II")
-LIMB_LEADS = ("I", "III", "AVR", "AVL", "AVF", "ML1", "MLI", "MLIII")
-_LEAD_ORDER = (*TRAINED_LEADS, "ECG", "EKG", "ECG1", "ECG2", *LIMB_LEADS)
-_TIME_COLUMN = re.compile(r"time|sample|second|elapsed|index|^t$|^n$|^ms$|^s$", re.IGNORECASE)
-_TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
-_EDF_SUFFIXES = (".edf", ".bdf")
-SUFFIXES = (".hea", *_EDF_SUFFIXES, *_TEXT_SUFFIXES)
+SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
 class Recording:
     """ECG of any origin: signals float32, shape (sample, lead), in mV, NaN where the recorder gave no value.
 
-    Args: path: of the file that was read; kind: WFDB, EDF or CSV; chosen_units: the user said which, so odd amplitudes
-        are taken as they are.
+    Args: path: of the file that was read; kind: its format; chosen_units: the user said which, so odd amplitudes are
+        taken as they are; numbers: places of the leads in the file, from 1 (by default as they stand here); others:
+        descriptions of its other channels; notes: what the user should know, a line each; kinds: what the leads' names
+        say (qmodel.data.readers.channels), told from the names where it is empty.
     """
 
     name: str
@@ -52,6 +64,10 @@ class Recording:
     path: Path | None = None
     kind: str = ""
     chosen_units: bool = False
+    numbers: tuple[int, ...] = ()
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.signals.ndim != 2 or self.signals.shape[1] != len(self.leads):
@@ -64,24 +80,70 @@ class Recording:
         """Length in seconds."""
         return len(self.signals) / self.sampling_rate_hz
 
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        return self.numbers or tuple(range(1, len(self.leads) + 1))
+
+    def _listed(self) -> str:
+        own = [
+            f"{lead} (number {number})" if self.numbers else lead
+            for number, lead in sorted(zip(self._numbers, self.leads))
+        ]  # fmt: skip
+        return ", ".join([*own, *self.others][:40])
+
     def lead(self, name: str | None = None) -> Recording:
         """This recording with one lead alone.
 
-        Args: name: the lead (case does not matter) or its number from 1; without it MLII or II, else a lead called
-            ECG, else a limb lead, else the first with ECG in its name, else the first.
-        Raises: DataError: no such lead; the message lists those there are.
+        Args: name: the lead (case does not matter) or its number in the file, from 1; without it MLII or II, else one
+            called ECG, else a limb lead, else the first that is named as an ECG lead (aVR last), else the only one.
+        Raises: DataError: no such lead; several of one name; none named, and several that may be meant, none of them
+            named as an ECG lead. The message lists those there are.
         """
         if name is None:
-            column = _likeliest(self.leads)
+            column = self._likeliest()
         else:
-            same = [i for i, lead in enumerate(self.leads) if lead.casefold() == name.strip().casefold()]
-            same = same or [i for i, lead in enumerate(self.leads) if _plain(lead) == _plain(name)]
-            if not same and name.strip().isdecimal() and 1 <= int(name) <= len(self.leads):
-                same = [int(name) - 1]
+            same = _by_name(name, self.leads, self._numbers)
             if not same:
-                raise DataError(f"{self.name} has no lead {name!r}: choose one of {', '.join(self.leads)}")
+                raise DataError(f"{self.name} has no lead {name!r}: choose one of {self._listed()}")
+            if len(same) > 1:
+                raise DataError(f"{self.name} has {len(same)} leads {name!r}: choose by number of {self._listed()}")
             column = same[0]
-        return replace(self, signals=self.signals[:, column : column + 1], leads=(self.leads[column],))
+        return replace(
+            self,
+            signals=self.signals[:, column : column + 1],
+            leads=(self.leads[column],),
+            numbers=(self._numbers[column],) if self.numbers else (),
+            kinds=self.kinds[column : column + 1],
+        )
+
+    def _likeliest(self) -> int:
+        kinds = self.kinds or tuple(kind_of_name(lead, self.leads) for lead in self.leads)
+        named = [i for i, kind in enumerate(kinds) if kind == ECG]
+        if named:
+            return named[likeliest([self.leads[i] for i in named])]
+        open_ = [i for i, kind in enumerate(kinds) if kind == UNKNOWN] or list(range(len(self.leads)))
+        if len(open_) == 1:
+            return open_[0]
+        if all(self.leads[i] == f"lead {number}" for i, number in enumerate(self._numbers)):
+            return self._first_plausible(open_)  # columns without names: nothing says that they are no ECG
+        raise DataError(
+            f"{self.name}: none of its channels is named as an ECG lead, name one with --lead: {self._described(open_)}"
+        )
+
+    def _first_plausible(self, columns: Sequence[int]) -> int:
+        for column in columns:
+            span = _span(self.signals[:, column], self.sampling_rate_hz)
+            if span is not None and LOWEST_SPAN_MV <= span <= HIGHEST_SPAN_MV:
+                return column
+        return columns[0]
+
+    def _described(self, columns: Sequence[int]) -> str:
+        found = []
+        for i in columns:
+            span = _span(self.signals[:, i], self.sampling_rate_hz)
+            size = "flat" if span is None else f"{span:.3g} mV from peak to peak"
+            found.append(f"{self.leads[i]} (number {self._numbers[i]}, {self.sampling_rate_hz:g} Hz, {size})")
+        return ", ".join([*found, *self.others])
 
     def windows(self, lead: str | None = None, hop_s: float = WINDOW_S) -> Windows:
         """Windows of one lead at 360 Hz, ready for a classifier: pick the lead, resample, cut.
@@ -224,106 +286,192 @@ def _shares(mark: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return (before[starts + WINDOW_SAMPLES] - before[starts]) / WINDOW_SAMPLES
 
 
-def _plain(lead: str) -> str:
-    """A lead's name as the order of leads spells it: "ECG II" -> "II", "lead-ii" -> "II", "ECG" -> "ECG"."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", lead.upper()) if word]
-    rest = [word for word in words if word not in ("ECG", "EKG", "LEAD", "MV", "UV", "REF")]
-    return "".join(rest) or (words[0] if words else "")
-
-
-def _likeliest(leads: Sequence[str]) -> int:
-    """Which lead to take where none is asked for, by its place: see Recording.lead."""
-    plain = [_plain(lead) for lead in leads]
-    ordered = [plain.index(wanted) for wanted in _LEAD_ORDER if wanted in plain]
-    ordered += [i for i, lead in enumerate(leads) if re.search("ECG|EKG", lead.upper())]
-    return (ordered or [0])[0]
-
-
 def read(
     path: str | os.PathLike,
     sampling_rate_hz: float | None = None,
     units: str | None = None,
     lead: str | None = None,
 ) -> Recording:
-    """Read a recording: a WFDB record (named with or without .hea or .dat), an EDF or BDF file, or a CSV file.
+    """Read a recording of any format of docs/recordings.md; a WFDB record is named with or without .hea or .dat.
 
-    Args: sampling_rate_hz: of a CSV file, which does not tell it, or in place of what a file says;
-        units: V, mV, uV, or a gain like 200/mV for samples that are counts, in place of what the file says;
-        lead: the one that will be asked for; matters where the leads of an EDF file differ in rate.
-    Raises: DataError: missing, empty, truncated or not such a file, no ECG in it, rate missing or out of range.
+    Args: sampling_rate_hz: of a table that does not tell it; in place of what another file says;
+        units: V, mV or uV in place of the unit's name in the file, or a gain like 200/mV for samples that are counts;
+        lead: the one that will be asked for, by name or its number in the file; matters where channels differ in rate.
+    Raises: DataError: missing, empty, truncated or of no known format, no ECG in it, a unit that is not understood,
+        rate missing, contradicted or out of range.
     """
     path = Path(path).expanduser()
-    scale = None if units is None else mv_per(units)
+    if units is not None:
+        mv_per(units)
     if sampling_rate_hz is not None:
         check_rate(sampling_rate_hz, "--fs")
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, a recording is a file")
-    if suffix in _TEXT_SUFFIXES and path.is_file():
-        recording = _read_csv(path, sampling_rate_hz, scale)
-    elif suffix in _EDF_SUFFIXES and path.is_file():
-        recording = _read_edf(path, sampling_rate_hz, scale, lead)
+    source = readers.read(path, sampling_rate_hz)
+    try:
+        return _chosen(source, sampling_rate_hz, units, lead)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # channels are decoded when they are taken: the readers' last net holds here too
+        raise DataError(
+            f"{path} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str | None) -> Recording:
+    """The channels of a source that are or may be ECG and have the rate of the one that is asked for."""
+    path, channels = source.path, source.channels
+    if not channels:
+        raise DataError(source.empty or f"{path} holds no signal")
+    names = [c.name for c in channels]
+    kinds = [kind_of_name(c.name, names) if c.named else UNKNOWN for c in channels]
+    candidates = [
+        i for i, c in enumerate(channels)
+        if kinds[i] != OTHER and (units is not None or kind_of_unit(c.unit) != PHYSICAL)
+    ]  # fmt: skip
+    if lead is not None:
+        first = _asked(lead, channels, path.stem)
     else:
-        header = path if suffix == ".hea" else path.with_name(f"{path.stem if suffix == '.dat' else path.name}.hea")
-        if not header.is_file():
-            raise DataError(_not_found(path, header))
-        recording = _read_wfdb(header, sampling_rate_hz, scale)
-    check_rate(recording.sampling_rate_hz, recording.name)
-    if not len(recording.signals):
+        if not candidates:
+            raise DataError(_no_ecg(source, kinds))
+        clear = [i for i in candidates if units is not None or _understood(channels[i], source.mv_assumed)]
+        named = [i for i in clear if kinds[i] == ECG] or [i for i in candidates if kinds[i] == ECG]
+        pool = named or clear or candidates
+        first = pool[likeliest([names[i] for i in pool])] if named else pool[0]
+        if not named and len(candidates) > len(clear):
+            first = next(i for i in candidates if i not in clear)
+        if not named and clear and len(candidates) > 1:
+            first = clear[0]
+    chosen = channels[first]
+    if units is None and not _understood(chosen, source.mv_assumed):
+        raise DataError(
+            f"{path}: {chosen.described} has no unit of volts: units must be {', '.join(MV_PER_UNIT)} or a gain like "
+            f"200/mV for counts; if it is an ECG give --units{_counts_hint(chosen)}"
+        )
+    rate = asked_hz or chosen.rate_hz
+    if rate is None:
+        raise DataError(f"{path} does not tell its sampling rate: give --fs, in Hz")
+    check_rate(rate, path.stem)
+    taken = [
+        i for i in sorted({*candidates, first})
+        if channels[i].rate_hz == chosen.rate_hz
+        and (i == first or units is not None or _understood(channels[i], source.mv_assumed))
+    ]  # fmt: skip
+    signals = [_millivolts(channels[i], units) for i in taken]
+    length = len(signals[taken.index(first)])
+    if not length:
         raise DataError(f"{path} holds no samples")
-    return recording
+    kept = [(i, signal) for i, signal in zip(taken, signals) if len(signal) == length]
+    notes = list(source.notes)
+    if asked_hz is not None and chosen.rate_hz and abs(asked_hz / chosen.rate_hz - 1) > 1e-3:
+        notes.append(f"{path.name} says {chosen.rate_hz:g} Hz, --fs {asked_hz:g} is taken in its place")
+    span = _span(signals[taken.index(first)], rate)
+    if units is not None and span is not None and not LOWEST_SPAN_MV <= span <= HIGHEST_SPAN_MV:
+        notes.append(f"with --units {units} {chosen.name} has {span:.3g} mV from peak to peak, which no ECG has")
+    if lead is None and kinds[first] != ECG:
+        how = "its name does not say that it is an ECG" if chosen.named else "its columns have no names"
+        if len(channels) > 1:
+            notes.append(f"{chosen.name} of {path.name} is taken for an ECG: {how}")
+    return Recording(
+        path.stem if source.kind == "WFDB" else _stem(path),
+        np.stack([signal for _, signal in kept], axis=1),
+        tuple(names[i] for i, _ in kept),
+        float(rate),
+        path,
+        source.kind,
+        units is not None,
+        tuple(channels[i].number for i, _ in kept),
+        tuple(c.described for i, c in enumerate(channels) if i not in [k for k, _ in kept]),
+        tuple(notes),
+        tuple(kinds[i] for i, _ in kept),
+    )
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its suffixes of a format."""
+    stem = path.stem
+    inner = Path(stem).suffix.lower()
+    return (
+        Path(stem).stem if path.suffix.lower() in readers.tables.PACKED and inner in readers.tables.SUFFIXES else stem
+    )
+
+
+def _understood(channel: Channel, mv_assumed: bool) -> bool:
+    kind = kind_of_unit(channel.unit)
+    return kind == VOLTAGE or (kind == NO_UNIT and mv_assumed)
+
+
+def _counts_hint(channel: Channel) -> str:
+    return ", the gain of the recorder" if kind_of_unit(channel.unit) == COUNTS else ""
+
+
+def _millivolts(channel: Channel, units: str | None) -> np.ndarray:
+    """Samples in mV, float32; a unit's name converts what is calibrated, a gain replaces the calibration."""
+    if units is None:
+        known = voltage_unit(channel.unit or "mV")
+        assert known is not None  # told before
+        values = channel.physical() * (MV_PER_UNIT[known[0]] * known[1])
+    elif is_gain(units):
+        values = channel.counts() * mv_per(units)
+    else:
+        values = channel.physical() * mv_per(units)
+    values = np.asarray(values, np.float64)
+    return np.where(np.isfinite(values) & (np.abs(values) < 1e30), values, np.nan).astype(np.float32)
+
+
+def _no_ecg(source: Source, kinds: list[str]) -> str:
+    channels = source.channels
+    listed = ", ".join(c.described for c in channels[:20]) + (", ..." if len(channels) > 20 else "")
+    if all(kind_of_unit(c.unit) == PHYSICAL for c in channels):
+        units = ", ".join(dict.fromkeys(str(c.unit) for c in channels))
+        return (
+            f"{source.path} has no signal in volts, its units are {units} (units must be {', '.join(MV_PER_UNIT)}): "
+            f"if one is an ECG give --units. Its channels: {listed}"
+        )
+    return f"{source.path} holds no ECG: its channels are {listed}; if one is an ECG all the same, name it with --lead"
+
+
+def _asked(lead: str, channels: Sequence[Channel], name: str) -> int:
+    """Place of the channel that is asked for by name or number. Raises: DataError: none, or several of one name."""
+    found = _by_name(lead, [c.name for c in channels], [c.number for c in channels])
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(c.described for c in channels[:40])
+    if found:
+        raise DataError(f"{name} has {len(found)} channels named {lead!r}: give a number; its channels: {listed}")
+    raise DataError(f"{name} has no lead {lead!r}: choose one of {listed}")
+
+
+def _by_name(lead: str, names: Sequence[str], numbers: Sequence[int]) -> list[int]:
+    """Places of the channels that a lead's name means: as it is written, as leads are spelled, else by number."""
+    asked = lead.strip()
+    same = [i for i, name in enumerate(names) if name.casefold() == asked.casefold()]
+    same = same or [i for i, name in enumerate(names) if plain(asked) and plain(name) == plain(asked)]
+    if not same and asked.isdecimal():
+        same = [i for i, number in enumerate(numbers) if number == int(asked)]
+    return same
 
 
 def find(folder: str | os.PathLike, sampling_rate_hz: float | None = None) -> list[Path]:
-    """All recordings in a folder and below it, sorted; CSV files only where a rate is given, .txt files never.
+    """All recordings in a folder and below it, sorted; tables that tell no rate only where one is given, .txt never.
 
     Raises: DataError: not a folder, or no recording in it.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
-    wanted = {".hea", *_EDF_SUFFIXES} | ({".csv"} if sampling_rate_hz is not None else set())
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in wanted and p.is_file() and p.name[0] != ".")
+    there = sorted(p for p in folder.rglob("*") if p.name[0] != "." and p.is_file())
+    found = [p for p in there if readers.is_recording(p, sampling_rate_hz is not None)]
     if not found:
         raise DataError(
-            f"{folder} holds no recording: looked for WFDB headers (.hea), .edf and .bdf files, and with --fs for .csv "
-            "files, there and in the folders below"
+            f"{folder} holds no recording: looked for WFDB headers (.hea), EDF and BDF, clinical files, tables (.csv, "
+            ".tsv) that tell their rate, and with --fs for other such tables, there and in the folders below"
         )
-    segments = {p.with_name(f"{name}.hea") for p in found if p.suffix.lower() == ".hea" for name in _segments(p)}
+    segments = {
+        p.with_name(f"{name}.hea")
+        for p in found
+        if p.suffix.lower() == ".hea"
+        for name in readers.wfdb_record.segments(p)
+    }
     return [p for p in found if p not in segments]
-
-
-def _segments(header: Path) -> list[str]:
-    """Names of the segments of a WFDB record that is made of such; they are no recordings of their own."""
-    lines = [line.split() for line in header.read_text("latin-1").splitlines() if line.strip() and line[0] != "#"]
-    if not lines or "/" not in lines[0][0]:
-        return []
-    return [words[0] for words in lines[1:] if words[0] != "~"]
-
-
-def mv_per(units: str) -> float:
-    """Millivolts per unit: of V, mV, uV, nV, or of a count where `units` is a gain like 200/mV.
-
-    Raises: DataError: neither.
-    """
-    text = units.strip().replace("µ", "u").replace("μ", "u")
-    gain, slash, unit = text.rpartition("/")
-    unit = next((known for known in MV_PER_UNIT if known.casefold() == unit.strip().casefold()), "")
-    try:
-        counts = float(gain) if slash else 1.0
-    except ValueError:
-        counts = 0.0
-    if not unit or not counts > 0 or math.isinf(counts):
-        raise DataError(f"units must be {', '.join(MV_PER_UNIT)} or a gain like 200/mV, received {units!r}")
-    return MV_PER_UNIT[unit] / counts
-
-
-def _not_found(path: Path, header: Path) -> str:
-    if path.is_file() and path.suffix.lower() != ".dat":
-        return f"{path} is of no kind that can be read: WFDB (.hea), .edf, .bdf, .csv, .tsv or .txt"
-    if path.is_file() or path.with_name(f"{path.name}.dat").is_file():
-        return f"the header of a WFDB record is missing: {header}"
-    return f"no such recording: {path}"
 
 
 def check_rate(rate: float, what: str) -> None:
@@ -335,228 +483,26 @@ def check_rate(rate: float, what: str) -> None:
         )
 
 
-def _check_span(signal: np.ndarray, rate: float, name: str, lead: str) -> None:
-    """Refuse amplitudes that no ECG in mV has; flat and empty stretches say nothing and are left out."""
-    length = int(WINDOW_S * rate)
+def _span(signal: np.ndarray, rate: float) -> float | None:
+    """Median height in mV, peak to peak, of stretches of ten seconds; flat and empty ones are left out."""
+    length = min(int(WINDOW_S * rate), len(signal))
+    if not length:
+        return None
     parts = signal[: len(signal) // length * length].reshape(-1, length)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # parts of NaN alone
         spans = np.nanmax(parts, axis=1) - np.nanmin(parts, axis=1)
     spans = spans[spans > 0]  # NaN are not
-    if not len(spans) or LOWEST_SPAN_MV <= (span := float(np.median(spans))) <= HIGHEST_SPAN_MV:
+    return float(np.median(spans)) if len(spans) else None
+
+
+def _check_span(signal: np.ndarray, rate: float, name: str, lead: str) -> None:
+    """Refuse amplitudes that no ECG in mV has."""
+    span = _span(signal, rate)
+    if span is None or LOWEST_SPAN_MV <= span <= HIGHEST_SPAN_MV:
         return
     guess = "V" if span < LOWEST_SPAN_MV else "uV, or a gain like 200/mV if they are counts"
     raise DataError(
         f"{name}, lead {lead}: {span:.3g} mV from peak to peak is no ECG in mV ({LOWEST_SPAN_MV:g} to "
         f"{HIGHEST_SPAN_MV:g}): give its units, perhaps --units {guess}"
     )
-
-
-def _why(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _read_wfdb(header: Path, rate: float | None, scale: float | None) -> Recording:
-    import wfdb
-
-    record = str(header.with_suffix(""))
-    # wfdb meets broken files with whatever its parsing runs into.
-    try:
-        if not any(line.strip() and line[0] != "#" for line in header.read_text("latin-1").splitlines()):
-            raise DataError(f"{header} is empty")
-        described = wfdb.rdheader(record)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{header} is not a WFDB header: {_why(error)}") from error
-    if not described.n_sig or not described.fs:
-        raise DataError(f"{header} describes no signal")
-    if isinstance(described, wfdb.Record) and (lines := len(described.file_name or ())) != described.n_sig:
-        raise DataError(f"{header} is truncated: it announces {described.n_sig} signals and describes {lines}")
-    if described.sig_len is not None and described.sig_len < 1:
-        raise DataError(f"{header} describes {described.sig_len} samples")
-    try:
-        content = wfdb.rdrecord(record, return_res=32)
-    except FileNotFoundError as error:
-        raise DataError(f"{header} names a signal file that is missing: {error.filename}") from error
-    except Exception as error:
-        raise DataError(
-            f"the signal files of {header} do not hold what it describes ({described.sig_len} samples of "
-            f"{described.n_sig} signals): truncated, or not this record's: {_why(error)}"
-        ) from error
-    columns, leads = [], []
-    for column, (lead, unit) in enumerate(zip(content.sig_name, content.units)):
-        try:
-            factor = mv_per(unit) if scale is None else scale * content.adc_gain[column]
-        except (DataError, AttributeError):
-            continue  # pressure, respiration: no voltage
-        signal = content.p_signal[:, column]
-        if scale is not None:  # back to counts: the user tells what they are
-            signal = signal + np.float32(content.baseline[column] / content.adc_gain[column])
-        columns.append(signal * np.float32(factor))
-        leads.append(lead or f"lead {column + 1}")
-    if not leads:
-        raise DataError(
-            f"{header} has no signal in volts, its units are {', '.join(map(str, content.units))}: if one is an ECG "
-            "give --units"
-        )
-    return Recording(
-        header.stem,
-        np.stack(columns, axis=1),
-        tuple(leads),
-        rate or float(content.fs),
-        header,
-        "WFDB",
-        scale is not None,
-    )
-
-
-def _read_edf(path: Path, rate: float | None, scale: float | None, lead: str | None) -> Recording:
-    import edfio
-
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty")
-    found, data = [], []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about fields that deviate from the standard
-            content = (edfio.read_bdf if path.suffix.lower() == ".bdf" else edfio.read_edf)(path)
-            with open(path, "rb") as file:
-                described = int(file.read(244)[236:])  # -1 where the recorder never closed the file
-            if described > content.num_data_records:
-                raise ValueError(f"{content.num_data_records} of {described} data records are there")
-            for signal in content.signals:
-                try:
-                    found.append((signal, mv_per(signal.physical_dimension) if scale is None else scale))
-                except DataError:
-                    continue  # pressure, respiration: no voltage
-            if found:
-                rate_hz = _edf_rate([signal for signal, _ in found], lead)
-                found = [(s, factor) for s, factor in found if s.sampling_frequency == rate_hz]
-                data = [(s.digital if scale is not None else s.data) * factor for s, factor in found]
-    except Exception as error:  # edfio meets broken files with whatever its parsing runs into
-        raise DataError(f"{path} is not an EDF file, or truncated: {_why(error)}") from error
-    if not found:
-        units = ", ".join(sorted({s.physical_dimension or "none" for s in content.signals}))
-        raise DataError(f"{path} has no signal in volts, its units are {units}: if one is an ECG give --units")
-    return Recording(
-        path.stem,
-        np.stack(data, axis=1).astype(np.float32),
-        tuple(s.label or f"lead {i + 1}" for i, (s, _) in enumerate(found)),
-        rate or float(rate_hz),
-        path,
-        "EDF",
-        scale is not None,
-    )
-
-
-def _edf_rate(signals: Sequence, lead: str | None) -> float:
-    """Sampling rate of the lead asked for, else of the signals that look most like ECG: others may have another."""
-    labels = [signal.label for signal in signals]
-    same = [i for i, label in enumerate(labels) if lead is not None and _plain(label) == _plain(lead)]
-    return signals[same[0] if same else _likeliest(labels)].sampling_frequency
-
-
-def _read_csv(path: Path, rate: float | None, scale: float | None) -> Recording:
-    if rate is None:
-        raise DataError(f"{path}: a CSV file does not tell its sampling rate: give --fs, in Hz")
-    header = _csv_header(path)
-    names, units = header.names, header.units
-    import pandas
-
-    try:
-        table = pandas.read_csv(
-            path, sep=header.delimiter, decimal=header.decimal, header=None, skiprows=header.lines, quotechar="'",
-            na_values=["-", "null", "None"], encoding="utf-8-sig", encoding_errors="replace", low_memory=False,
-        )  # fmt: skip
-    except Exception as error:
-        raise DataError(f"{path} is not a table of numbers: {_why(error)}") from error
-    if table.shape[1] < len(names):
-        raise DataError(f"{path}: the header names {len(names)} columns, the rows have {table.shape[1]}")
-    columns, leads = [], []
-    for i in range(table.shape[1]):
-        name = (names[i] if i < len(names) else "") or f"lead {i + 1}"
-        if i < len(names) and _TIME_COLUMN.search(names[i]):
-            continue
-        column = table[i]
-        if column.isna().all() and table.shape[1] > 1:
-            continue  # what a delimiter at the end of each line leaves
-        if column.dtype.kind not in "iuf":
-            text = next(value for value in column if isinstance(value, str) and not _is_number(value))
-            raise DataError(f"{path}: column {name!r} must hold numbers, received {text[:40]!r}")
-        values = column.to_numpy(np.float64)
-        unnamed = i >= len(names) or not names[i]
-        if i == 0 and unnamed and table.shape[1] > 1 and _counts_evenly(values):
-            continue
-        unit = units[i] if scale is None and i < len(units) else None
-        factor = scale if scale is not None else _unit_factor(unit, path, name)
-        columns.append((np.where(np.isfinite(values), values, np.nan) * factor).astype(np.float32))
-        leads.append(name)
-    if not columns:
-        raise DataError(f"{path} holds no signal")
-    if len(set(leads)) < len(leads):
-        raise DataError(f"{path}: two columns have one name: {', '.join(leads)}")
-    return Recording(path.stem, np.stack(columns, axis=1), tuple(leads), rate, path, "CSV", scale is not None)
-
-
-class _CsvHeader(NamedTuple):
-    """What comes before the numbers of a CSV file: names and units by column (none without a header), lines, marks."""
-
-    names: list[str]
-    units: list[str | None]
-    lines: int
-    delimiter: str
-    decimal: str
-
-
-def _csv_header(path: Path) -> _CsvHeader:
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = [line for _, line in zip(range(20), file)]
-    filled = [line for line in lines if line.strip()]
-    if not filled:
-        raise DataError(f"{path} is empty")
-    if "\0" in "".join(lines):
-        raise DataError(f"{path} is not a text file")
-    delimiter = max((";", "\t", ",", " "), key=lambda d: (min(line.count(d) for line in filled), d != " "))
-    decimal = "," if delimiter in ";\t" and re.search(r"\d,\d", filled[-1]) else "."
-    rows = [[field.strip(" '\"\r\n") for field in row] for row in csv.reader(lines, delimiter=delimiter)]
-    first = next((i for i, row in enumerate(rows) if _is_data(row, decimal)), None)
-    above = [row for row in rows[:first] if any(row)]
-    if first is None or len(above) > 2:
-        raise DataError(f"{path} is not a table of numbers: one column per lead, after at most two lines of header")
-    names: list[str] = above[0] if above else []
-    units: list[str | None] = list(above[1]) if len(above) == 2 else []
-    if len(above) == 1:  # "MLII (mV)", "MLII [mV]"
-        parts = [re.fullmatch(r"(.*?)\s*[(\[]([^)\]]*)[)\]]", name) for name in names]
-        units = [part[2] if part else None for part in parts]
-        names = [part[1] if part else name for part, name in zip(parts, names)]
-    return _CsvHeader(names, units, first, delimiter, decimal)
-
-
-def _is_data(row: Sequence[str], decimal: str) -> bool:
-    """Whether a row has numbers and no words; times of day and gaps are neither."""
-    numbers = [_is_number(field.replace(decimal, ".")) for field in row]
-    return any(numbers) and not any(re.search("[A-Za-z]", f) and not number for f, number in zip(row, numbers))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _unit_factor(unit: str | None, path: Path, name: str) -> float:
-    if unit is None:
-        return 1.0
-    try:
-        return mv_per(unit)
-    except DataError as error:
-        raise DataError(f"{path}, column {name!r}: {error}") from None
-
-
-def _counts_evenly(values: np.ndarray) -> bool:
-    """Whether a column is sample numbers or times: every step the same, upward."""
-    steps = np.diff(values[:1000])
-    return len(steps) > 1 and steps[0] > 0 and bool(np.allclose(steps, steps.mean(), rtol=0.01, atol=0))

@@ -1,0 +1,748 @@
+"""Tables of numbers: CSV and its kin, a sample a row, a channel a column.
+
+One dialect is found by trying: each way to split the rows is judged by what comes of it, the share of cells that are
+numbers or times and rows of one length. What stands above the numbers is searched for rate, leads and units.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import math
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from qmodel.data.mitdb import DataError
+from qmodel.data.readers import times
+from qmodel.data.readers.channels import (
+    ECG,
+    OTHER,
+    PHYSICAL,
+    VOLTAGE,
+    Channel,
+    Source,
+    kind_of_name,
+    kind_of_unit,
+    voltage_unit,
+)
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc", ".tab")
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+LARGEST_BYTES = 4_000_000_000
+MOST_LEADS = 20  # columns without names of ECG leads
+HEAD_LINES = 400  # that the dialect is found in
+RUN = 20  # rows one after the other that make the beginning of the numbers
+CLIMBING_ROWS = 100  # from which on a column that never falls is no ECG, whatever its name
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_COMMA_NUMBER = re.compile(r"[+-]?(?:\d+,\d+|\d+|,\d+)(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[+-]?\d{1,3}(?:\.\d{3})+,\d+")
+_BLANKS = frozenset(["", "-", "--", "nan", "null", "none", "na", "n/a", "#n/a", "?", "inf", "-inf", "+inf", "infinity",
+                     "-infinity", "missing", ".", "<na>", "nil"])  # fmt: skip
+_DELIMITERS = (",", ";", "\t", "|", " ")
+_COMMENT = "#%"
+_BRACKETS = re.compile(r"(.*?)\s*[(\[]\s*([^)\]]*?)\s*[)\]]\s*", re.DOTALL)
+_NOT_UNITS = re.compile(
+    r"filter\w*|raw|clean\w*|lead.*|ch.*|left|right|.*\bhz|modified|mod|unfiltered|signal|data|smoothed|bandpass.*|"
+    r"original|corrected|resampled|i{1,3}|v\d|av[rlf]|mlii|\d+",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is written. lines: above the numbers; above: those lines; names, units: by column, "" and None where
+    there are none; rate_hz: where the header tells it; columns: in most rows."""
+
+    delimiter: str  # "" where there is one column
+    quote: str
+    lines: int
+    columns: int
+    names: tuple[str, ...] = ()
+    units: tuple[str | None, ...] = ()
+    rate_hz: float | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+def _only_member(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    inside = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX")]
+    if len(inside) != 1:
+        raise DataError(f"{path} must hold one file to be read as a table, it holds {len(inside)}: unpack it")
+    return archive.open(inside[0])
+
+
+_OPENERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"PK\3\4": _only_member,
+}
+
+
+def text_of(path: Path) -> str:
+    """A table's text: unpacked, in UTF-8, UTF-16 or else Latin-1. Raises: DataError: no text, damaged, too large."""
+    with open(path, "rb") as file:
+        first = file.read(6)
+    packed = next((open_ for magic, open_ in _OPENERS.items() if first.startswith(magic)), None)
+    if packed is None:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    else:
+        try:
+            with packed(path) as stream:
+                data = stream.read(LARGEST_BYTES + 1)
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # zlib, lzma, zipfile and their kin meet damage each in its own way
+            raise DataError(f"{path} is packed and damaged: {error}") from error
+    if len(data) > LARGEST_BYTES:
+        raise DataError(f"{path} holds more than {LARGEST_BYTES} bytes of text: cut it")
+    if not data.strip():
+        raise DataError(f"{path} is empty")
+    return _decoded(data, path)
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+                           (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):  # fmt: skip
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    head = data[:2000]
+    if b"\0" in head:
+        half = len(head) // 2
+        for encoding, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
+            if half > 4 and zeros.count(0) > 0.9 * half:
+                return data.decode(encoding, "replace")
+        raise DataError(f"{path} is not a text file")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    if "\0" in text:
+        raise DataError(f"{path} is not a text file: it holds zero bytes")
+    return text
+
+
+def _cell(text: str) -> str:
+    return text.strip(" \t'\"\r\n\ufeff\u00a0")
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _kind(cell: str, delimiter: str) -> str:
+    """number, time, blank or text. A decimal comma is one where the comma does not part the columns."""
+    if cell.casefold() in ("nan", "inf", "-inf", "+inf", "infinity", "-infinity"):
+        return "number"
+    if cell.casefold() in _BLANKS:
+        return "blank"
+    if _is_number(cell) or _COMMA_NUMBER.fullmatch(cell) or _THOUSANDS.fullmatch(cell):
+        return "number"
+    return "time" if times.is_clock(cell) else "text"
+
+
+def _split(line: str, delimiter: str, quote: str) -> list[str]:
+    if delimiter == "":
+        return [_cell(line)]
+    if delimiter == " ":
+        return [_cell(part) for part in line.split()]
+    return [
+        _cell(part)
+        for part in next(csv.reader([line], delimiter=delimiter, quotechar=quote, skipinitialspace=True), [])
+    ]
+
+
+def _body(rows: list[list[str]], kinds: list[list[str]]) -> int | None:
+    """The first row from which RUN rows, or all to the end, hold numbers and are of one length."""
+    holds = ["number" in k or not any(kind != "blank" for kind in k) for k in kinds]
+    for start in range(len(rows)):
+        run = range(start, min(start + RUN, len(rows)))
+        if "number" in kinds[start] and all(holds[i] for i in run):
+            lengths = [len(rows[i]) for i in run]
+            if max(lengths) - min(lengths) <= 1 or len(run) > 3:
+                return start
+    return None
+
+
+def layout(text: str, path: Path) -> Layout:
+    """Find out how a table is written. Raises: DataError: none of numbers."""
+    head = text[:2_000_000].splitlines()
+    every = head[:HEAD_LINES]
+    if len(text) > 2_000_000 and len(every) == len(head):
+        every = every[:-1]
+    lines = [(i, _without_brackets(line)) for i, line in enumerate(every) if line.strip()]
+    skipped, hint = [], None
+    for i, line in lines:
+        marked = re.fullmatch(r"\ufeff?\s*\"?sep=(.)\"?\s*", line, re.IGNORECASE)
+        if marked and not skipped and i < 3:
+            hint = marked[1]
+            skipped.append(i)
+        elif line.lstrip()[:1] in _COMMENT and not re.match(r"\s*[#%]\s*[,;\t|]", line):
+            skipped.append(i)
+    rest = [(i, line) for i, line in lines if i not in skipped]
+    if not rest:
+        raise DataError(f"{path} is not a table of numbers: it holds nothing but comments")
+    joined = "\n".join(line for _, line in rest)
+    quote = "'" if joined.count("'") > joined.count('"') else '"'
+    best: tuple[tuple, str, int, int] | None = None
+    for delimiter in ([hint] if hint else []) + [d for d in _DELIMITERS if d != hint] + [""]:
+        rows = [_split(line, delimiter, quote) for _, line in rest]
+        kinds = [[_kind(cell, delimiter) for cell in row] for row in rows]
+        start = _body(rows, kinds)
+        if start is None:
+            continue
+        lengths = [len(row) for row in rows[start:]]
+        columns = max(set(lengths), key=lambda n: (lengths.count(n), n))
+        filled = [kind for row in kinds[start:] for kind in row if kind != "blank"]
+        share = sum(kind in ("number", "time") for kind in filled) / max(len(filled), 1)
+        even = lengths.count(columns) / len(lengths)
+        # A row of one cell more or less is a sign of another delimiter; text columns are allowed.
+        score = (delimiter == hint, round(share * even, 2), -start, columns if delimiter != " " else columns - 0.5)
+        if best is None or score > best[0]:
+            best = (score, delimiter, start, columns)
+    if best is None or best[0][1] < 0.3:
+        raise DataError(f"{path} is not a table of numbers: one column per lead, a sample a row, below a header")
+    _, delimiter, start, columns = best
+    above = [line for _, line in rest[:start]]
+    header = _split(above[-1], ",", quote) if above else []
+    header = [] if header and _is_key(above[-1], header, 2) else header
+    if delimiter == "," and columns >= 2 and _decimal_commas([line for _, line in rest[start:]], header, quote, path):
+        delimiter, columns = "", 1
+    found = Layout(delimiter, quote, rest[start][0], columns)
+    comments = [every[i] for i in skipped if hint is None or "sep=" not in every[i].casefold()]
+    return _described(
+        found, above, [c.lstrip(" #%").strip() for c in comments if c.strip(" #%")], path, len(rest) - start
+    )
+
+
+def _decimal_commas(lines: list[str], header: list[str], quote: str, path: Path) -> bool:
+    """Whether commas that every line has once are decimal ones, in a table of one column.
+
+    A row -0,010 tells by its sign, rows of as many digits behind the comma by a zero in front of them. Where neither
+    tells, the numbers do: digits behind a comma jump about, a second channel does not.
+    """
+    cells = [line.strip().split(",") for line in lines if line.strip()]
+    if quote in "".join(lines) or any(len(cell) != 2 for cell in cells):
+        return False
+    if len(header) >= 2 and any(not _is_number(name) for name in header):
+        return False
+    left, right = [cell[0].strip() for cell in cells], [cell[1].strip() for cell in cells]
+    if not all(re.fullmatch(r"[+-]?\d*", a) for a in left) or not all(
+        re.fullmatch(r"\d+(?:[eE][+-]?\d+)?", b) for b in right
+    ):
+        return False
+    if len(header) == 1:
+        return True
+    if any(a in ("-0", "+0") for a in left) or any(len(b) > 1 and b[0] == "0" for b in right):
+        return True
+    if len(cells) < 50:
+        raise DataError(
+            f"{path}: {lines[0].strip()!r} may be one number with a decimal comma, or two columns: name the columns"
+        )
+    whole = np.array([float(f"{a or 0}.{b}") for a, b in zip(left, right)])
+    second = np.array([float(b) for b in right])
+
+    def jumps(values: np.ndarray) -> float:
+        return float(np.abs(np.diff(values)).mean() / (values.std() or 1.0))
+
+    one, two = jumps(whole), jumps(second)
+    if two > 0.8 and one < 0.5 * two:
+        return True
+    if two < 0.5 and len({len(b) for b in right}) > 1:
+        return False
+    raise DataError(
+        f"{path}: {lines[0].strip()!r} may be one number with a decimal comma, or two columns: name the columns"
+    )
+
+
+def _without_brackets(line: str) -> str:
+    """ "[10:23:45.123 01/01/2020]  0.1" (rdsamp -pd): a time in brackets is one cell."""
+    return re.sub(r"^\s*\[([^\]]*:[^\]]*)\]", lambda m: re.sub(r"\s+", "_", m[1].strip()), line)
+
+
+_KEY = re.compile(r"\s*['\"]?([^\t,;:=|\"']{1,40}?)['\"]?\s*(?::=|=|:|\t|,|;)\s*(.*?)\s*")
+_RATE_WORDS = re.compile(
+    r"sampl|abtast|chantillonn|muestreo|campionam|amostrag|\bfs\b|采样|サンプリング", re.IGNORECASE
+)
+_RATE_VALUE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(k?hz|hertz|sps|samples\s*(?:/|per)\s*s\w*|1/s)?", re.IGNORECASE)
+
+
+def _header_rate(lines: list[str], path: Path) -> float | None:
+    """The sampling rate that the lines above the numbers tell. Raises: DataError: two of them."""
+    found = set()
+    for line in lines:
+        interval = re.search(
+            r"interval\W{0,6}(\d*[.,]?\d+(?:[eE][-+]?\d+)?)\s*(s|ms|us|sec|msec)\b", line, re.IGNORECASE
+        )
+        if interval:
+            scale = {"ms": 1e-3, "msec": 1e-3, "us": 1e-6}.get(interval[2].casefold(), 1.0)
+            value = float(interval[1].replace(",", ".")) * scale
+            if value > 0:
+                found.add(float(f"{1 / value:.9g}"))
+            continue
+        for named in _RATE_WORDS.finditer(line):
+            if re.match(r"\w*\W*(?:index|number|count|no|nr)\b", line[named.start() :], re.IGNORECASE):
+                continue
+            value_text = re.match(r"[^\d]{0,40}?" + _RATE_VALUE.pattern, line[named.end() :], re.IGNORECASE)
+            if value_text is None:
+                continue
+            value = float(value_text[1].replace(",", "."))
+            value *= 1000 if (value_text[2] or "").casefold() == "khz" else 1
+            if value >= 1:
+                found.add(value)
+            break
+        else:
+            told = re.fullmatch(r"[^\d]{0,60}?(\d+(?:[.,]\d+)?)\s*(hz|hertz)[\"'\s]*", line, re.IGNORECASE)
+            if told and not re.search(r"filter|notch|mains|cut|pass|band|line", line, re.IGNORECASE):
+                found.add(float(told[1].replace(",", ".")))
+    if len(found) > 1:
+        told = ", ".join(f"{value:g}" for value in sorted(found))
+        raise DataError(f"{path}: its header tells several sampling rates, {told} Hz: give --fs")
+    return found.pop() if found else None
+
+
+def _described(found: Layout, above: list[str], comments: list[str], path: Path, rows: int) -> Layout:
+    """Add names, units and rate from what stands above the numbers."""
+    columns, names, units = found.columns, list[str](), list[str | None]()
+    split = [_header_cells(line, found.delimiter, found.quote, columns) for line in above]
+    told = _header_rate([*above, *comments], path)
+    keys = {m[1].strip().casefold(): m[2].strip(" \"'") for line in [*above, *comments] if (m := _KEY.fullmatch(line))}
+    named = [i for i, cells in enumerate(split) if len(cells) > 1 or columns == 1]
+    last = split[-1] if split else []
+    if last and not _is_key(above[-1], last, columns):
+        if len(last) > columns and not (len(last) == columns + 1 and not last[-1]):
+            raise DataError(f"{path}: the header names {len(last)} columns, the rows have {columns}")
+        second = split[-2] if len(split) > 1 else []
+        if second and not _is_key(above[-2], second, columns) and len(second) <= columns and _all_units(last):
+            names, units = list(second), [cell.strip("()[] ") or None for cell in last]
+        elif len(last) == columns or len(named) or len(split) == 1:
+            names = list(last)
+    if not names and comments:
+        names = _comment_names(comments, found, columns)
+        if names and len(comments) > 1 and len(names) == columns and _all_units(names):
+            units = [name.strip("()[] ") or None for name in names]
+            names = _header_cells(comments[-2], found.delimiter, found.quote, columns)
+    titles = _titles(above, comments, keys, columns)
+    if titles and (not names or _all_units(names)):
+        names = titles
+    if not units:
+        units = [None] * len(names)
+        for i, name in enumerate(names):
+            names[i], units[i] = _name_and_unit(name)
+    told_units = _told_units(above, keys, columns)
+    if told_units:
+        units = [*units, *[None] * (columns - len(units))]
+        units = [own or told for own, told in zip(units, told_units)]
+    elif columns == 1 and not any(units):
+        voltages = [value for key, value in keys.items() if voltage_unit(value) and len(value) < 12]
+        units = [voltages[0] if len(set(voltages)) == 1 else None]
+    names += [""] * (columns - len(names))
+    units += [None] * (columns - len(units))
+    if any("openbci" in line.casefold() for line in comments):  # documented: microvolts
+        units = [u or ("uV" if re.match(r"EXG|EEG|ExG", n) else None) for u, n in zip(units, names)]
+    return replace(found, names=tuple(names[:columns]), units=tuple(units[:columns]), rate_hz=told)
+
+
+def _header_cells(line: str, delimiter: str, quote: str, columns: int) -> list[str]:
+    line = _without_brackets(line).rstrip("\r\n")
+    if line.lstrip()[:1] in _COMMENT and not re.match(r"\s*[#%]\s*[,;\t|]", line):
+        line = line.lstrip(" #%")
+    if delimiter == "":  # one column: a line of several cells tells a property
+        return [_cell(part) for part in re.split(r"[,;\t](?![^(\[]*[)\]])", line)]
+    if delimiter == " ":
+        apart = [_cell(part) for part in re.split(r"\s{2,}|\t", line.strip())]
+        return apart if len(apart) == columns else [_cell(part) for part in line.split()]
+    cells = _split(line, delimiter, quote)
+    while len(cells) > columns and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _is_key(line: str, cells: list[str], columns: int) -> bool:
+    """Whether a line above the numbers tells a property, as `Sample Rate,512 hertz` or `Range= 5 mV` do."""
+    first = cells[0].strip() if cells else ""
+    if first.endswith(("=", ":")) or ":=" in line:
+        return True
+    known = {"name", "date of birth", "recorded date", "classification", "symptoms", "software version", "device",
+             "sample rate", "sampling rate", "unit", "units", "lead", "version", "patient", "date",
+             "sampling frequency", "filename", "file", "subject"}  # fmt: skip
+    if columns == 1:
+        return len(cells) > 1
+    if len(cells) == 2 and voltage_unit(cells[1]) and not voltage_unit(first) and not times.named_time(first):
+        return True
+    return len(cells) == 2 and first.casefold() in known and bool(cells[1]) and not times.named_time(first)
+
+
+def _all_units(cells: Sequence[str]) -> bool:
+    filled = [cell.strip("()[] ") for cell in cells if cell.strip("()[] ")]
+    units = [kind_of_unit(cell) in (VOLTAGE, PHYSICAL) or re.fullmatch(r"[hms:.]+", cell.casefold()) for cell in filled]
+    return bool(filled) and all(units) and any(voltage_unit(cell) for cell in filled)
+
+
+def _comment_names(comments: list[str], found: Layout, columns: int) -> list[str]:
+    """Names in the last comment, or in an OpenSignals description."""
+    for line in comments:
+        if line.startswith("{"):
+            try:
+                device = next(iter(json.loads(line).values()))
+                names = [str(name) for name in device["column"]]
+                sensors = [str(s) for s in device.get("sensor", [])]
+            except (ValueError, LookupError, TypeError, AttributeError, StopIteration):
+                continue
+            labels = names[len(names) - len(sensors) :] if sensors else []
+            return names[: len(names) - len(sensors)] + [
+                f"{sensor} {label} [counts]" if sensor not in ("RAW", "CUSTOM", "NULL") else label
+                for sensor, label in zip(sensors, labels)
+            ]
+    cells = _header_cells(comments[-1], found.delimiter or ",", found.quote, columns)
+    return cells if len(cells) == columns and columns > 1 else []
+
+
+def _titles(above: list[str], comments: list[str], keys: dict[str, str], columns: int) -> list[str]:
+    """Names told by a property: ChannelTitle of LabChart, Labels of BioSPPy, Lead of an Apple Watch."""
+    for key in (
+        "channeltitle",
+        "labels",
+        "label",
+        "channel",
+        "channels",
+        "lead",
+        "channel names",
+        "ableitung",
+        "dérivation",
+    ):
+        if keys.get(key):
+            parts = [_cell(part) for part in re.split(r"\t|,|;|\s{2,}", keys[key])]
+            parts = [part for part in parts if part] or [keys[key]]
+            if len(parts) == columns:
+                return parts
+            if len(parts) == columns - 1:
+                return ["", *parts]
+    return []
+
+
+def _told_units(above: list[str], keys: dict[str, str], columns: int) -> list[str | None]:
+    """Units of LabChart, by column: UnitName, else those of Range ("5 mV"), else of a property `unit`."""
+    for key in ("unitname", "units", "unit", "range", "einheit", "unité", "unidad", "unità"):
+        if keys.get(key):
+            parts = [_cell(part) for part in re.split(r"\t|,|;", keys[key])]
+            if key == "range":
+                parts = [re.sub(r"^[\d.,]+\s*", "", part) for part in parts]
+            if len(parts) == columns:
+                return [part or None for part in parts]
+            if len(parts) == columns - 1:
+                return [None, *(part or None for part in parts)]
+            if len(parts) == 1 and voltage_unit(parts[0]):
+                return [parts[0]] * columns
+    return []
+
+
+def _name_and_unit(name: str) -> tuple[str, str | None]:
+    """ "MLII (mV)" -> MLII, mV; "ecg_uV" -> ecg, uV; words in brackets that are no unit stay in the name."""
+    match = _BRACKETS.fullmatch(name)
+    if match and match[2] and not _NOT_UNITS.fullmatch(match[2]) and len(match[2]) <= 16:
+        return match[1] or name, match[2]
+    match = re.fullmatch(r"(.*?[A-Za-z0-9])\s*[_ /,-]\s*(m[vV]|u[vV]|µ[vV]|μ[vV]|n[vV]|microvolts?|millivolts?)", name)
+    return (match[1], match[2]) if match else (name, None)
+
+
+def tells_rate(path: Path) -> bool:
+    """Whether a table tells its sampling rate, by its first lines: then it can be read as it is."""
+    try:
+        source = read(path, None, head=True)
+    except (DataError, OSError):
+        return False
+    return bool(source.channels)
+
+
+def read(path: Path, asked_hz: float | None, head: bool = False) -> Source:
+    """Read a table. Args: asked_hz: the rate that the user gives; head: of its first lines alone.
+
+    Raises: DataError: no table of numbers, a cell that is none, no rate, times that contradict it.
+    """
+    text = text_of(path)
+    if head:
+        text = "\n".join(text[:300_000].splitlines()[:HEAD_LINES])
+    sidecar = _sidecar(path)
+    found = layout(text, path)
+    if sidecar:
+        found = _with_sidecar(found, sidecar)
+    columns, kinds = _columns(text, found, path)
+    return _source(path, found, columns, kinds, asked_hz)
+
+
+def sidecar(path: Path) -> Path | None:
+    """The JSON file beside a table that describes it (BIDS: physio.tsv.gz and physio.json), where there is one."""
+    stem = path.name
+    while Path(stem).suffix.lower() in (*SUFFIXES, *PACKED):
+        stem = Path(stem).stem
+    beside = path.with_name(f"{stem}.json")
+    return beside if beside != path and beside.is_file() else None
+
+
+def _sidecar(path: Path) -> dict:
+    beside = sidecar(path)
+    if beside is None:
+        return {}
+    try:
+        content = json.loads(beside.read_text("utf-8-sig"))
+    except (ValueError, OSError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) and ("SamplingFrequency" in content or "Columns" in content) else {}
+
+
+def _with_sidecar(found: Layout, described: dict) -> Layout:
+    names, units = list(found.names), list(found.units)
+    columns = described.get("Columns")
+    if isinstance(columns, list) and len(columns) == found.columns and not any(names):
+        names = [str(name) for name in columns]
+        for i, name in enumerate(names):
+            detail = described.get(name)
+            if isinstance(detail, dict) and isinstance(detail.get("Units"), str):
+                units[i] = detail["Units"]
+    rate = described.get("SamplingFrequency")
+    told = float(rate) if isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0 else None
+    return replace(found, names=tuple(names), units=tuple(units), rate_hz=found.rate_hz or told)
+
+
+def _columns(text: str, found: Layout, path: Path) -> tuple[list, list[str]]:
+    """Every column as pandas Series of numbers or text, and what it holds: number, clock, text or blank."""
+    import pandas
+
+    if re.search(r"^\s*[#%]", text, re.MULTILINE) and found.lines:
+        kept = text.splitlines(keepends=True)
+        body = [line for line in kept[found.lines :] if line.lstrip()[:1] not in _COMMENT]
+    else:
+        body = None
+    if body is not None:
+        text, skip = "".join(body), 0
+    else:
+        skip = found.lines
+    if "[" in text[:2_000_000] and found.delimiter == " ":
+        text = "\n".join(_without_brackets(line) for line in text.splitlines())
+    options: dict = {"sep": r"\s+"} if found.delimiter == " " else {"sep": found.delimiter or "\x01"}
+    # One column with blanks at its end, or a quote that is never closed, must not eat lines.
+    try:
+        table = pandas.read_csv(
+            io.StringIO(text), header=None, skiprows=skip, quotechar=found.quote, low_memory=False,
+            skipinitialspace=True, keep_default_na=False, na_values=["", "nan", "NaN"], **options,
+        )  # fmt: skip
+    except Exception as error:
+        raise DataError(f"{path} is not a table of numbers: {' '.join(str(error).split())[:200]}") from error
+    lost = len(table) - sum(1 for line in text[:200_000].splitlines()[skip:] if line.strip())
+    if len(text) < 200_000 and lost < 0:
+        raise DataError(
+            f"{path} is not a table of numbers: a quotation mark is never closed, {-lost} lines are lost in it"
+        )
+    columns, kinds = [], []
+    for i in range(table.shape[1]):
+        column, kind = _column(table[i], i, found, path)
+        columns.append(column)
+        kinds.append(kind)
+    return columns, kinds
+
+
+def _column(column, i: int, found: Layout, path: Path) -> tuple:
+    import pandas
+
+    if column.dtype.kind in "iuf":
+        return column, "blank" if column.isna().all() and found.columns > 1 else "number"
+    if column.dtype.kind == "b":
+        return column, "text"
+    cells = column.astype(object).where(column.notna(), "").astype(str)
+    cells = cells.str.strip(" \t'\"\r\n\u00a0")
+    low = cells.str.casefold()
+    blank = low.isin(_BLANKS)
+    filled = ~blank
+    if not filled.any():
+        return column, "blank"
+    given = cells[filled]
+    numbers = given.str.fullmatch(_NUMBER.pattern)
+    commas = given.str.fullmatch(_COMMA_NUMBER.pattern)
+    name = (found.names[i] if i < len(found.names) else "") or f"lead {i + 1}"
+    if not numbers.all():
+        clock = given.str.match(r".*\d:\d") & ~numbers
+        if clock.mean() > 0.5:
+            return cells, "clock"
+        thousands = given.str.fullmatch(_THOUSANDS.pattern)
+        if commas.sum() > numbers.sum() and (commas | numbers | thousands).all():
+            whole = given[~given.str.contains(",", regex=False)]
+            if thousands.any() and len(whole) and thousands[given.str.contains(",", regex=False)].all():
+                sizes = pandas.to_numeric(whole.str.replace(",", ".", regex=False)).abs()
+                if (
+                    (sizes < 1000).all()
+                    and given.str.contains(r"\d,\d{3}$").any()
+                    and not given.str.startswith(("0,", "-0,")).any()
+                ):
+                    raise DataError(f"{path}: the comma in column {name!r} may part thousands or decimals "
+                                    f"({given[thousands].iloc[0]!r}): write the numbers without it")  # fmt: skip
+            given = given.str.replace(",", ".", regex=False)
+        elif thousands.any() and (commas | numbers | thousands).all() and not (commas & ~numbers & ~thousands).any():
+            last_comma = given.str.rfind(",") > given.str.rfind(".")
+            swapped = given.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+            plain = given.str.replace(",", "", regex=False)
+            both = given.str.contains(",", regex=False) & given.str.contains(".", regex=False)
+            if not both.any():
+                raise DataError(f"{path}: the comma in column {name!r} may part thousands or decimals "
+                                f"({given[thousands].iloc[0]!r}): write the numbers without it")  # fmt: skip
+            given = plain.where(~(both & last_comma), swapped)
+        elif (commas | numbers).all():
+            given = given.str.replace(",", ".", regex=False)
+        else:
+            wrong = given[~(numbers | (commas if found.delimiter != "," else numbers))]
+            if (len(given) - len(wrong)) / len(given) < 0.5:
+                return cells, "text"
+            at = int(wrong.index[0])
+            received = f"{str(wrong.iloc[0])[:40]!r} in row {at + 1}"
+            raise DataError(f"{path}: column {name!r} must hold numbers, received {received} below the header")
+    values = pandas.Series(np.nan, index=column.index, dtype=np.float64)
+    values[filled] = pandas.to_numeric(given).to_numpy(np.float64)
+    return values, "number"
+
+
+def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz: float | None) -> Source:
+    names = [found.names[i] if i < len(found.names) else "" for i in range(len(columns))]
+    units = [found.units[i] if i < len(found.units) else None for i in range(len(columns))]
+    numeric = [i for i, kind in enumerate(kinds) if kind == "number"]
+    numeric = [i for i in numeric if not (columns[i].isna().all() and len(columns) > 1)]
+    rows = len(columns[0]) if columns else 0
+    leads = sum(kind_of_name(names[i], names) == ECG for i in numeric)
+    if len(numeric) > MOST_LEADS and leads < len(numeric) / 2:
+        raise DataError(
+            f"{path} has {len(numeric)} columns of numbers, more than an ECG has leads, and {rows} rows: a beat a row, "
+            "or transposed? A recording has one column per lead, a sample a row"
+        )
+    clocks = [i for i, kind in enumerate(kinds) if kind == "clock"]
+    timed, counters, skipped = list[tuple[int, np.ndarray]](), list[int](), set[int]()
+    reasons = []
+    for i in clocks:
+        try:
+            timed.append((i, times.clock_seconds(columns[i])))
+        except DataError as error:
+            reasons.append(DataError(f"{path}: column {names[i] or i + 1!r}: {error}"))
+    for i in numeric:
+        values, name = columns[i].to_numpy(), names[i]
+        unnamed = not name or re.fullmatch(r"[-+.\d]+", name) is not None
+        says_time = times.named_time(name) or units[i] in times.SECONDS_PER
+        known = kind_of_name(name, names)
+        if says_time and len(numeric) > 1:
+            skipped.add(i)
+            if not climbs_or_clock(values):
+                if rows > 2 and np.isfinite(values).all() and (np.diff(values) < 0).any() and not times.wraps(values):
+                    at = int(np.flatnonzero(np.diff(values) < 0)[0])
+                    reasons.append(DataError(f"{path}: the times of {name!r} run backward after row {at + 1}"))
+                continue
+            seconds = times.seconds_from(values, times.unit_of(name, units[i]), asked_hz, name)
+            if seconds is None:
+                counters.append(i)
+            else:
+                timed.append((i, seconds))
+        elif times.named_counter(name) and len(numeric) > 1 and known != ECG:
+            skipped.add(i)
+            counters.append(i)
+        elif (i == 0 and unnamed and len(numeric) > 1 and times.climbs(values)
+              and (times.counts_evenly(values) or rows >= CLIMBING_ROWS)):  # fmt: skip
+            skipped.add(i)
+            seconds = times.seconds_from(values, None, asked_hz, name or f"column {i + 1}")
+            if seconds is None:
+                counters.append(i)
+            else:
+                timed.append((i, seconds))
+        elif rows >= CLIMBING_ROWS and (times.climbs(values) or times.wraps(values)):
+            skipped.add(i)
+            if len(numeric) == 1:
+                raise DataError(f"{path} holds no ECG: its only column of numbers climbs from row to row, as times do")
+            if times.climbs(values) and len(np.unique(values[:100])) > 50 and (values % 1 == 0).all():
+                counters.append(i)
+    left = [i for i in numeric if i not in skipped]
+    if not left:
+        raise (reasons or [DataError(f"{path} holds no signal")])[0]
+    rate, places, notes = _time_base(path, found, names, columns, timed, counters, reasons, asked_hz, rows)
+    channels = []
+    for i in left:
+        values = columns[i].to_numpy(np.float64)
+        values = np.where(np.isfinite(values), values, np.nan)
+        channels.append(
+            Channel(
+                i + 1, names[i] or f"lead {i + 1}", units[i], rate, partial(_placed, values, places),
+                partial(_placed, values, places), bool(names[i]),
+            )
+        )  # fmt: skip
+    wanted = [c for c in channels if kind_of_name(c.name, names) != OTHER]
+    if len({c.name for c in wanted}) < len(wanted):
+        raise DataError(f"{path}: two columns have one name: {', '.join(c.name for c in wanted)}")
+    return Source(path, "CSV", tuple(channels), tuple(notes), mv_assumed=True)
+
+
+def climbs_or_clock(values: np.ndarray) -> bool:
+    """Whether a column named as time can be one: it never falls (blanks at its end aside)."""
+    return bool(np.isfinite(values).all()) and times.climbs(values)
+
+
+def _time_base(
+    path: Path,
+    found: Layout,
+    names: list[str],
+    columns: list,
+    timed: list[tuple[int, np.ndarray]],
+    counters: list[int],
+    reasons: list[DataError],
+    asked_hz: float | None,
+    rows: int,
+) -> tuple[float, np.ndarray | None, list[str]]:
+    """Rate, places of rows on an even grid (None where nothing is missing) and notes."""
+    notes, bases = list(found.notes), list[times.Base]()
+    wanted = asked_hz or found.rate_hz
+    if asked_hz and found.rate_hz and abs(asked_hz / found.rate_hz - 1) > times.TOLERANCE:
+        raise DataError(
+            f"{path}: its header tells {found.rate_hz:g} Hz, which --fs {asked_hz:g} contradicts: leave --fs out"
+        )
+    for i, seconds in timed:
+        if rows < 3:
+            continue
+        name = names[i] or f"column {i + 1}"
+        try:
+            bases.append(times.base(seconds, wanted, name))
+        except DataError as error:
+            reasons.append(DataError(f"{path}: {error}"))
+    if bases:
+        best = min(bases, key=lambda b: b.unevenness_s)
+        if best.note:
+            notes.append(f"{path.name}: {best.note}")
+        return best.rate_hz, best.places, notes
+    # Times that tell nothing are no reason to refuse, times that contradict are.
+    if reasons and (wanted is None or not all("stand still" in str(reason) for reason in reasons)):
+        raise reasons[0]
+    if wanted is None:
+        raise DataError(
+            f"{path}: a CSV file that has no column of times does not tell its sampling rate: give --fs, in Hz"
+        )
+    places = next((p for i in counters if (p := times.counter_places(columns[i].to_numpy())) is not None), None)
+    if places is not None:
+        notes.append(f"{path.name}: its counter skips {places[-1] + 1 - rows} numbers: there samples are missing")
+    return wanted, places, notes
+
+
+def _placed(values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+    if places is None:
+        return values
+    whole = np.full(int(places[-1]) + 1, np.nan)
+    whole[places] = values
+    return whole
+
+
+def finite_rate(value: float | None) -> bool:
+    """Whether a rate is a number above zero."""
+    return value is not None and math.isfinite(value) and value > 0

@@ -1,0 +1,276 @@
+"""Columns of time in tables: which they are, what rate they tell, and where samples are missing."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmodel.data.mitdb import DataError
+
+LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0  # in which the unit of a time column without one is told from its steps
+SECONDS_PER = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
+TOLERANCE = 0.005  # between the rate that is asked for and the one that times tell
+WANDER_S = 0.02  # that even times may differ from an even grid
+MOST_MISSING = 200_000_000  # samples: a gap that is longer is a slip in a clock
+
+_TIME_NAME = re.compile(
+    r"(?:elapsed|relative|absolute|phone|sensor|system|local|utc|unix|epoch|date|sample|device|recording|ecg|lsl|abs|rel)?"
+    r"[\s_.-]*(?:time|times|timestamp|timestamps|timestamp\s*formatted|datetime|clock|zeit|zeitstempel|uhrzeit|tiempo|temps|tempo|hora|heure|"
+    r"tijd|tid|czas|время|时间|時間|epoch|unix|date)"
+    r"(?:[\s_.-]*(?:stamp|formatted|s|sec|secs|seconds|ms|msec|us|ns|utc|local|axis|elapsed|unix|of\s*day))*"
+    r"|t|s|sec|secs|second|seconds|ms|msec|millis|milliseconds|us|micros|microseconds|ns|sekunden|segundos",
+    re.IGNORECASE,
+)
+_COUNTER_NAME = re.compile(
+    r"#|№|n|no|nr|nseq|seq|i|id|idx|index|row|line|counter|count|sample|samples|sample[\s_.-]*(?:index|no|nr|number|num|id|count|counter|#)|"
+    r"sequence(?:[\s_.-]*(?:number|no))?|packet(?:[\s_.-]*(?:number|no|counter|index|id))?|num|number|frame|point|unnamed.*|"
+    r"x[\s_.-]*axis|data[\s_.-]*point|position|pos",
+    re.IGNORECASE,
+)
+_UNIT_OF_NAME = (
+    (re.compile(r"(?:^|[\s_.\[(/,-])(?:ns|nsec|nanos\w*)\b", re.IGNORECASE), "ns"),
+    (re.compile(r"(?:^|[\s_.\[(/,-])(?:us|µs|μs|usec|micros\w*)\b", re.IGNORECASE), "us"),
+    (re.compile(r"(?:^|[\s_.\[(/,-])(?:ms|msec|millis\w*)\b", re.IGNORECASE), "ms"),
+    (re.compile(r"(?:^|[\s_.\[(/,-])(?:s|sec|secs|second|seconds|sekunden|segundos)\b", re.IGNORECASE), "s"),
+    (re.compile(r"[\[(/,](?:min|minutes)\b", re.IGNORECASE), "min"),
+)
+_CLOCK = re.compile(
+    r"^\s*\[?(?P<date>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})?[T_\s,]*"
+    r"(?:(?P<h>\d{1,3}):)?(?P<m>\d{1,2}):(?P<s>\d{1,2}(?:[.,:]\d+)?)\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r"\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})?[\s_]*(?P<after>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})?\]?\s*$"
+)
+
+
+def is_clock(text: str) -> bool:
+    """Whether a cell is a time of day, or a date with one."""
+    return ":" in text and _CLOCK.match(text) is not None
+
+
+def named_time(name: str) -> bool:
+    """Whether a column's name says time."""
+    text = re.sub(r"[\[(].*?[\])]|\s*/\s*\w+$", "", name).strip()
+    return bool(text) and _TIME_NAME.fullmatch(text) is not None
+
+
+def named_counter(name: str) -> bool:
+    """Whether a column's name says that it counts."""
+    return _COUNTER_NAME.fullmatch(name.strip()) is not None
+
+
+def unit_of(name: str, unit: str | None) -> str | None:
+    """Unit of a time column, of SECONDS_PER, by its name or its unit; None where neither says."""
+    for text in (unit or "", name):
+        for pattern, known in _UNIT_OF_NAME:
+            if text and (pattern.search(text) or pattern.search(f"[{text}]")):
+                return known
+    return None
+
+
+def climbs(values: np.ndarray) -> bool:
+    """Whether a column never falls and rises from its start to its end."""
+    return (
+        len(values) > 1
+        and bool(np.isfinite(values).all())
+        and bool((np.diff(values) >= 0).all())
+        and (values[-1] > values[0])
+    )
+
+
+def counts_evenly(values: np.ndarray) -> bool:
+    """Whether a column is sample numbers or times: every step the same, upward."""
+    steps = np.diff(values[:1000])
+    return len(steps) > 1 and steps[0] > 0 and bool(np.allclose(steps, steps.mean(), rtol=0.01, atol=0))
+
+
+def wraps(values: np.ndarray) -> bool:
+    """Whether a column counts up by one step and begins again and again, as a packet's number does."""
+    if len(values) < 100 or not np.isfinite(values).all():
+        return False
+    steps = np.diff(values)
+    up = steps[steps > 0]
+    if not len(up) or len(up) < 0.6 * len(steps):
+        return False
+    usual = np.median(up)
+    return bool((up == usual).mean() > 0.95) and bool((steps[steps <= 0] < -2 * usual).all())
+
+
+def clock_seconds(cells) -> np.ndarray:
+    """Seconds, float64 (row,), of cells like 10:23:45.123, 3:00:00 PM, 2021-11-02T15:03:00,123Z, 00:00:00:003.
+
+    Only differences mean something. A clock that falls by more than half a day has passed midnight.
+    Args: cells: pandas Series of text. Raises: DataError: a cell that is none; a date that cannot be understood.
+    """
+    import pandas
+
+    found = cells.str.extract(_CLOCK)
+    bad = found["s"].isna()
+    if bad.any():
+        at = int(np.flatnonzero(bad.to_numpy())[0])
+        raise DataError(f"row {at + 1} must hold a time, received {str(cells.iloc[at])[:40]!r}")
+
+    def number(name: str) -> np.ndarray:
+        column = found[name].str.replace(r"[,:]", ".", regex=True)
+        return pandas.to_numeric(column).fillna(0).to_numpy(np.float64)
+
+    hours = number("h")
+    half = found["half"].str[0].str.lower()
+    if half.notna().any():
+        hours = hours % 12 + 12 * (half == "p").to_numpy()
+    seconds = 3600 * hours + 60 * number("m") + number("s")
+    dates = found["date"].fillna(found["after"])
+    if dates.notna().any():
+        return seconds + 86400.0 * _days(dates.fillna(""))
+    falls = np.flatnonzero(np.diff(seconds) < -43200 / 2)
+    for at in falls:
+        if seconds[at] - seconds[at + 1] > (43200 if hours.max() >= 12 else 21600):
+            seconds[at + 1 :] += 86400 if hours.max() >= 12 or half.notna().any() else 43200
+    return seconds
+
+
+def _days(dates) -> np.ndarray:
+    """Day numbers of dates in the order of rows; one date alone need not be understood."""
+    import pandas
+
+    codes, unique = pandas.factorize(dates)
+    if len(unique) == 1:
+        return np.zeros(len(dates))
+    for order in ({"format": "ISO8601"}, {"dayfirst": True, "format": "mixed"}, {"dayfirst": False, "format": "mixed"}):
+        try:
+            days = pandas.to_datetime(pandas.Series(unique), **order)
+        except (ValueError, TypeError):
+            continue
+        numbers = (days - days.iloc[0]).dt.total_seconds().to_numpy() / 86400
+        if (np.diff(numbers) > 0).all() and numbers[-1] <= 2 * len(numbers) + 30:
+            return numbers[codes]
+    raise DataError(f"the dates {unique[0]} and {unique[1]} cannot be put in order")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What times tell: rate; places: index of every row on an even grid, None where they follow on each other;
+    unevenness: largest distance from that grid in seconds; note: for the user."""
+
+    rate_hz: float
+    places: np.ndarray | None
+    unevenness_s: float
+    note: str = ""
+
+
+def seconds_from(values: np.ndarray, unit: str | None, asked_hz: float | None, name: str) -> np.ndarray | None:
+    """A numeric column in seconds from its first row; None where it counts samples, which tell no time.
+
+    Without a unit the steps decide: an ECG has 50 to 20,000 samples a second, which no two units of seconds,
+    milliseconds, microseconds and nanoseconds allow at once. Whole steps of one are samples unless a rate says else.
+    """
+    values = (values - values[0]).astype(np.float64)
+    if unit is not None:
+        return values * SECONDS_PER[unit]
+    steps = np.diff(values)
+    if not (steps > 0).any():
+        return None
+    step = values[-1] / (len(values) - 1)
+    usual = float(np.median(steps[steps > 0]))
+    if usual == 1 and (steps % 1 == 0).all() and not (asked_hz and abs(1000 / step / asked_hz - 1) < TOLERANCE):
+        return None
+    typical = usual * (steps > 0).mean()  # equal stamps side by side are one coarse stamp
+    fitting = [u for u in ("s", "ms", "us", "ns") if LOWEST_HZ <= 1 / (typical * SECONDS_PER[u]) <= HIGHEST_HZ]
+    if asked_hz is not None:
+        near = [u for u in fitting if abs(1 / (typical * SECONDS_PER[u]) / asked_hz - 1) < 0.5]
+        fitting = near or fitting
+    if not fitting:
+        raise DataError(f"the times of {name!r} step by {usual:g} and have no unit: name it, like 'time [ms]'")
+    return values * SECONDS_PER[fitting[0]]
+
+
+def base(seconds: np.ndarray, asked_hz: float | None, name: str, first_row: int = 1) -> Base:
+    """Rate and gaps of rows at these times.
+
+    Raises: DataError: times that run backward or stand still, are not even, or contradict the rate that was asked for.
+    """
+    steps = np.diff(seconds)
+    if len(steps) and steps.min() < 0:
+        at = int(np.argmin(steps))
+        raise DataError(f"the times of {name!r} run backward after row {first_row + at}: {-steps[at]:g} s")
+    changes = np.flatnonzero(steps > 0) + 1
+    if len(changes) < 2:
+        raise DataError(f"the times of {name!r} stand still: they do not tell a rate")
+    # Stamps may be coarser than samples: rows of one stamp are one run.
+    starts = np.concatenate([[0], changes])
+    waits, rows = np.diff(seconds[starts]), np.diff(starts)
+    usual = float(np.median(waits))
+    normal = waits <= 1.5 * usual
+    if len(waits) > 2:  # the first run may be cut
+        normal[0] = normal[0] and rows[0] >= 0.5 * np.median(rows)
+    spent, number = float(waits[normal].sum()), int(rows[normal].sum())
+    rate = number / spent
+    resolution = _resolution(waits)
+    uncertain = 2 * resolution / spent + 1e-9
+    if asked_hz is not None:
+        if abs(rate / asked_hz - 1) > TOLERANCE + uncertain:
+            raise DataError(
+                f"the times of {name!r} tell {rate:.6g} Hz, which --fs {asked_hz:g} contradicts: leave --fs out, or "
+                "take the column out"
+            )
+        rate = asked_hz
+    else:
+        whole = round(rate)
+        if whole and abs(rate / whole - 1) <= max(uncertain, 2e-5):
+            rate = float(whole)
+        else:
+            rate = float(f"{rate:.{max(3, math.ceil(-math.log10(max(uncertain, 1e-9))))}g}")
+    late = np.zeros(len(seconds))
+    gaps = 0
+    for at in np.flatnonzero(waits > 1.5 * usual):
+        missing = round(waits[at] * rate) - int(rows[at])
+        if missing > 0:
+            late[starts[at + 1] :] += missing
+            gaps += 1
+    if late[-1] > MOST_MISSING:
+        raise DataError(f"the times of {name!r} have gaps of {late[-1] / rate / 3600:.6g} hours in all: cut the table")
+    places = np.arange(len(seconds)) + late
+    off = seconds[starts] - places[starts] / rate
+    off = np.abs(off - np.median(off))
+    allowed = max(1.5 * usual, WANDER_S) + resolution
+    if len(off) and off.max() > allowed:
+        # A few rows lost here and there move what follows by less than a step each: put every run where its time says.
+        moved = np.maximum.accumulate(np.rint(seconds[starts] * rate).astype(np.int64) - starts) + starts
+        off = np.abs(seconds[starts] - moved / rate)
+        if off.max() > allowed or not len(moved):
+            worst = int(starts[int(np.argmax(off))])
+            raise DataError(
+                f"the times of {name!r} are not even: row {first_row + worst} is {off.max():.3g} s from a grid of "
+                f"{rate:g} Hz; resample the table first"
+            )
+        shift = np.repeat(moved - starts, np.diff(np.append(starts, len(seconds))))
+        places, gaps = np.arange(len(seconds)) + shift, int((np.diff(moved - starts) > 0).sum())
+        late = shift.astype(np.float64)
+    if not late.any():
+        return Base(rate, None, float(off.max(initial=0)))
+    note = f"{name!r} has {gaps} gaps, {late[-1]:g} samples in all: there samples are missing"
+    return Base(rate, places.astype(np.int64), float(off.max(initial=0)), note)
+
+
+def counter_places(values: np.ndarray) -> np.ndarray | None:
+    """Places of rows by a column that counts samples; None where none is missing, or the column does not tell.
+
+    A column that counts in whole steps and skips some has lost them.
+    """
+    if not climbs(values) or not (values % 1 == 0).all():
+        return None
+    steps = np.diff(values)
+    step = float(np.median(steps))
+    if not step > 0 or (steps == step).mean() < 0.9 or (steps % step != 0).any() or not (steps > 0).all():
+        return None
+    places = np.rint((values - values[0]) / step).astype(np.int64)
+    return None if places[-1] == len(values) - 1 or places[-1] > MOST_MISSING else places
+
+
+def _resolution(waits: np.ndarray) -> float:
+    """How finely times are told: the smallest difference of two waits, at least a billionth of them."""
+    different = np.unique(np.round(waits[:5000], 9))
+    spread = np.diff(different)
+    spread = spread[spread > 1e-9]
+    return float(min(spread.min(initial=np.inf), different[0])) if len(spread) else 0.0
