@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from flow.build.provenance import provenance
-from flow.experiments.evaluate import FoldTask, run_float_stage, run_fold, run_folds
+from flow.experiments.evaluate import fold_tasks, run_float_stage, run_fold, run_folds
 from flow.look import pictures
-from qmodel.data import mitdb
+from qmodel.experiment import Split
 from qmodel.files import write_json, write_text
 from qmodel.recipe import RECIPES, Recipe
 
@@ -106,14 +106,12 @@ def main() -> None:
     parser.add_argument("--results", default="results")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    data, build = str(mitdb.find(arguments.data)), str(Path(arguments.build).resolve())
     path = Path(arguments.results) / "ablation.json"
     rows = []
     for name in ("the recipe", *arguments.only):
         varied = {"the recipe": recipe, **in_float, **quantised}[name]
-        tasks = [
-            FoldTask(varied, "stratified", FOLDS, fold, None, data, build, validate=True) for fold in arguments.folds
-        ]
+        split = Split("stratified", FOLDS, validation=True)
+        tasks, _ = fold_tasks(varied, split, arguments.data, arguments.build, arguments.folds)
         run = run_float_stage if name in in_float else run_fold
         rows.append(summary(name, run_folds(tasks, workers=arguments.workers, label=name, run=run)))
         for stage in ("float", "frozen"):

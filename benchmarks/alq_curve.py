@@ -20,10 +20,9 @@ import keras
 from qkeras import binary, quantized_bits
 
 from flow.build.provenance import fingerprint, provenance
-from flow.experiments.evaluate import FoldTask, float_stage
+from flow.build.stages import float_stage
 from flow.look import pictures
-from qmodel import networks
-from qmodel import recipe as steps
+from qmodel import networks, training
 from qmodel.alq.trainer import (
     ASSUMED_BIAS_BITS,
     ASSUMED_COORDINATE_BITS,
@@ -31,13 +30,16 @@ from qmodel.alq.trainer import (
     LAYER_OVERHEAD_BYTES,
     ALQTrainer,
     Budget,
-    Schedule,
     model_bytes,
 )
 from qmodel.data import mitdb
+from qmodel.experiment import Experiment, Records, Split
 from qmodel.files import write_json, write_text
+from qmodel.hyperparameters import FloatRecipe, Schedule
 from qmodel.metrics import mean_loss
-from qmodel.training import FloatRecipe, predict, train_float
+from qmodel.quantise import copy_weights, weight_quantizers
+from qmodel.recipe import RECIPES
+from qmodel.training import predict, train_float
 
 AVERAGE_BITS = (4.0, 3.0, 2.0, 1.25, 1.0, 0.8)
 UNIFORM_BITS = (1, 2, 3, 4)
@@ -47,7 +49,7 @@ SCHEDULE = Schedule(
     rounds=1, bases=1, coordinates=0, finish=17, finish_learning_rate=3e-3, finish_floor=0.01, distillation=0.0
 )
 WINDOWS = 2000  # per epoch
-RECIPE = steps.RECIPES["paper"]
+RECIPE = RECIPES["paper"]
 
 
 def largest_bits(bits: float) -> int | tuple[int, ...]:
@@ -56,27 +58,28 @@ def largest_bits(bits: float) -> int | tuple[int, ...]:
     return int(bits) if bits == int(bits) and bits > 1 else RECIPE.bits
 
 
-def points(folder: Path, task: FoldTask) -> list[dict]:
-    """Every point of one fold, read from disk where it was measured before."""
-    train, _, test = task.parts()
+def points(folder: Path, experiment: Experiment, floats: Path) -> list[dict]:
+    """Every point of one fold, read from disk where it was measured before. Args: floats: of the float stages."""
+    train, test, fold = experiment.training_set, experiment.test, experiment.split.fold
     train = replace(train, recipe=replace(train.recipe, epoch_windows=WINDOWS))
-    model = float_stage(task, train, None)
+    stage = float_stage(experiment, floats)
+    model = training.load(stage.folder / training.FLOAT_MODEL)
     reference = {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * model.count_params()}
     found = [reference | scores(model, test)]
 
     def remember(measure, **settings) -> None:
-        inputs = {"float": task.float_folder.name, "schedule": asdict(SCHEDULE), "windows": WINDOWS} | settings
-        path = folder / f"fold{task.fold}-{fingerprint(inputs)[:12]}"
+        inputs = {"float": stage.identity, "schedule": asdict(SCHEDULE), "windows": WINDOWS} | settings
+        path = folder / f"fold{fold}-{fingerprint(inputs)[:12]}"
         stored = path / "point.json"
         if not stored.exists():
             write_json(stored, measure(path, model, train, **settings) | {"settings": settings})
         found.append(json.loads(stored.read_text(encoding="utf-8")))
 
     def alq(path, model, train, grouping: str, bits: float, largest) -> dict:
-        return alq_point(path, model, train, test, grouping, bits, largest, f"fold {task.fold}")
+        return alq_point(path, model, train, test, grouping, bits, largest, f"fold {fold}")
 
     def uniform(path, model, train, uniform: int | str) -> dict:
-        return uniform_point(path, model, train, test, uniform, f"fold {task.fold}")
+        return uniform_point(path, model, train, test, uniform, f"fold {fold}")
 
     for bits in reversed(AVERAGE_BITS):
         for grouping in ("channelwise", "pixelwise"):
@@ -99,10 +102,10 @@ def alq_point(folder, model, train, test, grouping: str, bits: float, largest, l
     quantised = networks.build(
         networks.network(RECIPE.network),
         "alq",
-        weight_quantizer=steps.weight_quantizers(wide, model).get,
+        weight_quantizer=weight_quantizers(wide, model).get,
         activation_bits=RECIPE.activation_bits,
     )
-    steps.copy_weights(model, quantised)
+    copy_weights(model, quantised)
     trainer = ALQTrainer(quantised, SCHEDULE, Budget("average_bits", bits))
     history = trainer.fit(train, None, folder, label=f"{label} ALQ {grouping} {bits}")
     sizes = {"bits": history[-1]["bits"], "bytes": model_bytes(trainer.states)}
@@ -118,7 +121,7 @@ def uniform_point(folder, model, train, test, bits: int | str, label: str) -> di
     quantised = networks.build(
         networks.network(RECIPE.network), "alq", weight_quantizer=quantizer, activation_bits=RECIPE.activation_bits
     )
-    steps.copy_weights(model, quantised)
+    copy_weights(model, quantised)
     epochs = len(SCHEDULE.phases())
     settings = FloatRecipe(
         epochs=epochs, learning_rate=SCHEDULE.finish_learning_rate, warm_up_epochs=0.0, beat_loss=0.0
@@ -195,8 +198,8 @@ def main() -> None:
     folds = []
     for fold in arguments.folds:
         keras.utils.set_random_seed(0)
-        task = FoldTask(RECIPE, "stratified", 10, fold, None, data, arguments.floats)
-        folds.append(points(Path(arguments.build), task))
+        split = Split("stratified", 10, fold, validation=False)
+        folds.append(points(Path(arguments.build), Experiment(RECIPE, Records(data), split), Path(arguments.floats)))
     rows = pool(folds)
     content = {
         "network": RECIPE.network, "protocol": "stratified", "folds": arguments.folds, "kind": "measured",

@@ -21,11 +21,13 @@ import tensorflow as tf
 
 from flow.build.provenance import provenance
 from qmodel import networks
-from qmodel.alq.trainer import PAPER_BITS, ALQTrainer, Schedule
+from qmodel.alq.trainer import ALQTrainer
 from qmodel.files import write_json
-from qmodel.recipe import RECIPES, Recipe, copy_weights, weight_quantizers
-from qmodel.training import FloatRecipe, train_float
-from qmodel.training_data import DataRecipe, TrainingSet
+from qmodel.hyperparameters import PAPER_BITS, DataRecipe, FloatRecipe, Schedule
+from qmodel.quantise import copy_weights, weight_quantizers
+from qmodel.recipe import RECIPES, Recipe
+from qmodel.training import train_float
+from qmodel.training_data import TrainingSet
 
 WINDOWS, BATCH, EPOCHS = 720, 16, 4
 

@@ -17,6 +17,7 @@ from flow.build.provenance import provenance
 from flow.experiments.evaluate import fold_tasks
 from qmodel.data import annotations, fragments, mitdb
 from qmodel.data.fragments import CLASSES
+from qmodel.experiment import Split
 from qmodel.files import write_json
 from qmodel.metrics import confusion_matrix, summarise
 from qmodel.recipe import RECIPES
@@ -32,13 +33,13 @@ def main() -> None:
     parser.add_argument("--results", default="results")
     arguments = parser.parse_args()
     # The folds of the networks' cross-validation; its networks are not used.
-    tasks, _ = fold_tasks(RECIPES["compact"], "stratified", arguments.data, ".", FOLDS, None, None, False)
+    tasks, _ = fold_tasks(RECIPES["compact"], Split("stratified", FOLDS), arguments.data, ".", None)
     index = fragments.load_index()
     windows = annotations.window_targets(mitdb.find(arguments.data), hop=annotations.WINDOW_SAMPLES)
     place, matrices = place_of(index, windows), []
     for task in tqdm(tasks, desc="Annotations", unit="fold"):
-        fold = task.split_windows(index)
-        seed, train = task.recipe.seed, fold.train
+        fold = task.experiment.split.parts(index)
+        seed, train = task.experiment.recipe.seed, fold.train
         probabilities = classes_by_annotations(windows, place[train], index.label[train], place[fold.test], seed)
         matrices.append(confusion_matrix(index.label[fold.test], probabilities.argmax(1), len(CLASSES)))
     row = {"kind": "measured"} | summarise(matrices, CLASSES) | {"provenance": provenance()}

@@ -17,9 +17,10 @@ from sklearn.model_selection import train_test_split
 from qmodel.alq.layers import ALQConv1D, ALQDense
 from qmodel.alq.quantizer import alq
 from qmodel.alq.summary import alq_summary
-from qmodel.alq.trainer import ALQTrainer, Budget, Schedule, average_bits
-from qmodel.recipe import copy_weights
-from qmodel.training import FloatRecipe, accuracy, train_float
+from qmodel.alq.trainer import ALQTrainer, Budget, average_bits
+from qmodel.hyperparameters import FloatRecipe, Schedule
+from qmodel.quantise import copy_weights
+from qmodel.training import accuracy, train_float
 from qmodel.training_data import PlainSet
 
 

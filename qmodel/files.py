@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,3 +82,60 @@ def sha256(path: str | os.PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def content_hash(*parts: object) -> str:
+    """SHA-256, hexadecimal, of values by what they print as, and of files (every `Path`) by name and content."""
+    digest = hashlib.sha256()
+    for part in parts:
+        text = f"{part.name}\0{sha256(part)}" if isinstance(part, Path) else repr(part)
+        digest.update(f"{len(text)}\0{text}".encode())
+    return digest.hexdigest()
+
+
+def folder_sums(folder: str | os.PathLike) -> dict[str, str]:
+    """SHA-256 of every file under a folder, by its path there."""
+    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+
+
+def kept(path: str | os.PathLike, key: str, make: Callable[[Path], object]) -> bool:
+    """Make a file or folder, unless it is there, whole, and was made with the same key; False: it was there.
+
+    Of several processes that ask at once, one makes it and the others wait.
+    Args: key: hash of everything that decides the content (`content_hash`, `qmodel.program.program`);
+        make: writes to the path it is given, beside `path`. What was made from stands beside as `.NAME.kept`.
+    """
+    import fcntl  # not where this package is only read, as on Windows
+
+    path = Path(path)
+    stamp = path.with_name(f".{path.name}.kept")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _stamped(path, stamp) == key:
+            return False
+        stamp.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+            made = Path(beside) / path.name
+            make(made)
+            content = {"key": key, "sums": _sums(made)}
+            if made.is_dir():
+                swap_folder(made, path)
+            else:
+                os.replace(made, path)
+        write_json(stamp, content)
+    return True
+
+
+def _sums(path: Path) -> dict[str, str]:
+    return folder_sums(path) if path.is_dir() else {"": sha256(path)}
+
+
+def _stamped(path: Path, stamp: Path) -> str | None:
+    """The key of what is there, or None: nothing, or not what was made."""
+    try:
+        content = json.loads(stamp.read_text("utf-8"))
+        return content["key"] if content["sums"] == _sums(path) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

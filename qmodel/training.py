@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -15,28 +16,18 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
+from qmodel import networks
 from qmodel.files import written_beside
+from qmodel.hyperparameters import FloatRecipe
 from qmodel.training_data import PlainSet, TrainingSet
 
+if TYPE_CHECKING:
+    from qmodel.recipe import Recipe
+
 CHECKPOINT = "checkpoint.npz"
+FLOAT_MODEL = "float.keras"
+Validation = tuple[np.ndarray, np.ndarray] | None  # inputs (window, sample, 1) and labels that are held out
 MIN_BEAT_STEPS = 12  # time steps of ten seconds that still tell one beat from the next
-
-
-@dataclass(frozen=True)
-class FloatRecipe:
-    """Settings of training in floating point: AdamW with a warm-up and a cosine to zero.
-
-    Args: beat_loss: weight of an auxiliary task, to say which annotated beats lie in each time step of a late layer;
-        its head is not part of the network.
-    """
-
-    epochs: int = 40
-    batch: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.02
-    warm_up_epochs: float = 2.0
-    beat_loss: float = 0.5
 
 
 def run_epochs(
@@ -182,3 +173,35 @@ def beats_per_step(beats: np.ndarray, steps: int) -> np.ndarray:
     """Beats (window, bin, beat) as float32 (window, time step, beat): 1 where a bin of the time step has the beat."""
     starts = np.arange(steps) * beats.shape[1] // steps
     return np.maximum.reduceat(beats, starts, axis=1).astype(np.float32)
+
+
+def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> keras.Model:
+    """Train the float stage; saved as `float.keras` in the folder, beside its checkpoint.
+
+    Args: validation: inputs (window, sample, 1) and labels, reported, never trained on; None: nothing is held out.
+    """
+    folder = Path(folder)
+    keras.utils.set_random_seed(recipe.seed)
+    model = networks.build(networks.network(recipe.network), "float")
+    label = f"{recipe.network} float"
+    train_float(model, data, validation, recipe.float_training, folder / "float", recipe.seed, label)
+    save(model, folder / FLOAT_MODEL)
+    return model
+
+
+def load(path: str | os.PathLike) -> keras.Model:
+    """Load a saved stage. Raises: InputError: not a model of ours; OSError: not readable."""
+    return keras.models.load_model(path, compile=False)
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write a model so that nothing half-written is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as beside:
+        # Keras takes the format from the suffix, so the name beside needs it as well.
+        named = beside.with_name(beside.name + ".keras")
+        try:
+            model.save(named)
+            os.replace(named, beside)
+        finally:
+            named.unlink(missing_ok=True)

@@ -19,32 +19,10 @@ from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
 from qmodel.errors import InputError
 from qmodel.fixed_point import INPUT_FORMAT, standardise
+from qmodel.hyperparameters import DataRecipe
 from qmodel.premature import make_premature, ventricular_shapes
 
 BEAT_MARGIN = 72  # samples, 0.2 s: what shows of a beat nearer the end is less than its QRS complex and ST segment
-
-
-@dataclass(frozen=True)
-class DataRecipe:
-    """What training sees of the windows.
-
-    Args:
-        epoch_windows: windows per epoch, half of them fragments where there are others.
-        other_hop: samples between the beginnings of the database's other windows, less than a window so that every
-            beat comes at several places; None: fragments alone.
-        max_shift: samples either way: more than the longest time step, yet few beats at the ends leave the window.
-        balance: classes are drawn as often as their number of windows to the power 1 - balance tells.
-        keep_beats: no shift takes a beat out of the window that is not of its most frequent kind: the class may rest
-            on that beat.
-        premature: share of the windows of sinus rhythm in which one beat is made a premature one: APB or PVC.
-    """
-
-    epoch_windows: int = 4000
-    other_hop: int | None = 1200
-    max_shift: int = 96
-    balance: float = 0.5
-    keep_beats: bool = True
-    premature: float = 0.3
 
 
 def to_input(signals: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import sys
 import time
@@ -11,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cache
+from functools import partial
 from pathlib import Path
 
-from flow.build.provenance import fingerprint, git_revision, versions
+from flow.build.provenance import fingerprint, provenance, versions
 from qmodel.errors import InputError
 from qmodel.files import sha256, swap_folder
+from qmodel.program import PACKAGES, program
 
 MANIFEST = "manifest.json"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,11 +44,19 @@ class Product:
         return fingerprint(self.manifest["outputs"])
 
 
-@cache
-def program(*patterns: str) -> str:
-    """SHA-256 of our own sources that match the patterns: a changed program makes a step run again."""
-    files = sorted({path for pattern in patterns for path in REPOSITORY.glob(pattern) if path.is_file()})
-    return fingerprint({path.relative_to(REPOSITORY).as_posix(): sha256(path) for path in files})
+def program_of(work: Callable) -> str:
+    """SHA-256 of the program behind a step: its module and all of ours that it imports (`qmodel.program`).
+
+    A step of somebody else's module is hashed by that module's code and what it imports of ours.
+    """
+    function = work.func if isinstance(work, partial) else work
+    module = function.__module__
+    if module.partition(".")[0] in PACKAGES:
+        return program(module)
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        raise InputError(f"{function} is in no file, so nobody can tell when its product is stale: write it into one")
+    return program(file)
 
 
 def say(step: str, message: str) -> None:
@@ -67,40 +77,56 @@ def make(
     work: Callable[[Path], dict],
     resumable: bool = False,
 ) -> Product:
-    """Run a step, unless its product is there, whole, and made from the same.
+    """Run a step, unless its product is there, whole, and made from the same: inputs, settings, versions and program.
 
-    The work goes on in a hidden folder that takes the product's name when all is done.
+    The work goes on in a hidden folder that takes the product's name when all is done. Of several processes that ask
+    at once, one works and the others wait for it.
     Args: inputs: name -> SHA-256; work: fills a folder, returns its results for JSON;
         resumable: an interrupted folder is handed to the next run of the same inputs.
     Raises: InputError: the product's folder holds something else.
     """
     target, part = build / step, build / f".{step}.part"
     made_with = versions()
+    inputs = inputs | {"program": program_of(work)}
     key = fingerprint({"step": step, "inputs": inputs, "settings": settings, "versions": made_with})
+    if found := _found(step, target, key):
+        return found
+    with _held(part):
+        if found := _found(step, target, key):  # another process made it
+            return found
+        return _run(step, target, part, key, inputs, settings, work, resumable)
+
+
+def _found(step: str, target: Path, key: str) -> Product | None:
+    """The product if it is there, whole, and made from the same. Raises: InputError: something else is there."""
     manifest = _manifest(target)
     if manifest and manifest.get("key") == key:
-        if damaged := _damaged(target, manifest):
-            say(step, f"{damaged} was changed or lost: running again")
-        else:
+        damaged = _damaged(target, manifest)
+        if damaged is None:
             say(step, f"cached     {target}")
             return Product(target, manifest, True)
+        say(step, f"{damaged} was changed or lost: running again")
     elif target.exists() and manifest is None and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is not a product of this step: choose another --build or remove it")
+    return None
+
+
+def _run(
+    step: str, target: Path, part: Path, key: str, inputs: dict, settings: dict, work: Callable, resumable: bool
+) -> Product:
     _prepare(part, key, resumable)
     say(step, "running")
     started, clock = datetime.now(timezone.utc), time.monotonic()
     try:
         results = work(part)
-        seconds = round(time.monotonic() - clock, 3)
         manifest = {
             "step": step,
             "key": key,
             "inputs": inputs,
             "settings": settings,
-            "versions": made_with,
-            "git_revision": git_revision(),
+            **provenance(),
             "started": started.isoformat(timespec="seconds"),
-            "seconds": seconds,
+            "seconds": round(time.monotonic() - clock, 3),
             "results": results,
             "outputs": _outputs(part),
         }
@@ -111,15 +137,40 @@ def make(
         raise
     (part / _KEY).unlink()
     swap_folder(part, target)
-    say(step, f"{duration(seconds):<10} {target}")
+    say(step, f"{duration(manifest['seconds']):<10} {target}")
     return Product(target, manifest, False)
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[None]:
+    """The folder of a step under way, for this process alone; waits while another works in it.
+
+    The lock is on the folder itself, so that it ends with the process and leaves no file behind.
+    """
+    while True:
+        part.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(part, os.O_RDONLY)
+        except FileNotFoundError:  # finished by the one we waited for, just now
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if part.exists() and os.path.samestat(os.fstat(descriptor), os.stat(part)):
+                try:
+                    yield
+                    return
+                finally:
+                    if part.exists() and not any(part.iterdir()):
+                        part.rmdir()
+        finally:
+            os.close(descriptor)
 
 
 def _prepare(part: Path, key: str, resumable: bool) -> None:
     stamp = part / _KEY
-    if part.exists() and not (resumable and stamp.is_file() and stamp.read_text() == key):
-        shutil.rmtree(part)
-    part.mkdir(parents=True, exist_ok=True)
+    if not (resumable and stamp.is_file() and stamp.read_text() == key):
+        for old in part.iterdir():  # the folder itself stays: it is locked
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
     for stray in part.rglob(".*.part"):  # of a run that was killed while writing
         stray.unlink()
     stamp.write_text(key)

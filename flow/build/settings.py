@@ -23,7 +23,8 @@ class Settings:
     Args: build: folder of the products; data: folder of the records, None: search;
         network, protocol, fold: what is trained and tested; split: CSV file of protocol `file`;
         quick: few epochs, for demonstrations; synthetic: made-up ECG even where records are found;
-        seed: of the split and the training; frozen: a frozen network to go on from instead of training one;
+        seed: of the split, and of the training unless training_seed is given;
+        frozen: a frozen network to go on from instead of training one;
         part, clock_mhz, backend, io_type: of the HLS project.
     """
 
@@ -36,11 +37,17 @@ class Settings:
     quick: bool = False
     synthetic: bool = False
     seed: int = 0
+    training_seed: int | None = None
     frozen: str | None = None
     part: str = "xc7z020clg400-1"
     clock_mhz: float = 100.0
     backend: str = "Vitis"
     io_type: str = "io_stream"
+
+    @property
+    def training_seed_or_seed(self) -> int:
+        """The seed of the training."""
+        return self.seed if self.training_seed is None else self.training_seed
 
     def checked(self) -> Settings:
         """Self. Raises: InputError: settings that contradict each other."""

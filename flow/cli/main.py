@@ -90,6 +90,7 @@ def _flow_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--synthetic", action=argparse.BooleanOptionalAction, help="use synthetic ECG even if the records are there")
     add("--seed", type=int, help=f"seed of split and training (default: {Settings.seed})")
+    add("--training-seed", type=int, help="seed of the training alone (default: --seed)")
 
 
 def _frozen_options(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +165,7 @@ def _cross_validation_options(parser: argparse.ArgumentParser, validate: str) ->
     parser.add_argument(
         "--seed", type=int, default=Settings.seed, help="seed of split and training (default: %(default)s)"
     )
+    parser.add_argument("--training-seed", type=int, help="seed of the training alone (default: --seed)")
     parser.add_argument(
         "--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: see `ecg-alq data --help`)"
     )
@@ -629,7 +631,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _cross_validation(arguments: argparse.Namespace) -> dict:
-    """What `evaluate` and `abstain` have in common, checked; TensorFlow is loaded by then."""
+    """What `evaluate` and `abstain` have in common, checked."""
     Settings(protocol=arguments.protocol, split=arguments.split).checked()
     count = arguments.fold_count
     if count < 3:
@@ -639,21 +641,17 @@ def _cross_validation(arguments: argparse.Namespace) -> dict:
     from qmodel.data import mitdb
 
     mitdb.find(arguments.data)
-    from flow.build.quiet import import_tensorflow
-
-    import_tensorflow()
+    from qmodel.experiment import Split
     from qmodel.recipe import RECIPES
 
+    seed = arguments.seed if arguments.training_seed is None else arguments.training_seed
     return {
-        "recipe": replace(RECIPES[arguments.network], seed=arguments.seed),
-        "protocol": arguments.protocol,
+        "recipe": replace(RECIPES[arguments.network], seed=seed),
+        "split": Split(arguments.protocol, count, None, arguments.seed, arguments.split, arguments.validate),
         "data": arguments.data,
         "build": arguments.build,
         "results": arguments.results,
-        "folds": count,
         "only": arguments.folds,
-        "split": arguments.split,
-        "validate": arguments.validate,
     }
 
 
@@ -778,9 +776,6 @@ def _final(arguments: argparse.Namespace) -> int:
     from qmodel.data import mitdb
 
     mitdb.find(arguments.data)
-    from flow.build.quiet import import_tensorflow
-
-    import_tensorflow()
     from flow.experiments.evaluate import train_final
     from qmodel import models
     from qmodel.recipe import RECIPES

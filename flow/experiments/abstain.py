@@ -10,18 +10,19 @@ import numpy as np
 
 from flow.build.provenance import provenance
 from flow.build.results import put_rows
+from flow.build.stages import frozen_file
 from flow.experiments.evaluate import fold_tasks
 from flow.recordings.classify import THRESHOLD, Classifier, Findings
 from qmodel.data import fragments, mitdb
 from qmodel.data.quality import REASONS
 from qmodel.errors import InputError
+from qmodel.experiment import Split
 from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
 
 RESULTS = "abstain.json"
-FROZEN_FILE = "network.alq"  # of qmodel.recipe, which needs Keras
 THRESHOLDS = (*np.round(np.arange(0, 1, 0.05), 2).tolist(), 0.97, 0.98, 0.99)
 NOISE_DB = (24, 18, 12, 6, 0, -6, -12)  # power of the ECG against that of the noise
 NOISES = ("white", "baseline")
@@ -30,27 +31,25 @@ CALIBRATION_BINS = 10
 
 def measure(
     recipe: Recipe,
-    protocol: str,
+    split: Split,
     data: str | os.PathLike | None = None,
     build: str | os.PathLike = "build/evaluate",
     results: str | os.PathLike = "results",
-    folds: int = 10,
     only: list[int] | None = None,
-    split: str | None = None,
-    validate: bool = False,
 ) -> dict:
     """Run every fold's frozen network on the windows held out from it, with and without noise; all folds pooled.
 
-    Args: recipe, protocol, data, build, folds, split: of the cross-validation whose frozen networks are taken
-        (flow.experiments.evaluate); only: these folds alone, no result is written unless they are all; validate: the
-        validation parts of a cross-validation run with --validate, to choose by; else the test parts, to report.
+    Args: recipe, split, data, build: of the cross-validation whose frozen networks are taken
+        (flow.experiments.evaluate), on the validation parts where the split holds them out, to choose by, else on the
+        test parts, to report; only: these folds alone, no result is written unless they are all.
     Returns: one row of results/abstain.json. Raises: InputError: a fold has no frozen network.
     """
     from tqdm import tqdm
 
-    tasks, number = fold_tasks(recipe, protocol, data, build, folds, only, split, validate)
+    tasks, number = fold_tasks(recipe, split, data, build, only)
+    protocol, validate = split.protocol, split.validation
     for task in tasks:
-        if not (task.folder / FROZEN_FILE).is_file():
+        if not frozen_file(task.experiment, task.build).is_file():
             raise InputError(
                 f"fold {task.fold} of {protocol} has no frozen network of {recipe.network} in {build}: run "
                 f"`ecg-alq evaluate --protocol {protocol} --network {recipe.network}{' --validate' * validate}` first"
@@ -59,9 +58,9 @@ def measure(
     found: dict[tuple[str, int | None], list[Findings]] = {}
     truth, identities = [], []
     for task in tqdm(tasks, desc="Abstention", unit="fold"):
-        fold = task.split_windows(windows.index)
+        fold = task.experiment.split.parts(windows.index)
         part = fold.validation if validate else fold.test
-        network = FrozenNetwork.load(task.folder / FROZEN_FILE)
+        network = FrozenNetwork.load(frozen_file(task.experiment, task.build))
         identities.append(network.identity)
         truth.append(windows.labels[part])
         with Classifier(network, threshold=0) as classifier:

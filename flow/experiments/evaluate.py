@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flow.build.products import Product
 from flow.build.provenance import fingerprint, provenance
 from flow.build.results import put_rows, read_rows
+from flow.build.stages import float_stage, frozen_stage
+from flow.build.work.names import FROZEN
 from flow.build.workers import check_workers, run_tasks
 from qmodel import models as shipped
-from qmodel.data import annotations, fragments, mitdb, splits
+from qmodel.data import fragments, mitdb
 from qmodel.data.fragments import CLASSES
-from qmodel.errors import InputError
-from qmodel.files import write_json
-from qmodel.metrics import confusion_matrix, mean_loss, summarise
+from qmodel.experiment import Experiment, Records, Split, experiments_of_folds
+from qmodel.frozen import FrozenNetwork
+from qmodel.metrics import summarise
 
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
@@ -30,109 +33,15 @@ NEVER_TRAINED = ("WPW", "IVR", "SDHB")  # in `blocked`: each lies in one block, 
 
 @dataclass(frozen=True)
 class FoldTask:
-    """One fold of one protocol: everything that decides its result.
+    """One fold of a cross-validation. Args: build: folder of all folds' products."""
 
-    Args: recipe: qmodel.recipe.Recipe; fold: of `folds`, None: train on every window and test on none; split: CSV of
-        protocol `file`; data: folder of the records; build: folder of all folds' products; validate: hold the
-        validation part out and report on it, as is done to choose a recipe; else it is trained on too, since a
-        finished recipe chooses nothing.
-    """
-
-    recipe: Recipe
-    protocol: str
-    folds: int
-    fold: int | None
-    split: str | None
-    data: str
-    build: str
-    validate: bool = False
-
-    def _mark(self, settings: dict) -> str:
-        """Hash of settings together with the network and what decides the fold's windows."""
-        from qmodel.networks import network
-
-        table = Path(self.split).read_text(encoding="utf-8") if self.split else None
-        windows = (self.protocol, self.folds, self.fold, table, self.validate, asdict(self.recipe.data))
-        layers = asdict(network(self.recipe.network))
-        return fingerprint({"windows": windows, "sums": mitdb.published_sums(), "layers": layers} | settings)[:12]
+    experiment: Experiment
+    build: Path
 
     @property
-    def teachers(self) -> list[FoldTask]:
-        """The same fold for every teacher, of which the float stage is wanted."""
-        from qmodel.recipe import teacher_recipes
-
-        return [replace(self, recipe=recipe) for recipe in teacher_recipes(self.recipe)]
-
-    @property
-    def _name(self) -> str:
-        return f"{self.protocol}-{self.fold}" if self.fold is not None else "all"
-
-    def split_windows(self, index: fragments.Fragments) -> splits.Fold:
-        """The fold's parts: indices into the fragments."""
-        nothing = np.zeros(0, np.int64)
-        if self.fold is None:
-            return splits.Fold(np.arange(len(index)), nothing, nothing)
-        fold = splits.make(self.protocol, index, self.folds, self.recipe.seed, self.split)[self.fold]
-        if self.validate:
-            return fold
-        return splits.Fold(np.sort(np.concatenate([fold.train, fold.validation])), nothing, fold.test)
-
-    @property
-    def float_folder(self) -> Path:
-        """Where the fold's float network lives: recipes that differ in their quantisation share it."""
-        recipe = self.recipe
-        mark = self._mark({"network": recipe.network, "float": asdict(recipe.float_training), "seed": recipe.seed})
-        return Path(self.build) / f"{self._name}-{recipe.network}-float-{mark}"
-
-    @property
-    def folder(self) -> Path:
-        """Where the fold's frozen network lives."""
-        mark = self._mark(
-            {"recipe": asdict(self.recipe), "teachers": [teacher.float_folder.name for teacher in self.teachers]}
-        )
-        return Path(self.build) / f"{self._name}-{self.recipe.network}-{mark}"
-
-    def parts(self):
-        """Training set, validation and test (inputs, labels; None: no windows); sets TensorFlow to one thread."""
-        import tensorflow as tf
-
-        from qmodel.training_data import to_input, training_set
-
-        # One thread each: folds run beside each other, and sums are added in the same order on every machine.
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        windows = fragments.load_windows(self.data)
-        fold = self.split_windows(windows.index)
-        train = training_set(
-            windows,
-            fold,
-            annotations.window_targets(self.data, hop=hop) if (hop := self.recipe.data.other_hop) else None,
-            self.recipe.data,
-            whole_person=self.protocol == "patient",
-            seed=self.recipe.seed,
-        )
-
-        def held_out(part: np.ndarray):
-            return (to_input(windows.signals[part]), windows.labels[part]) if len(part) else None
-
-        return train, held_out(fold.validation), held_out(fold.test)
-
-
-def float_stage(task: FoldTask, train, validation):
-    """The fold's float network: read from disk, or trained now, resuming where it was killed."""
-    from qmodel import recipe as steps
-
-    stored = task.float_folder / steps.FLOAT_MODEL
-    return steps.load(stored) if stored.exists() else steps.train(task.recipe, train, validation, task.float_folder)
-
-
-def frozen_stage(task: FoldTask, model, train, validation):
-    """The fold's frozen network, from its float stage and its teachers'; resumes where it was killed."""
-    from qmodel import recipe as steps
-
-    teachers = [float_stage(teacher, train, validation) for teacher in task.teachers]
-    folded = steps.quantise(task.recipe, model, train, validation, task.folder, teachers=teachers)
-    return steps.freeze_to(folded, task.folder)
+    def fold(self) -> int | None:
+        """Its number."""
+        return self.experiment.split.fold
 
 
 def run_fold(task: FoldTask) -> dict:
@@ -140,36 +49,18 @@ def run_fold(task: FoldTask) -> dict:
 
     Returns: confusion matrices and mean losses of the float and frozen networks, sizes, where the frozen file is.
     """
-    result_file = task.folder / "result.json"
-    if result_file.exists():
-        return json.loads(result_file.read_text(encoding="utf-8"))
-
-    from qmodel import recipe as steps
-    from qmodel.training import predict
-
-    folder = task.folder
-    train, validation, test = task.parts()
-    model = float_stage(task, train, validation)
-    network = frozen_stage(task, model, train, validation)
-
-    def frozen_logits(inputs: np.ndarray) -> np.ndarray:
-        integers = np.rint(inputs[..., 0] / network.input_format.step).astype(np.int64)
-        return network.run(integers) * network.stages[-1].output_format.step
-
-    stages = {"float": lambda inputs: predict(model, inputs), "frozen": frozen_logits}
-    result = {"fold": task.fold} | _scores(stages, validation, test)
-    result |= {
-        "bytes": network.size_bytes,
-        "compression_bytes": network.compression_bytes,
-        "compression_bits": network.compression_bits,
-        "average_bits": network.average_bits,
-        "parameters": network.parameter_count,
-        "identity": network.identity,
-        "frozen_file": str(folder / steps.FROZEN_FILE),
-        "provenance": provenance(),
-    }
-    write_json(result_file, result)
-    return result
+    trained = float_stage(task.experiment, task.build)
+    frozen = frozen_stage(task.experiment, task.build)
+    sizes = ("bytes", "compression_bytes", "compression_bits", "average_bits", "parameters", "identity")
+    return (
+        {"fold": task.fold}
+        | _scores({"float": trained, "frozen": frozen})
+        | {name: frozen.results[name] for name in sizes}
+        | {
+            "frozen_file": str(frozen.folder / FROZEN),
+            "provenance": {name: frozen.manifest[name] for name in ("git_revision", "versions", "machine")},
+        }
+    )
 
 
 def run_float_stage(task: FoldTask) -> dict:
@@ -177,51 +68,34 @@ def run_float_stage(task: FoldTask) -> dict:
 
     Returns: confusion matrices and mean losses, laid out as those of `run_fold`.
     """
-    from qmodel.training import predict
-
-    train, validation, test = task.parts()
-    model = float_stage(task, train, validation)
-    return {"fold": task.fold} | _scores({"float": lambda inputs: predict(model, inputs)}, validation, test)
+    return {"fold": task.fold} | _scores({"float": float_stage(task.experiment, task.build)})
 
 
-def _scores(stages: dict[str, Callable[[np.ndarray], np.ndarray]], validation, test) -> dict:
-    """Confusion matrix and mean loss of every stage, on the parts that are held out.
-
-    Args: stages: name -> inputs (window, sample, 1) to logits (window, class).
-    """
+def _scores(stages: dict[str, Product]) -> dict:
+    """Confusion matrix and mean loss of every stage, on the parts that are held out."""
     result: dict = {}
-    for part, held_out in (("validation", validation), ("test", test)):
-        if held_out:
-            inputs, labels = held_out
-            logits = {stage: of(inputs).astype(np.float64) for stage, of in stages.items()}
-            result[part] = {
-                stage: confusion_matrix(labels, each.argmax(1), len(CLASSES)).tolist() for stage, each in logits.items()
-            }
-            result[f"{part}_loss"] = {stage: mean_loss(each, labels) for stage, each in logits.items()}
+    for stage, product in stages.items():
+        for part, matrix in product.results["confusion"].items():
+            result.setdefault(part, {})[stage] = matrix
+            result.setdefault(f"{part}_loss", {})[stage] = product.results["loss"][part]
     return result
 
 
 def fold_tasks(
     recipe: Recipe,
-    protocol: str,
+    split: Split,
     data: str | os.PathLike | None,
     build: str | os.PathLike,
-    folds: int,
     only: list[int] | None,
-    split: str | None,
-    validate: bool,
 ) -> tuple[list[FoldTask], int]:
     """Tasks of a cross-validation, all or `only` some of its folds, and how many folds it has.
 
     Raises: InputError: a fold that the split does not have.
     """
-    folder = str(mitdb.find(data))
-    number = len(splits.make(protocol, fragments.load_index(), folds, recipe.seed, split))
-    chosen = list(range(number)) if only is None else only
-    if bad := [fold for fold in chosen if not 0 <= fold < number]:
-        raise InputError(f"folds are 0 to {number - 1}, received {bad}")
-    build = str(Path(build).resolve())
-    return [FoldTask(recipe, protocol, folds, fold, split, folder, build, validate) for fold in chosen], number
+    windows = Records(str(mitdb.find(data)))
+    experiments, number = experiments_of_folds(recipe, windows, split, fragments.load_index(), only)
+    folder = Path(build).resolve()
+    return [FoldTask(experiment, folder) for experiment in experiments], number
 
 
 def run_folds(
@@ -249,31 +123,28 @@ def run_folds(
 
 def evaluate(
     recipe: Recipe,
-    protocol: str,
+    split: Split,
     data: str | os.PathLike | None = None,
     build: str | os.PathLike = "build/evaluate",
     results: str | os.PathLike = "results",
-    folds: int = 10,
     only: list[int] | None = None,
-    split: str | None = None,
     scheduler: str | None = None,
     workers: int = 2,
-    validate: bool = False,
 ) -> list[dict]:
-    """Run the folds of a protocol and write the rows of its two stages into `results/PROTOCOL.json`.
+    """Run the folds of a split and write the rows of its two stages into `results/PROTOCOL.json`.
 
     Args:
-        recipe: settings of the network; protocol: stratified, blocked, patient or file (with `split`, a CSV).
+        recipe: settings of the network; split: of the windows, whichever its fold.
         only: run these folds alone; no result is written then unless they are all.
         scheduler: address of a Dask scheduler whose workers see the same folders; None: a cluster on this machine.
-        workers: processes of the local cluster; validate: hold the validation parts out and report on them.
+        workers: processes of the local cluster.
     Returns: the rows `float` and `frozen`.
     """
-    tasks, number = fold_tasks(recipe, protocol, data, build, folds, only, split, validate)
-    finished = run_folds(tasks, scheduler, workers, f"{recipe.network} {protocol}")
-    rows = [row(recipe, protocol, stage, finished) for stage in ("float", "frozen")]
+    tasks, number = fold_tasks(recipe, split, data, build, only)
+    finished = run_folds(tasks, scheduler, workers, f"{recipe.network} {split.protocol}")
+    rows = [row(recipe, split, stage, finished) for stage in ("float", "frozen")]
     if len(finished) == number:
-        write_rows(Path(results) / f"{protocol}.json", protocol, rows)
+        write_rows(Path(results) / f"{split.protocol}.json", split.protocol, rows)
     return rows
 
 
@@ -289,9 +160,9 @@ def train_final(
     Its accuracy is not measured here, by nature; that of the recipe is, by `evaluate`.
     Returns: its row in `results/models.json`.
     """
-    task = FoldTask(recipe, "stratified", 1, None, None, str(mitdb.find(data)), str(Path(build).resolve()))
-    train, _, _ = task.parts()
-    network = frozen_stage(task, float_stage(task, train, None), train, None)
+    experiment = Experiment(recipe, Records(str(mitdb.find(data))), Split(fold=None))
+    trained = float_stage(experiment, Path(build).resolve())
+    network = FrozenNetwork.load(frozen_stage(experiment, Path(build).resolve()).folder / FROZEN)
     network.save(Path(models) / f"{recipe.network}.alq")
     figures = {
         "network": recipe.network,
@@ -299,8 +170,8 @@ def train_final(
         "bytes": network.size_bytes,
         "compression_bytes": network.compression_bytes,
         "identity": network.identity,
-        "windows": train.fragments,
-        "other_windows": len(train.signals) - train.fragments,
+        "windows": trained.results["windows"]["train"],
+        "other_windows": trained.results["other_windows"],
         "recipe": asdict(recipe),
         "provenance": provenance(),
     }
@@ -309,7 +180,7 @@ def train_final(
     return figures
 
 
-def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict:
+def row(recipe: Recipe, split: Split, stage: str, finished: list[dict]) -> dict:
     """One row of results: figures over folds, sizes (frozen: of the largest file) and where they come from."""
     matrices = [np.array(outcome["test"][stage]) for outcome in finished]
     parameters = finished[0]["parameters"]
@@ -328,13 +199,14 @@ def row(recipe: Recipe, protocol: str, stage: str, finished: list[dict]) -> dict
         figures["validation_accuracy_mean"] = float(
             np.mean([np.trace(m := np.array(outcome["validation"][stage])) / m.sum() for outcome in finished])
         )
-    if protocol == "blocked":
+    if split.protocol == "blocked":
         kept = [i for i, name in enumerate(CLASSES) if name not in NEVER_TRAINED]
         pooled = np.sum(matrices, axis=0)[kept]
         figures["accuracy_without_untrained_classes"] = float(
             sum(pooled[n, i] for n, i in enumerate(kept)) / pooled.sum()
         )
     figures["recipe"] = asdict(recipe)
+    figures["split_seed"] = split.seed
     figures["provenance"] = [outcome["provenance"] for outcome in finished]
     return figures
 

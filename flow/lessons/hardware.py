@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flow.build.products import Product
-from flow.build.steps import FROZEN
+from flow.build.work.names import FROZEN
 from flow.experiments import hardware
 from flow.lessons.planes import load
 from flow.lessons.walk import Check, CheckedTable, Walk, checked

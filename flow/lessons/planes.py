@@ -8,7 +8,7 @@ import numpy as np
 
 from flow.build.products import Product, say
 from flow.build.quiet import import_tensorflow
-from flow.build.steps import FROZEN
+from flow.build.work.names import FROZEN
 from flow.lessons.walk import Check, CheckedTable, Walk, checked
 from flow.look import pictures
 from flow.look.html import Html, card, table
@@ -27,9 +27,9 @@ def kernels(trained: Product) -> dict[str, np.ndarray]:
     """Weights of the trained layers: (tap, channel, filter) or (input, class)."""
     say("keras", "loading TensorFlow")
     import_tensorflow()
-    from qmodel import recipe
+    from qmodel import training
 
-    model = recipe.load(trained.folder / recipe.FLOAT_MODEL)
+    model = training.load(trained.folder / training.FLOAT_MODEL)
     return {layer.name: np.array(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")}
 
 

@@ -22,6 +22,7 @@ from qmodel.alq.layers import alq_layers
 from qmodel.alq.steps import Moments
 from qmodel.errors import InputError
 from qmodel.frozen import stored_bits
+from qmodel.hyperparameters import PRESETS, Schedule
 from qmodel.training import accuracy, cross_entropy, epoch_random, run_epochs, smooth
 from qmodel.training_data import PlainSet, TrainingSet
 
@@ -31,59 +32,6 @@ FILE_OVERHEAD_BYTES = 16  # magic, version, input, number of layers, CRC-32
 LAYER_OVERHEAD_BYTES = 20  # sizes and formats of a plane layer and of the pool behind it
 Teacher = Callable  # (inputs, training=False) -> logits (batch, class): a model, or several as one
 BUDGET_UNITS = ("bytes", "average_bits")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How many epochs each move gets.
-
-    Args:
-        rounds: rounds of bases, coordinates and prune; bases, coordinates: epochs of a round.
-        finish, finish_coordinates: epochs of the straight-through finish and of the coordinates after it.
-        learning_rate: at the start of a round; decay: its factor after every epoch of a round.
-        finish_learning_rate: of the finish, a cosine from it to finish_floor times it.
-        top_k: share of a layer's coordinates (at least one) that an iteration considers for pruning.
-        prune_share: share of the considered coordinates that an iteration prunes; None: as many as meet the budget
-            in equal steps of all rounds.
-    """
-
-    rounds: int = 3
-    bases: int = 1
-    coordinates: int = 1
-    finish: int = 10
-    finish_coordinates: int = 1
-    learning_rate: float = 1e-3
-    decay: float = 0.8
-    finish_learning_rate: float = 1e-3
-    finish_floor: float = 0.1
-    top_k: float = 0.05
-    prune_share: float | None = None
-    batch: int = 32
-    label_smoothing: float = 0.02
-    distillation: float = 0.5
-
-    def phases(self) -> list[tuple[str, float]]:
-        """Move and learning rate of every epoch."""
-        plan = []
-        for _ in range(self.rounds):
-            moves = ["bases"] * self.bases + ["coordinates"] * self.coordinates + ["prune"]
-            plan += [(move, self.learning_rate * self.decay**i) for i, move in enumerate(moves)]
-        for i in range(self.finish):
-            cosine = 0.5 + 0.5 * math.cos(math.pi * i / max(1, self.finish - 1))
-            share = self.finish_floor + (1 - self.finish_floor) * cosine
-            plan.append(("straight_through", self.finish_learning_rate * share))
-        return plan + [("coordinates", self.finish_learning_rate / 10)] * self.finish_coordinates
-
-
-# Sun et al., ICAICE 2021 (arXiv 2202.12943), Section IV: largest bitwidths and the schedule for the nine-layer network.
-PAPER_BITS = (7, 7, 6, 6, 6, 6, 6, 6, 6)
-PRESETS = {
-    "default": Schedule(),
-    "paper": Schedule(
-        rounds=15, bases=8, coordinates=10, finish=20, finish_coordinates=10, learning_rate=3e-4,
-        finish_learning_rate=3e-4, top_k=0.005, prune_share=0.7, batch=16, label_smoothing=0.0, distillation=0.0,
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from qmodel.recipe import RECIPES, ensemble, quick, teacher_recipes
-from qmodel.training_data import DataRecipe
+from qmodel.hyperparameters import DataRecipe
+from qmodel.quantise import ensemble
+from qmodel.recipe import RECIPES, quick, teacher_recipes
 
 SHIPPED = [name for name, recipe in RECIPES.items() if recipe.teachers]
 

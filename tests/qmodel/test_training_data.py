@@ -8,15 +8,8 @@ import pytest
 from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.training_data import (
-    DataRecipe,
-    augment,
-    place_of,
-    room_of_rare_beats,
-    rule_labels,
-    to_input,
-    training_set,
-)
+from qmodel.hyperparameters import DataRecipe
+from qmodel.training_data import augment, place_of, room_of_rare_beats, rule_labels, to_input, training_set
 
 
 @pytest.fixture(scope="module")

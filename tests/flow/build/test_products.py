@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from flow.build.products import MANIFEST, locked, make, program
+from flow.build.products import MANIFEST, locked, make
 from qmodel.errors import InputError
 from qmodel.files import sha256
+from qmodel.program import program
 
 
 class Work:
@@ -33,7 +36,7 @@ def test_manifest_says_what_it_was_made_from(tmp_path):
     product = run(tmp_path, Work())
     manifest = json.loads((tmp_path / "step" / MANIFEST).read_text())
     assert manifest == product.manifest
-    assert manifest["inputs"] == {"data": "1"}
+    assert manifest["inputs"] == {"data": "1", "program": program(__file__)}
     assert manifest["settings"] == {"seed": 0}
     assert manifest["outputs"] == {"sub/product.txt": sha256(tmp_path / "step" / "sub" / "product.txt")}
     assert manifest["results"] == {"found": "content"}
@@ -136,16 +139,29 @@ def test_foreign_folder_is_not_touched(tmp_path):
     assert (tmp_path / "step" / "thesis.txt").read_text() == "ten years"
 
 
-def test_program_hash_follows_the_sources(tmp_path, monkeypatch):
-    monkeypatch.setattr("flow.build.products.REPOSITORY", tmp_path)
-    source = tmp_path / "module.py"
-    hashes = set()
-    for text in ("a = 1", "a = 2"):
-        source.write_text(text)
-        program.cache_clear()
-        hashes.add(program("*.py"))
-    program.cache_clear()
-    assert len(hashes) == 2
+def test_of_two_that_ask_at_once_one_works(tmp_path):
+    runs, begun, finish = [], threading.Event(), threading.Event()
+
+    def slow(folder):
+        runs.append(1)
+        begun.set()
+        assert finish.wait(20)
+        return {}
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run, tmp_path, slow)
+        assert begun.wait(20)
+        second = pool.submit(run, tmp_path, slow)
+        finish.set()
+        assert [first.result().cached, second.result().cached] == [False, True]
+    assert len(runs) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+
+
+def test_a_step_without_a_file_is_refused(tmp_path):
+    step = eval("lambda folder: {}", {"__name__": "nowhere"})
+    with pytest.raises(InputError, match="is in no file"):
+        run(tmp_path, step)
 
 
 def test_two_runs_do_not_meet_in_one_build(tmp_path):

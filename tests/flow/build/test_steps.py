@@ -12,13 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from flow.build.settings import Settings
-from flow.build.steps import Flow
+from flow.build import stages
 from flow.cli.main import main
 from qmodel import recipe, training
-from qmodel.alq.trainer import Schedule
-from qmodel.training import FloatRecipe
-from qmodel.training_data import DataRecipe
+from qmodel.experiment import Experiment, Split, Synthetic
+from qmodel.hyperparameters import DataRecipe, FloatRecipe, Schedule
 
 pytestmark = pytest.mark.slow
 
@@ -171,14 +169,22 @@ def test_full_disk_leaves_nothing(tmp_path, capsys, monkeypatch):
 
 
 def test_a_teacher_is_trained_once(tmp_path, monkeypatch):
-    flow = Flow(Settings(network="tiny", quick=True, synthetic=True, build=str(tmp_path)))
-    trained = []
-    monkeypatch.setattr(recipe, "train", lambda of, data, validation, folder: trained.append(folder) or "trained")
-    monkeypatch.setattr(recipe, "load", lambda path: f"loaded {path.name}")
-    paper = recipe.RECIPES["paper"]
-    assert flow._teacher(paper, None, tmp_path) == "trained"
-    (folder,) = trained
-    folder.mkdir()
-    (folder / recipe.FLOAT_MODEL).touch()
-    assert flow._teacher(paper, None, tmp_path) == "loaded float.keras"
-    assert trained == [tmp_path / "teacher_paper"]
+    made, asked = [], {}
+
+    def train(folder, experiment):
+        made.append(experiment.recipe.network)
+        (folder / stages.FLOAT_MODEL).write_text(experiment.recipe.network)
+        return {}
+
+    def quantise(folder, **arguments):
+        asked.update(arguments)
+        return {}
+
+    monkeypatch.setattr(stages.train, "work", train)
+    monkeypatch.setattr(stages.quantise, "work", quantise)
+    for name in ("tiny", "compact"):
+        taught = Experiment(replace(recipe.RECIPES[name], teachers=("compact", "paper")), Synthetic(3), Split())
+        stages.quantised_stage(taught, tmp_path, f"quantise {name}")
+        assert [path.read_text() for path in asked["teachers"]] == ["compact", "paper"]
+        assert asked["float_model"].read_text() == name
+    assert sorted(made) == ["compact", "paper", "tiny"]

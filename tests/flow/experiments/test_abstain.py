@@ -1,14 +1,21 @@
 """Abstention: the curve counts what it says, noise has the power it says, rows come from whole cross-validations."""
 
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from flow.experiments import abstain, evaluate
+from flow.build.stages import frozen_file
+from flow.experiments import abstain
 from flow.experiments.abstain import add_noise, answered, calibration, measure
+from qmodel.data import splits
+from qmodel.data.splits import Fold
 from qmodel.errors import InputError
+from qmodel.experiment import Experiment, Records, Split
+from qmodel.recipe import RECIPES
+
+RECIPE, TEST = RECIPES["compact"], Split(folds=2, validation=False)
 
 TRUTH = np.array([0, 1, 2, 3, 4, 5])
 LABEL = np.array([0, 1, 2, 9, 9, -1])
@@ -44,30 +51,27 @@ class TestFolds:
     def folds(self, untrained, tmp_path, monkeypatch, mitdb_folder):
         """A cross-validation of two folds whose networks nobody trained."""
 
-        class Task:
-            def __init__(self, recipe, protocol, folds, fold, split, data, build, validate):
-                self.fold, self.validate = fold, validate
-                self.folder = tmp_path / f"fold-{fold}"
-
-            def split_windows(self, index):
-                return SimpleNamespace(test=np.arange(self.fold, 8, 2), validation=np.arange(3))
-
+        windows = Records(str(mitdb_folder))
+        monkeypatch.setattr(
+            splits, "make", lambda *_: [Fold(np.arange(8, 10), np.arange(3), np.arange(i, 8, 2)) for i in range(2)]
+        )
         for fold in range(2):
-            (tmp_path / f"fold-{fold}").mkdir()
-            untrained.save(tmp_path / f"fold-{fold}" / "network.alq")
-        monkeypatch.setattr(evaluate, "FoldTask", Task)
-        monkeypatch.setattr(evaluate.splits, "make", lambda *_: [None, None])
+            for validation in (True, False):
+                experiment = Experiment(RECIPE, windows, Split(folds=2, fold=fold, validation=validation))
+                file = frozen_file(experiment, tmp_path)
+                file.parent.mkdir()
+                untrained.save(file)
         monkeypatch.setattr(abstain, "NOISE_DB", (12, -20))
-        return SimpleNamespace(network="compact", seed=0), tmp_path
+        return tmp_path
 
     def test_pools_the_test_parts(self, folds, untrained, ecg_windows):
         from flow.recordings.classify import Classifier
 
-        recipe, folder = folds
+        folder = folds
         former = {"network": "compact", "protocol": "stratified", "part": "test"}
         others = [former | {"protocol": "patient"}, former | {"part": "validation"}]
         (folder / "abstain.json").write_text(json.dumps({"rows": [*others, former]}))
-        row = measure(recipe, "stratified", results=folder, folds=2)
+        row = measure(RECIPE, TEST, build=folder, results=folder)
         stored = json.loads((folder / "abstain.json").read_text())["rows"]
         assert stored == [others[0], json.loads(json.dumps(row)), others[1]], "its own former row alone is replaced"
         assert (row["windows"], row["folds"], row["identities"]) == (8, 2, [untrained.identity] * 2)
@@ -78,15 +82,15 @@ class TestFolds:
         assert {entry["noise"]: entry["not_usable"] for entry in row["noise"]} == {"white": 1, "baseline": 1}
 
     def test_some_folds_write_nothing(self, folds):
-        recipe, folder = folds
-        assert measure(recipe, "stratified", results=folder, only=[1])["windows"] == 4
-        assert measure(recipe, "stratified", results=folder, only=[1], validate=True)["windows"] == 3
+        folder = folds
+        assert measure(RECIPE, TEST, build=folder, results=folder, only=[1])["windows"] == 4
+        assert measure(RECIPE, replace(TEST, validation=True), build=folder, results=folder, only=[1])["windows"] == 3
         assert not (folder / "abstain.json").exists()
 
     def test_missing_folds(self, folds):
-        recipe, folder = folds
-        (folder / "fold-1" / "network.alq").unlink()
+        folder = folds
+        frozen_file(Experiment(RECIPE, Records(""), replace(TEST, fold=1)), folder).unlink()
         with pytest.raises(InputError, match=r"fold 1 of stratified has no frozen network .* run `ecg-alq evaluate"):
-            measure(recipe, "stratified", results=folder)
+            measure(RECIPE, TEST, build=folder, results=folder)
         with pytest.raises(InputError, match="folds are 0 to 1"):
-            measure(recipe, "stratified", results=folder, only=[5])
+            measure(RECIPE, TEST, build=folder, results=folder, only=[5])

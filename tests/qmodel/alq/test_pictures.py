@@ -6,7 +6,7 @@ import pytest
 
 from qmodel.alq.pictures import LiveView, draw_history
 from qmodel.alq.summary import alq_summary
-from qmodel.alq.trainer import Schedule
+from qmodel.hyperparameters import Schedule
 from tests.qmodel.alq.test_layers import small_model
 
 PHASES = Schedule(rounds=1, bases=1, coordinates=1, finish=2).phases()

@@ -11,8 +11,9 @@ import pytest
 from qmodel import training
 from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
 from qmodel.alq.quantizer import alq
-from qmodel.alq.trainer import PRESETS, ALQTrainer, Budget, Schedule, average_bits, model_bytes
-from qmodel.training_data import DataRecipe, TrainingSet
+from qmodel.alq.trainer import ALQTrainer, Budget, average_bits, model_bytes
+from qmodel.hyperparameters import PRESETS, DataRecipe, Schedule
+from qmodel.training_data import TrainingSet
 
 SHORT = Schedule(rounds=2, bases=1, coordinates=1, finish=1, finish_coordinates=1, batch=16, label_smoothing=0.0)
 

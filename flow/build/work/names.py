@@ -1,0 +1,3 @@
+"""Names of the files in products."""
+
+FROZEN, TEST, PARITY, PROJECT = "network.alq", "test.npz", "parity.json", "project"

@@ -1,0 +1,40 @@
+"""ALQ, folding of the normalisation, and the finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flow.build.quiet import import_tensorflow
+from flow.build.work.figures import scores, take_history
+from qmodel.experiment import Experiment
+
+
+def work(
+    folder: Path,
+    experiment: Experiment,
+    float_model: Path,
+    teachers: Sequence[Path],
+    on_epoch: Callable[[int, dict], None] | None,
+) -> dict:
+    """Quantise the float stage: `alq.keras`, `folded.keras`. Args: teachers: float stages, whose mean teaches."""
+    data, validation = experiment.training_set, experiment.validation
+    import_tensorflow()
+    from qmodel import quantise, training
+
+    models = {path: training.load(path) for path in {float_model, *teachers}}
+    folded = quantise.quantise(
+        experiment.recipe,
+        models[float_model],
+        data,
+        validation,
+        folder,
+        on_epoch,
+        [models[path] for path in teachers],
+    )
+    return experiment.windows.described | {
+        "budget_bytes": experiment.recipe.budget_bytes,
+        **scores(experiment, lambda inputs: training.predict(folded, inputs)),
+        "history": take_history(folder / "alq"),
+        "history_finish": take_history(folder / "folded"),
+    }
