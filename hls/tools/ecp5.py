@@ -19,7 +19,7 @@ from qmodel.errors import InputError
 TIMEOUT = 6 * 3600  # seconds
 BOARD_TOP = "alq_ulx3s"
 PINS = "ulx3s.lpf"
-BOARD_FILES = ("alq_serial.v", "alq_ulx3s.v")
+SERIAL = ("alq_uart_in.v", "alq_uart_out.v", "alq_crc32.v", "alq_frame_in.v", "alq_frame_out.v", "alq_serial.v")
 CLOCK_STEP_MHZ = 12.5  # the board's oscillator divided by two, multiplied by a whole number
 OSCILLATOR_MHZ = (400, 800)  # range of the loop's oscillator. Source: Lattice FPGA-DS-02012
 
@@ -58,19 +58,23 @@ def synthesise_board(core: Core, folder: Path, clock_mhz: float) -> Counts:
             f"{core.input_bits} and {core.output_bits}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name in BOARD_FILES:
-        text = (VERILOG / "ecp5" / name).read_text()
-        if name == f"{BOARD_TOP}.v":
-            for parameter, value in (
-                ("MULTIPLY", multiply),
-                ("DIVIDE", divide),
-                ("SAMPLES", core.network.input_length),
-            ):
-                text = set_parameter(text, parameter, value)
-        (folder / name).write_text(text)
-        files.append(folder / name)
-    return synthesise_ecp5(core, folder, BOARD_TOP, files)
+    last = core.network.stages[-1]
+    text = (VERILOG / "ecp5" / f"{BOARD_TOP}.v").read_text()
+    for parameter, value in (
+        ("MULTIPLY", multiply),
+        ("DIVIDE", divide),
+        ("SAMPLES", core.network.input_length),
+        ("VALUES", last.output_length * last.output_channels),
+    ):
+        text = set_parameter(text, parameter, value)
+    top = folder / f"{BOARD_TOP}.v"
+    top.write_text(text)
+    return synthesise_ecp5(core, folder, BOARD_TOP, [*serial_modules(folder), top])
+
+
+def serial_modules(folder: Path) -> list[Path]:
+    """Copies of the modules between a core and a serial line, for any board; `alq_serial` is their top."""
+    return [Path(shutil.copyfile(VERILOG / "serial" / name, folder / name)) for name in SERIAL]
 
 
 def place_and_route(folder: Path, clock_mhz: float, seed: int = 1) -> Routed:

