@@ -149,7 +149,7 @@ class Flow:
 
     @_once
     def parity(self) -> Product:
-        """Golden model, Keras and C simulation on every layer of every test window: `parity.json`.
+        """Golden model, Keras, C simulation and C export on every layer of every test window: `parity.json`.
 
         Without Keras in a build that started from a frozen file.
         """

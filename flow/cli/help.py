@@ -14,7 +14,7 @@ from pathlib import Path
 GROUPS: dict[str, tuple[str, ...]] = {
     "Use a trained network": ("classify", "monitor"),
     "Train and evaluate": ("flow", "data", "train", "quantise", "freeze", "evaluate", "abstain", "final"),
-    "Generate hardware": ("convert", "csim", "parity", "estimate", "rtl", "hardware", "synth"),
+    "Generate hardware": ("convert", "csim", "parity", "estimate", "rtl", "hardware", "synth", "export"),
     "Run on a board": ("bitstream", "package", "deploy", "doctor"),
     "Document the project": ("report", "notebook", "readme", "completion"),
 }

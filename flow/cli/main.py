@@ -336,6 +336,24 @@ def _hardware_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--c", type=Path, metavar="FOLDER", required=True, help="write C99 for microcontrollers into this folder"
+    )
+    parser.add_argument("--frozen", metavar="FILE", help="frozen network (.alq) (default: the one that ships)")
+    parser.add_argument(
+        "--emulate",
+        action="store_true",
+        help="build it for a Cortex-M4 and run it in QEMU: flash, RAM, instructions, every logit compared",
+    )
+    parser.add_argument(
+        "--windows", type=int, default=3, metavar="COUNT", help="windows to emulate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="add the figures to microcontroller.json in this folder"
+    )
+
+
 def _synth_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--build", default=Settings.build, metavar="FOLDER", help="folder with the HLS project (default: %(default)s)"
@@ -572,6 +590,23 @@ def _hardware(arguments: argparse.Namespace) -> int:
             hardware.add_sweep(arguments.results, rows)
     print(json.dumps(rows, indent=2) if arguments.json else "\n".join(hardware.lines(rows)))
     return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    if arguments.results and not arguments.emulate:
+        raise InputError("--results keeps what --emulate measures: give both")
+    from flow.ship import microcontroller
+
+    network = _network(arguments.frozen)
+    result = microcontroller.exported(network, arguments.c)
+    row = microcontroller.emulated(network, arguments.windows) if arguments.emulate else None
+    if row is not None:
+        result["cortex-m4"] = row
+        if arguments.results:
+            name = "compact" if arguments.frozen is None else Path(arguments.frozen).stem
+            microcontroller.add_row(arguments.results, name, row)
+    print(json.dumps(result, indent=2) if arguments.json else "\n".join(microcontroller.lines(result)))
+    return 0 if row is None or row["exact"] else 1
 
 
 def _synth(arguments: argparse.Namespace) -> int:
@@ -888,8 +923,8 @@ COMMANDS = (
     ),
     Command(
         "parity",
-        "Compare golden model, Keras and C simulation bit for bit. Every integer of every layer must be equal, on "
-        "every test window.",
+        "Compare golden model, Keras, C simulation and C export bit for bit. Every integer of every layer must be "
+        "equal, on every test window.",
         "ecg-alq parity --json",
         _convert_options,
         _step("parity"),
@@ -938,6 +973,14 @@ COMMANDS = (
         "ecg-alq synth --steps csynth cosim",
         _synth_options,
         _synth,
+    ),
+    Command(
+        "export",
+        "Export a frozen network as C99 for microcontrollers. Writes one header, one source and a test with a golden "
+        "vector; no heap, and integers only behind the input stage.",
+        "ecg-alq export --c build/c --emulate",
+        _export_options,
+        _export,
     ),
     Command(
         "bitstream",

@@ -114,7 +114,7 @@ def _verdict(summary: dict) -> str:
             f"{summary['integers_compared']:,} integers. First: {escape(summary['first_difference'])}.</div></div>"
         )
     return (
-        '<div class="verdict"><div><strong>Golden model = Keras = C simulation.</strong> '
+        '<div class="verdict"><div><strong>Golden model = Keras = C simulation = C99.</strong> '
         f"{summary['integers_compared']:,} integers on {summary['layers_compared']} layers of "
         f"{summary['windows_compared']} windows, no mismatch.</div></div>"
     )

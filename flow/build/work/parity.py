@@ -1,4 +1,4 @@
-"""Golden model, Keras and C simulation on every layer of every test window."""
+"""Golden model, Keras, C simulation and C export on every layer of every test window."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from qmodel.frozen import FrozenNetwork
 
 def work(folder: Path, experiment: Experiment, frozen: Path, project: Path, folded_model: Path | None) -> dict:
     """Compare the engines: `parity.json`. Args: folded_model: Keras' part; None: compare without Keras."""
+    from hls.engines.c import CExport
     from hls.engines.csim import CSimulation
     from hls.engines.parity import compare, frames_are_independent
 
     network = FrozenNetwork.load(frozen)
     simulation = CSimulation(project)
-    engines = {"C simulation": simulation.trace}
+    export = CExport(network)
+    engines = {"C simulation": simulation.trace, export.name: export.trace}
     if folded_model is not None:
         import_tensorflow()
         from qmodel import training

@@ -72,7 +72,7 @@ def test_report_json(build, capsys):
     assert summary["windows_compared"] == summary["windows"]["test"] == np.sum(summary["confusion"])
     assert summary["bytes"] == (build / "freeze" / "network.alq").stat().st_size
     assert summary["compression_bytes"] == pytest.approx(4 * summary["parameters"] / summary["bytes"])
-    assert set(summary["accuracy"]) == {"golden model", "Keras", "C simulation"}
+    assert set(summary["accuracy"]) == {"golden model", "Keras", "C simulation", "C99"}
     assert set(summary["accuracy"].values()) == {summary["accuracy_frozen"]}
     assert 0 <= summary["accuracy_float"] <= 1
 

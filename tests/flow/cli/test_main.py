@@ -312,7 +312,7 @@ class TestSimulation:
         assert results["windows_compared"] > 0
         assert results["mismatches"] == 0
         assert results["frames_independent"]
-        assert set(results["accuracy"]) == {"golden model", "C simulation"}
+        assert set(results["accuracy"]) == {"golden model", "C simulation", "C99"}
 
     def test_csim(self, simulated, capsys):
         assert main(["csim", "--build", str(simulated)]) == 0
