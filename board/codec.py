@@ -85,6 +85,16 @@ class Codec:
         integers = standardise(check_window(window, self.samples), self.network.input_format)
         return to_transfers(integers, self.input_bits)
 
+    def words(self, integers: np.ndarray) -> np.ndarray:
+        """Words of one frame of integers of the input format, shape (sample,): `frame_dtype`, the same shape.
+
+        Raises: InputError: another shape or range.
+        """
+        integers, form = check_window(integers, self.samples), self.network.input_format
+        if integers.min() < form.low or integers.max() > form.high:
+            raise InputError(f"input must lie in the range of {form}, received {integers.min()} to {integers.max()}")
+        return to_transfers(integers, self.input_bits)
+
     def golden(self, window: np.ndarray) -> np.ndarray:
         """The logits that every engine gives: int64, shape (logit,). Args, raises: as `encode`."""
         integers = standardise(check_window(window, self.samples), self.network.input_format)

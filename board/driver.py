@@ -13,7 +13,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -140,7 +140,15 @@ class ArrhythmiaOverlay:
 
         Args: windows: as `classify`, shape (window, sample). Raises: as `classify`.
         """
-        return _wait(self._work(windows))
+        return _wait(self._work(windows, self.codec.encode))
+
+    def logits_many(self, integers: np.ndarray) -> np.ndarray:
+        """Logits of windows that are standardised already, as other engines take them: int64, shape (window, logit).
+
+        Args: integers: of the network's input format, shape (window, sample). Raises: InputError: others; as `classify`.
+        """
+        results = _wait(self._work(list(integers), self.codec.words))
+        return np.array([result.logits for result in results], np.int64).reshape(len(integers), self.codec.values)
 
     def stream(self, record: np.ndarray, step: int | None = None) -> Iterator[tuple[int, Result]]:
         """Classify a whole record, window after window; what is left at its end is no window.
@@ -157,7 +165,7 @@ class ArrhythmiaOverlay:
 
     async def classify_many_async(self, windows: Sequence[np.ndarray] | np.ndarray) -> list[Result]:
         """As `classify_many`; other tasks run while the board works."""
-        return await _wait_async(self._work(windows))
+        return await _wait_async(self._work(windows, self.codec.encode))
 
     async def stream_async(self, record: np.ndarray, step: int | None = None) -> AsyncIterator[tuple[int, Result]]:
         """As `stream`; other tasks run while the board works."""
@@ -199,7 +207,9 @@ class ArrhythmiaOverlay:
             )
 
     # A generator that yields while it waits: `_wait` and `_wait_async` decide what happens meanwhile.
-    def _work(self, windows: Sequence[np.ndarray] | np.ndarray) -> Generator[None, None, list[Result]]:
+    def _work(
+        self, windows: Sequence[np.ndarray] | np.ndarray, encode: Callable[[np.ndarray], np.ndarray]
+    ) -> Generator[None, None, list[Result]]:
         for window in windows:
             check_window(window, self.codec.samples)
         with (yield from self._alone()):
@@ -212,13 +222,15 @@ class ArrhythmiaOverlay:
                 results = []
                 before = self._read("frames")
                 for window in windows:
-                    results.append((yield from self._one(window, frame, answer)))
+                    results.append((yield from self._one(window, encode, frame, answer)))
                 self._check_frames(before, len(results))
                 return results
 
-    def _one(self, window: np.ndarray, frame: Any, answer: Any) -> Generator[None, None, Result]:
+    def _one(
+        self, window: np.ndarray, encode: Callable[[np.ndarray], np.ndarray], frame: Any, answer: Any
+    ) -> Generator[None, None, Result]:
         start = time.perf_counter()
-        frame[:] = self.codec.encode(window)
+        frame[:] = encode(window)
         packed = time.perf_counter()
         try:
             yield from self._transfer(frame, answer)

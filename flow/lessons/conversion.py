@@ -212,6 +212,7 @@ class Flipped:
 def flip_one_bit(walk: Walk, converted: Product, layer: str = "conv1") -> Flipped:
     """Copy the project, flip the first sign bit of a layer in its C++, compile, compare on every layer and window."""
     from hls.engines.csim import CSimulation
+    from hls.engines.engine import Traced
     from hls.engines.parity import compare
 
     project = Path(walk.build) / "flipped"
@@ -225,17 +226,10 @@ def flip_one_bit(walk: Walk, converted: Product, layer: str = "conv1") -> Flippe
     bit = "0" if found[0] == "1" else "1"
     header.write_text(text[: found.start()] + bit + text[found.end() :], "utf-8")
     simulation = CSimulation(project)
-    logits: list[np.ndarray] = []
-
-    def trace(x: np.ndarray) -> list[np.ndarray]:
-        stages = simulation.trace(x)
-        logits.append(stages[-1].reshape(len(x), -1))
-        return stages
-
     network, engine = simulation.network, "one bit flipped"
-    verdict = compare(network, {engine: trace}, walk.test_integers, progress=True)
+    verdict = compare(network, [Traced(engine, network, simulation.trace)], walk.test_integers, progress=True)
     decided = network.run(walk.test_integers).argmax(1)
-    changed = int((np.concatenate(logits).argmax(1) != decided).sum())
+    changed = int((verdict.logits[engine].argmax(1) != decided).sum())
     layers = [
         {
             "name": stage.name,

@@ -15,7 +15,7 @@ from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.recording import WINDOW_S, Recording, Windows
 from qmodel.errors import InputError
-from qmodel.fixed_point import WINDOW_SAMPLES
+from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 
 UNSURE = "unsure"
@@ -97,7 +97,7 @@ class Classifier:
         self.network, self.engine, self.threshold = network, engine, threshold
         self._step = last.output_format.step
         self._held = ExitStack()
-        self._run = self._held.enter_context(ENGINES[engine](network, None if deploy is None else Path(deploy)))
+        self._engine = self._held.enter_context(ENGINES[engine](network, None if deploy is None else Path(deploy)))
 
     def __enter__(self) -> Classifier:
         return self
@@ -111,7 +111,7 @@ class Classifier:
 
     def logits(self, integers: np.ndarray) -> np.ndarray:
         """Logits of usable windows int16 (window, 3600), none of them flat: int64 (window, class)."""
-        parts = [self._run(integers[i : i + BATCH]) for i in range(0, len(integers), BATCH)]
+        parts = [self._engine.run(standardise(integers[i : i + BATCH])) for i in range(0, len(integers), BATCH)]
         return np.concatenate([np.zeros((0, len(CLASSES)), np.int64), *parts])
 
     def windows(

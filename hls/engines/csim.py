@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from hls.engines.engine import Held, checked_input
 from qmodel.errors import UserError
-from qmodel.files import written_beside
+from qmodel.files import sha256, write_text, written_beside
 from qmodel.frozen import FrozenNetwork
 
 COMPILER = "g++"
@@ -52,7 +54,7 @@ def cache_folder() -> Path:
 
 def source_hash(folder: Path, flags: tuple[str, ...]) -> str:
     """SHA-256 over every source of a project, the flags and the compiler's version."""
-    digest = hashlib.sha256(repr((flags, _compiler_version())).encode())
+    digest = hashlib.sha256(repr((flags, _compiler_version(), platform.machine())).encode())
     paths = [p for part in ("firmware", "simulation") for p in (folder / part).rglob("*") if p.is_file()]
     for path in sorted([*paths, *folder.glob("*.cpp")]):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -100,7 +102,9 @@ def _build(folder: Path, flags: tuple[str, ...], sources: tuple[str, ...], suffi
             raise FileNotFoundError(f"{folder} is not an HLS project (no {source}): run convert first")
     cache = cache or cache_folder()
     product = cache / f"{source_hash(folder, flags)}{suffix}"
-    if product.is_file():
+    # A library that is not what was compiled would end this process when it is loaded, or compute something else.
+    stamp = product.with_suffix(".sha256" + suffix)
+    if product.is_file() and stamp.is_file() and stamp.read_text("utf-8") == sha256(product):
         return product
     cache.mkdir(parents=True, exist_ok=True)
     with written_beside(product) as beside:
@@ -110,14 +114,19 @@ def _build(folder: Path, flags: tuple[str, ...], sources: tuple[str, ...], suffi
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise CompileError(f"{' '.join(command)}\n{result.stderr}")
+        stamp.unlink(missing_ok=True)
+        content = sha256(beside)
+    write_text(stamp, content)
     return product
 
 
-class CSimulation:
+class CSimulation(Held):
     """A compiled project: the same integers as the golden model, through the AXI4-Stream top.
 
     Args: folder: an HLS project; flags: see `compile`; cache: where compiled libraries are kept.
     """
+
+    name = "C simulation"
 
     def __init__(
         self, folder: str | os.PathLike, flags: tuple[str, ...] = OPTIMISATION, cache: Path | None = None
@@ -184,7 +193,7 @@ class CSimulation:
         return outputs
 
     def _batches(self, x, trace: bool, progress: bool, workers: int | None) -> tuple[np.ndarray, np.ndarray]:
-        x = self._checked(x)
+        x = checked_input(self.network, x)
         sizes = [s.output_length * s.output_channels for s in self.network.stages]
         logits = np.empty((len(x), self._logits), np.int64)
         integers = np.empty((len(x) if trace else 0, sum(sizes)), np.int64)
@@ -210,11 +219,3 @@ class CSimulation:
             for done in pool.map(work, starts):
                 bar.update(done)
         return logits, integers
-
-    def _checked(self, x: np.ndarray) -> np.ndarray:
-        x, length, form = np.asarray(x), self.network.input_length, self.network.input_format
-        if x.ndim != 2 or x.shape[1] != length or not np.issubdtype(x.dtype, np.integer):
-            raise ValueError(f"input must be integers of shape (batch, {length}), received {x.dtype} {x.shape}")
-        if x.size and (x.min() < form.low or x.max() > form.high):
-            raise ValueError(f"input must lie in the range of {form}, received {x.min()} to {x.max()}")
-        return x.astype(np.int64)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from hls.engines.csim import CSimulation
+from hls.engines.engine import Engine
+from qmodel.errors import InputError
 from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
 
-Trace = Callable[[np.ndarray], Sequence[np.ndarray]]
 WINDOWS_PER_STEP = 64
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where an engine first leaves the golden model; `lsb` is received minus expected in units of the layer's step."""
+    """Where an engine first leaves the golden model; `lsb` is received minus expected in units of the layer's step.
+
+    received: NaN where the engine gave nothing.
+    """
 
     engine: str
     window: int
@@ -32,9 +37,11 @@ class Difference:
     lsb: float
 
     def __str__(self) -> str:
+        what = "nothing" if math.isnan(self.received) else f"{self.received:g}"
+        off = "" if math.isnan(self.lsb) else f" ({self.lsb:+g} LSB)"
         return (
             f"{self.engine} differs first in window {self.window}, layer {self.layer}, filter {self.filter}, "
-            f"time step {self.time_step}: {self.received:g} instead of {self.expected} ({self.lsb:+g} LSB)"
+            f"time step {self.time_step}: {what} instead of {self.expected}{off}"
         )
 
 
@@ -42,8 +49,9 @@ class Difference:
 class ParityReport:
     """Verdict of `compare`: what was compared, how many integers differ, and the first that does.
 
-    mismatches: integers that differ, over all engines, layers and windows; per_layer: the same by engine and layer;
-    first: the earliest window's earliest layer that differs, per engine.
+    mismatches: integers that differ, over all engines, layers and windows; per_layer: the same by engine and layer,
+    without the layers that an engine does not show; first: the earliest window's earliest layer that differs, per
+    engine; logits: what every engine gave, (window, logit).
     """
 
     identity: str
@@ -52,6 +60,7 @@ class ParityReport:
     mismatches: int
     per_layer: dict[str, dict[str, int]]
     first: dict[str, Difference]
+    logits: dict[str, np.ndarray] = field(repr=False)
 
     @property
     def equal(self) -> bool:
@@ -65,67 +74,96 @@ class ParityReport:
         return "\n".join([f"{head}: {counts}", *map(str, self.first.values())])
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write as JSON."""
-        write_json(path, asdict(self) | {"equal": self.equal})
+        """Write as JSON, without the logits."""
+        content = {key: value for key, value in asdict(self).items() if key != "logits"}
+        write_json(path, content | {"equal": self.equal})
         return Path(path)
 
 
-def compare(
-    network: FrozenNetwork, engines: Mapping[str, Trace], x: np.ndarray, progress: bool = False
-) -> ParityReport:
-    """Compare engines with the golden model on every layer and window.
+def compare(network: FrozenNetwork, engines: Sequence[Engine], x: np.ndarray, progress: bool = False) -> ParityReport:
+    """Compare engines with the golden model on every layer that they show and every window.
 
-    Args: engines: by name, a function that takes input integers (batch, time) and gives every stage's integers, one
-        array per stage of `network` with batch * time * channel values (a CSimulation's `trace`, a Keras model's);
-        x: input integers, shape (batch, time); progress: show a bar.
-    Raises: ValueError: no engine, no window, or an engine that gives another number of stages or values.
+    Args: engines: their names differ; x: input integers, shape (batch, time); progress: show a bar.
+    Raises: InputError: no engine, no window, engines of one name, or an engine that gives another number of stages or
+        values, or no logits.
     """
     x = np.asarray(x)
     if not engines or not len(x):
-        raise ValueError(f"parity needs at least one engine and one window, received {len(engines)} and {len(x)}")
-    per_layer = {name: dict.fromkeys((stage.name for stage in network.stages), 0) for name in engines}
+        raise InputError(f"parity needs at least one engine and one window, received {len(engines)} and {len(x)}")
+    names = [engine.name for engine in engines]
+    if len(set(names)) != len(names):
+        raise InputError(f"parity needs engines of different names, received {', '.join(names)}")
+    per_layer: dict[str, dict[str, int]] = {name: {} for name in names}
     first: dict[str, Difference] = {}
+    logits: dict[str, list[np.ndarray]] = {name: [] for name in names}
     integers = 0
     with tqdm(total=len(x) * len(engines), desc="parity", unit="window", disable=not progress) as bar:
         for start in range(0, len(x), WINDOWS_PER_STEP):
             part = x[start : start + WINDOWS_PER_STEP]
             golden = network.trace(part)
-            for name, trace in engines.items():
-                received = _checked(name, network, golden, trace(part))
-                wrong = [a != b for a, b in zip(golden, received)]
-                for stage, mask in zip(network.stages, wrong):
-                    per_layer[name][stage.name] += int(mask.sum())
+            for name, engine in zip(names, engines):
+                received = _checked(name, network, golden, engine.trace(part))
+                logits[name].append(received[len(golden) - 1].reshape(len(part), -1))
+                wrong = {index: golden[index] != values for index, values in received.items()}
+                for index, mask in wrong.items():
+                    layer = network.stages[index].name
+                    per_layer[name][layer] = per_layer[name].get(layer, 0) + int(mask.sum())
                     integers += mask.size
-                if name not in first and any(mask.any() for mask in wrong):
+                if name not in first and any(mask.any() for mask in wrong.values()):
                     first[name] = _first(name, network, start, golden, received, wrong)
                 bar.update(len(part))
     mismatches = sum(sum(layers.values()) for layers in per_layer.values())
-    return ParityReport(network.identity, len(x), integers, mismatches, per_layer, first)
+    joined = {name: np.concatenate(parts) for name, parts in logits.items()}
+    return ParityReport(network.identity, len(x), integers, mismatches, per_layer, first, joined)
 
 
-def _checked(name: str, network: FrozenNetwork, golden, received) -> list[np.ndarray]:
+def difference(
+    network: FrozenNetwork, name: str, x: np.ndarray, received: Sequence[np.ndarray | None]
+) -> Difference | None:
+    """The first place where an engine's trace of input integers (batch, time) is not the golden one; None: it is."""
+    golden = network.trace(x)
+    values = _checked(name, network, golden, received)
+    wrong = {index: golden[index] != given for index, given in values.items()}
+    if not any(mask.any() for mask in wrong.values()):
+        return None
+    return _first(name, network, 0, golden, values, wrong)
+
+
+def _checked(
+    name: str, network: FrozenNetwork, golden: Sequence[np.ndarray], received: Sequence[np.ndarray | None]
+) -> dict[int, np.ndarray]:
+    """What an engine showed, by stage, in the shape of the golden model."""
     if len(received) != len(golden):
-        raise ValueError(f"{name} gives {len(received)} layers, the network has {len(golden)}")
-    arrays = []
-    for stage, expected, given in zip(network.stages, golden, received):
-        given = np.asarray(given)
+        raise InputError(f"{name} gives {len(received)} layers, the network has {len(golden)}")
+    arrays = {}
+    for index, (stage, expected, values) in enumerate(zip(network.stages, golden, received)):
+        if values is None:
+            continue
+        given = np.asarray(values)
         if given.size != expected.size:
-            raise ValueError(
+            raise InputError(
                 f"{name}, layer {stage.name}: expected values of shape {expected.shape}, received {given.shape}"
             )
-        arrays.append(given.reshape(expected.shape))
+        arrays[index] = given.reshape(expected.shape)
+    if len(golden) - 1 not in arrays:
+        raise InputError(f"{name} shows no logits")
     return arrays
 
 
-def _first(name: str, network: FrozenNetwork, start: int, golden, received, wrong) -> Difference:
-    windows = [np.flatnonzero(mask.reshape(len(mask), -1).any(1)) for mask in wrong]
+def _first(
+    name: str,
+    network: FrozenNetwork,
+    start: int,
+    golden: Sequence[np.ndarray],
+    received: dict[int, np.ndarray],
+    wrong: dict[int, np.ndarray],
+) -> Difference:
+    windows = [np.flatnonzero(mask.reshape(len(mask), -1).any(1)) for mask in wrong.values()]
     window = min(int(found[0]) for found in windows if len(found))
-    layer = next(i for i, mask in enumerate(wrong) if mask[window].any())
+    layer = next(index for index, mask in wrong.items() if mask[window].any())
     time_step, channel = (int(i) for i in np.argwhere(wrong[layer][window])[0])
-    expected, value = (
-        golden[layer][window, time_step, channel].item(),
-        received[layer][window, time_step, channel].item(),
-    )
+    expected = golden[layer][window, time_step, channel].item()
+    value = received[layer][window, time_step, channel].item()
     return Difference(
         name, start + window, network.stages[layer].name, time_step, channel, expected, value, value - expected
     )

@@ -1,26 +1,35 @@
-"""Simulate the Verilog core with Verilator through cocotb, and compare every stream with the golden model."""
+"""Simulate the Verilog core with Verilator through cocotb: one of the engines, and the bench behind its tests."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hls.core import Core, Tap
+from hls.core import Core, Tap, generate
+from hls.engines.csim import cache_folder as csim_cache
+from hls.engines.engine import Held, checked_input
+from hls.plan import Plan
 from hls.tools.process import ToolError, run
+from qmodel.files import sha256, swap_folder
 from qmodel.fixed_point import from_transfers, to_transfers
+from qmodel.frozen import FrozenNetwork
 
 BUILD_TIMEOUT = 1800  # seconds
+PATIENCE_S, PATIENCE_S_PER_WINDOW = 120, 30  # how long a simulation of the Verilog core may take; it needs a second
 REGISTER_NAMES = ("magic", "version", "cycles", "frames", "errors", "samples", "values")  # words 0 to 6
 TOO_SHORT, TOO_LONG = 1, 2  # bits of the error word
 
@@ -47,6 +56,27 @@ class Record:
     registers: np.ndarray
     errors_cleared: bool
     cycles: int
+
+    def trace(self, network: FrozenNetwork, frames: int) -> list[np.ndarray | None]:
+        """Outputs of every stage of whole frames, (frame, time, channel): the logits from the output stream, the others
+        from their taps; NaN where a stage gave too little, None where it has no tap. Raises: SimulationError: too much.
+        """
+        final = len(network.stages) - 1
+        outputs: list[np.ndarray | None] = []
+        for index, stage in enumerate(network.stages):
+            values = self.taps.get(index) if index != final else self.out
+            if values is None:
+                outputs.append(None)
+                continue
+            shape = (frames, stage.output_length, stage.output_channels)
+            missing = int(np.prod(shape)) - values.size
+            if missing < 0:
+                raise SimulationError(f"{stage.name} gave {values.size} integers, more than {frames} frames hold")
+            whole = values.reshape(-1)
+            if missing:
+                whole = np.concatenate([whole.astype(np.float64), np.full(missing, np.nan)])
+            outputs.append(whole.reshape(shape))
+        return outputs
 
     @property
     def status(self) -> dict[str, int]:
@@ -78,45 +108,93 @@ def _call(job: dict, folder: Path, log: Path, timeout: float) -> None:
         raise SimulationError("\n".join([*failed[:3], str(error)])) from None
 
 
+def cache_folder() -> Path:
+    """The user's cache folder for compiled simulators (respects $XDG_CACHE_HOME)."""
+    return csim_cache().with_name("rtl")
+
+
 def build(
-    folder: Path, top: str, sources: Sequence[Path], defines: Sequence[str] = (), initial: str = "unique"
+    top: str,
+    sources: Sequence[Path],
+    defines: Sequence[str] = (),
+    initial: str = "unique",
+    cache: Path | None = None,
 ) -> Path:
-    """Compile Verilog into a simulator under `folder/simulator`, once per content; returns its folder.
+    """Compile Verilog into a simulator, once per content of its sources; returns the folder that holds it.
 
     The tables are read when the simulator starts, so a core with other tables of the same sizes needs no new build.
     Args: initial: what registers hold at first: "unique" (random, by the seed of the run) or "0"; pins of a netlist's
-        cells that nothing drives are registers to the simulator, so a netlist needs "0".
+        cells that nothing drives are registers to the simulator, so a netlist needs "0"; cache: default `cache_folder`.
+    Raises: SimulationError: no simulator, or its errors.
     """
-    digest = hashlib.sha256(repr((top, list(defines), initial)).encode())
+    versions = [f"{name} {_version(name)}" for name in ("verilator", "cocotb")]
+    digest = hashlib.sha256(repr((top, list(defines), initial, versions, platform.machine())).encode())
     for source in sources:
         digest.update(Path(source).name.encode() + b"\0" + Path(source).read_bytes())
-    where = folder / "simulator"
+    for header in _headers(sources):
+        digest.update(header.name.encode() + b"\0" + header.read_bytes())
+    where = (cache or cache_folder()) / digest.hexdigest()[:32]
     stamp = where / "content.sha256"
-    if stamp.is_file() and stamp.read_text() == digest.hexdigest():
+    if stamp.is_file() and (where / top).is_file() and stamp.read_text() == sha256(where / top):
         return where
-    shutil.rmtree(where, ignore_errors=True)
-    where.mkdir(parents=True)
-    control = where / "visible.vlt"
-    control.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
-    job = {
-        "do": "build",
-        "sources": [str(source) for source in sources],
-        "includes": sorted({str(Path(source).parent) for source in sources}),
-        "control": str(control),
-        "defines": dict.fromkeys(defines, 1),
-        # only the top's ports are visible from outside: everything else may be optimised
-        "arguments": ["--no-public-flat-rw", "-Wno-fatal", "-Wno-lint", "--x-initial", initial],
-        "top": top,
-        "build_dir": str(where),
-    }
-    _call(job, where, where / "build.log", BUILD_TIMEOUT)
-    stamp.write_text(digest.hexdigest())
+    where.parent.mkdir(parents=True, exist_ok=True)
+    # make, which Verilator calls, knows no folder with a space in its name: everything is compiled in one that has none
+    with _plain_folder() as folder:
+        copies = [
+            Path(shutil.copyfile(source, folder / f"{index}_{Path(source).name}"))
+            for index, source in enumerate(sources)
+        ]
+        for header in _headers(sources):
+            shutil.copyfile(header, folder / header.name)
+        control = folder / "visible.vlt"
+        control.write_text(f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n')
+        job = {
+            "do": "build",
+            "sources": [str(copy) for copy in copies],
+            "includes": [str(folder)],
+            "control": str(control),
+            "defines": dict.fromkeys(defines, 1),
+            # only the top's ports are visible from outside: everything else may be optimised
+            "arguments": ["--no-public-flat-rw", "-Wno-fatal", "-Wno-lint", "--x-initial", initial],
+            "top": top,
+            "build_dir": str(folder / "build"),
+        }
+        log = where.with_suffix(".log")
+        _call(job, folder, log, BUILD_TIMEOUT)
+        log.unlink()
+        with tempfile.TemporaryDirectory(prefix=f".{where.name}.", dir=where.parent) as beside:
+            made = Path(beside) / where.name
+            made.mkdir()
+            shutil.copy2(folder / "build" / top, made / top)
+            (made / "content.sha256").write_text(sha256(made / top))
+            swap_folder(made, where)
     return where
 
 
-def build_core(core: Core) -> Path:
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _headers(sources: Sequence[Path]) -> list[Path]:
+    """Files that sources may include: those beside them."""
+    return sorted({header for folder in {Path(s).parent for s in sources} for header in folder.glob("*.vh")})
+
+
+@contextmanager
+def _plain_folder() -> Iterator[Path]:
+    """A temporary folder whose name holds no space."""
+    with tempfile.TemporaryDirectory(prefix="ecg-alq-") as folder:
+        if any(character.isspace() for character in folder):
+            raise SimulationError(f"Verilator works in no folder with a space in its name: set TMPDIR, now {folder}")
+        yield Path(folder)
+
+
+def build_core(core: Core, cache: Path | None = None) -> Path:
     """Compile a generated core with its taps."""
-    return build(core.folder, core.top, core.sources, ["ALQ_TAPS"])
+    return build(core.top, core.sources, ["ALQ_TAPS"], cache=cache)
 
 
 def unpack(words: np.ndarray, tap: Tap) -> np.ndarray:
@@ -193,15 +271,21 @@ def play(
 ) -> Record:
     """Send beats to a core and record what leaves until `expected` beats have left or nothing moves any more.
 
+    Of whole frames every tap is waited for as well: a step that no logit needs may come after the last logit.
+
     Args: samples: integers, shape (beat,); lasts: TLAST of each; stall_in, stall_out: probability of each side to
         pause in a cycle; reset_at: clock cycles at which aresetn falls for three cycles (beats already taken are gone,
         the ones not yet taken are sent afterwards); simulator: default `build_core(core)`.
     Raises: SimulationError: protocol broken, FIFO overflow, no simulator, timeout.
     """
-    seen = core.taps if taps else ()
+    seen, lasts = core.taps if taps else (), np.asarray(lasts, bool)
+    length = core.network.input_length
+    whole = not len(reset_at) and len(lasts) % length == 0 and np.array_equal(lasts, _last_of_each(len(lasts), length))
+    frames = len(lasts) // length if whole else 0
+    steps = [core.network.stages[tap.stage].output_length * len(tap.beats.channels) for tap in seen]
     plan = {
         "samples": to_transfers(samples, core.input_bits),
-        "lasts": np.asarray(lasts, bool),
+        "lasts": lasts,
         "expected": expected,
         "stall_in": stall_in,
         "stall_out": stall_out,
@@ -209,6 +293,7 @@ def play(
         "seed": seed,
         "patience": _patience(core),
         "taps": np.array([tap.name for tap in seen], str),
+        "tap_beats": np.array([frames * count for count in steps], np.int64),
     }
     simulator = build_core(core) if simulator is None else simulator
     arguments = ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}", *plusargs]
@@ -223,15 +308,8 @@ def play(
     )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The first place where a simulation and the golden model differ; `lsb` is simulated minus golden."""
-
-    stage: str
-    frame: int
-    step: int
-    channel: int
-    lsb: int
+def _last_of_each(beats: int, length: int) -> np.ndarray:
+    return np.arange(1, beats + 1) % length == 0
 
 
 def stream_of(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -241,22 +319,39 @@ def stream_of(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return windows.reshape(-1), lasts.reshape(-1)
 
 
-def compare(core: Core, record: Record, windows: np.ndarray) -> Difference | None:
-    """First difference between a record of whole frames and the golden model, over every tap and the output stream."""
-    network, golden = core.network, core.network.trace(windows)
-    streams = [(stage, network.stages[stage].name, record.taps[stage]) for stage in sorted(record.taps)]
-    final = golden[-1]
-    streams.append((len(golden) - 1, "output", record.out.reshape(-1, final.shape[2])))
-    for index, name, values in streams:
-        wanted = golden[index].reshape(-1, golden[index].shape[2])
-        steps = golden[index].shape[1]
-        short = min(len(values), len(wanted))
-        wrong = np.argwhere(values[:short] != wanted[:short])
-        if len(wrong):
-            row, channel = map(int, wrong[0])
-            return Difference(
-                name, row // steps, row % steps, channel, int(values[row, channel] - wanted[row, channel])
-            )
-        if len(values) != len(wanted):
-            return Difference(name, short // steps, short % steps, 0, 0)
-    return None
+class RtlEngine(Held):
+    """The simulated Verilog core of a plan: minutes for half an hour of ECG.
+
+    Args: plan: network and folding; cache: where simulators are kept, default `cache_folder()`.
+    Raises: RtlError: what the core does not support; SimulationError.
+    """
+
+    name = "Verilog core"
+
+    def __init__(self, plan: Plan, cache: Path | None = None) -> None:
+        self.network = plan.network
+        self._folder = tempfile.TemporaryDirectory(prefix="ecg-alq-")
+        self.core = generate(plan, self._folder.name)
+        self._simulator = build_core(self.core, cache)
+
+    def __exit__(self, *error: object) -> None:
+        """Remove the core."""
+        self._folder.cleanup()
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Logits of input integers (batch, time): int64, shape (batch, logit)."""
+        return self._play(x, False).out.reshape(len(x), -1)
+
+    def trace(self, x: np.ndarray) -> list[np.ndarray | None]:
+        """Outputs of every stage: int64, (batch, time, channel)."""
+        return self._play(x, True).trace(self.network, len(x))
+
+    def _play(self, x: np.ndarray, taps: bool) -> Record:
+        x = checked_input(self.network, x)
+        last = self.network.stages[-1]
+        expected = len(x) * last.output_length * last.output_channels
+        timeout = PATIENCE_S + PATIENCE_S_PER_WINDOW * len(x)
+        record = play(self.core, *stream_of(x), expected, simulator=self._simulator, taps=taps, timeout=timeout)
+        if len(record.out) != expected:
+            raise SimulationError(f"the core gave {len(record.out)} of {expected} logits for {len(x)} windows")
+        return record

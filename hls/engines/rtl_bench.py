@@ -27,6 +27,7 @@ async def play(dut):
     plan = np.load(os.environ[PLAN])
     samples, lasts = plan["samples"].tolist(), plan["lasts"].tolist()
     taps = [getattr(dut, f"tap_{name}") for name in plan["taps"].tolist()]
+    to_come = plan["tap_beats"].tolist()  # beats of every tap that are waited for
     reset_at, patience = set(plan["reset_at"].tolist()), int(plan["patience"])
     stall_in, stall_out, expected = float(plan["stall_in"]), float(plan["stall_out"]), int(plan["expected"])
     draw = random.Random(int(plan["seed"])).random
@@ -47,7 +48,7 @@ async def play(dut):
     steady = not stall_in and not stall_out and not reset_at  # nothing is drawn: cycles without a beat may be skipped
     begin = get_sim_time("ns")
     valid_pin, ready_pin, tap_pin = dut.m_axis_tvalid, dut.s_axis_tready, getattr(dut, "tap_valid", None)
-    while len(out) < expected and cycle - moved < patience:
+    while (len(out) < expected or max(to_come, default=0) > 0) and cycle - moved < patience:
         # Inputs change at the falling edge; what holds before the rising edge is what the core sees.
         await FallingEdge(dut.aclk)
         cycle = round(get_sim_time("ns") - begin) // PERIOD - 1
@@ -85,6 +86,7 @@ async def play(dut):
                 index = (live & -live).bit_length() - 1
                 live &= live - 1
                 tap_beat.append(index)
+                to_come[index] -= 1
                 tap_value.append(int(taps[index].value))
         if resetting:
             resetting -= 1

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from hls.area import DEVICES
 from hls.core.generate import VERILOG, Core, generate
-from hls.engines.rtl import compare, play, stream_of
+from hls.engines.parity import difference
+from hls.engines.rtl import play, stream_of
 from hls.estimate import estimate
 from hls.folding import Folding, FoldingError, fold, smallest
 from hls.plan import Plan
@@ -67,9 +68,9 @@ def simulate(core: Core, windows: np.ndarray) -> dict:
         raise InputError(f"cycles between frames need at least 2 windows, received {len(windows)}")
     values = network.stages[-1].output_length * network.stages[-1].output_channels
     record = play(core, *stream_of(windows), len(windows) * values)
-    difference = compare(core, record, windows)
-    if difference is not None:
-        raise ToolError(f"the simulated core differs from the golden model: {difference}")
+    found = difference(network, "the simulated core", windows, record.trace(network, len(windows)))
+    if found is not None:
+        raise ToolError(str(found))
     starts = record.in_cycle[:: network.input_length]
     ends = record.out_cycle[values - 1 :: values]
     return {

@@ -32,7 +32,7 @@ def simulated(simulated_network, ecg_windows, tmp_path_factory):
     block = Path(board.__file__).parent / "vivado" / "alq_pynq_rtl.v"
     registers = folder / "alq_pynq_hls.v"
     registers.write_text(bitstream.hls_block(network, core.input_bits, core.output_bits))
-    simulator = build(folder, "pynq_bench", [*core.sources, block, registers, BENCH])
+    simulator = build("pynq_bench", [*core.sources, block, registers, BENCH])
     deploy = deploy_folder(folder / "deploy", network, "pynq_bench")
     ecg = ecg_windows.signals[:: len(ecg_windows) // 3][:3]
     plan = {"folder": str(deploy), "windows": ecg, "timeout_s": 120.0}

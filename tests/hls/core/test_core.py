@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from hls.engines.rtl import TOO_LONG, TOO_SHORT, SimulationError, compare, play, stream_of
+from hls.engines.rtl import TOO_LONG, TOO_SHORT, SimulationError, play, stream_of
+from tests.hls.projects import differs
 
 LOGITS = 3
 
@@ -19,7 +20,7 @@ def logits_of(record):
 def test_whole_frames_equal_golden_on_every_stream(ecg_core, ecg_inputs):
     windows = ecg_inputs[[0, 1, 2, 1, 1, 1]]  # back to back, and the same frame three times
     record = play(ecg_core, *stream_of(windows), LOGITS * len(windows))
-    assert compare(ecg_core, record, windows) is None
+    assert differs(ecg_core, record, windows) is None
     assert sorted(record.taps) == list(range(len(ecg_core.network.stages)))
     assert record.out_last.tolist() == [False, False, True] * len(windows)
     status = record.status
@@ -38,13 +39,13 @@ def test_the_cycle_register_counts_first_sample_to_last_logit(ecg_core, ecg_inpu
 def test_random_stalls_change_nothing(ecg_core, ecg_inputs, stall_in, stall_out):
     windows = ecg_inputs[:2]
     record = play(ecg_core, *stream_of(windows), 2 * LOGITS, stall_in=stall_in, stall_out=stall_out, seed=3)
-    assert compare(ecg_core, record, windows) is None
+    assert differs(ecg_core, record, windows) is None
 
 
 def test_an_output_that_never_moves_stops_the_input_and_loses_nothing(ecg_core, ecg_inputs):
     windows = np.repeat(ecg_inputs[:2], 6, axis=0)
     record = play(ecg_core, *stream_of(windows), LOGITS * len(windows), stall_out=0.9997, seed=5)
-    assert compare(ecg_core, record, windows) is None
+    assert differs(ecg_core, record, windows) is None
     assert record.out_cycle[0] > record.in_cycle[2 * 3600]  # frames had to wait inside
 
 
@@ -112,19 +113,21 @@ def test_a_flipped_bit_of_a_table_is_seen(ecg_core, ecg_inputs, tmp_path, table,
         bit = {"bias": 1, "coordinate": 1 + accumulator, "start": 1 + accumulator + coordinate}[bit]
     broken = mutated(ecg_core, tmp_path, f"{ecg_core.top}_{table}.hex", line, bit)
     record = play(broken, *stream_of(ecg_inputs[:1]), LOGITS)
-    difference = compare(ecg_core, record, ecg_inputs[:1])
+    difference = differs(ecg_core, record, ecg_inputs[:1])
     assert difference is not None
-    assert difference.stage == table.split("_")[0]
+    assert difference.layer == table.split("_")[0]
 
 
 def test_a_lost_sample_or_swapped_filters_are_seen(ecg_core, ecg_inputs):
     record = play(ecg_core, *stream_of(ecg_inputs[:2]), 2 * LOGITS)
-    assert compare(ecg_core, record, ecg_inputs[:2]) is None
+    assert differs(ecg_core, record, ecg_inputs[:2]) is None
     swapped = dict(record.taps)
     swapped[0] = swapped[0][:, [1, 0, 2, 3, 4]]
-    assert compare(ecg_core, dataclasses.replace(record, taps=swapped), ecg_inputs[:2]).stage == "conv1"
-    shorter = {**record.taps, 6: record.taps[6][:-1]}
-    assert compare(ecg_core, dataclasses.replace(record, taps=shorter), ecg_inputs[:2]).stage == "dense1"
+    assert differs(ecg_core, dataclasses.replace(record, taps=swapped), ecg_inputs[:2]).layer == "conv1"
+    shorter = {**record.taps, 4: record.taps[4][:-1]}
+    difference = differs(ecg_core, dataclasses.replace(record, taps=shorter), ecg_inputs[:2])
+    assert difference.layer == ecg_core.network.stages[4].name
+    assert "nothing instead of" in str(difference)
 
 
 def test_a_fifo_that_asks_too_late_is_caught(ecg_core, ecg_inputs, tmp_path):

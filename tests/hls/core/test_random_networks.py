@@ -5,8 +5,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from hls.area import DEVICES
-from hls.engines.rtl import build, compare, play, stream_of
+from hls.engines.rtl import build, play, stream_of
 from tests.hls.core.many import join, random_folding
+from tests.hls.projects import differs
 from tests.strategies import frozen_networks, random_inputs
 
 pytest.importorskip("cocotb")
@@ -35,14 +36,14 @@ def run_all(networks, folder, rng):
     budgets = [int(rng.choice([0, 1, 16])) for _ in networks]
     parts = [list(DEVICES)[index // 2 % len(DEVICES)] for index in range(len(networks))]  # their adder trees differ
     cores, sources = join(networks, foldings, folder, budgets, parts)
-    simulator = build(folder, "many", sources)
+    simulator = build("many", sources)
     for index, (core, network) in enumerate(zip(cores, networks)):
         windows = random_inputs(network, rng, 3)
         beats = network.run(windows).size
         stalls = {"stall_in": 0.3, "stall_out": 0.3} if index % 2 else {}
         record = play(core, *stream_of(windows), beats, simulator=simulator, taps=False,
                       plusargs=[f"+core={index}"], seed=index, **stalls)  # fmt: skip
-        assert compare(core, record, windows) is None, (index, network.identity, foldings[index])
+        assert differs(core, record, windows) is None, (index, network.identity, foldings[index])
         assert record.identity == network.identity
         assert record.status["frames"] == 3
 

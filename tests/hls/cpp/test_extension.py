@@ -68,18 +68,17 @@ def test_hls4ml_predicts_the_golden_integers(spec, tmp_path, capfd, average):
 
 
 def test_golden_equals_keras_equals_c_simulation(spec, tmp_path):
-    from functools import partial
-
     from hls.cpp.convert import convert as convert_frozen
+    from hls.engines.keras import KerasEngine
     from hls.engines.parity import compare
-    from qmodel.freeze import freeze, keras_trace
+    from qmodel.freeze import freeze
     from tests.hls.projects import simulate
     from tests.strategies import random_inputs
 
     model = folded_model(spec)
     frozen = freeze(model)
     simulation = simulate(convert_frozen(frozen, tmp_path / "project"))
-    engines = {"Keras": partial(keras_trace, model, frozen), "C simulation": simulation.trace}
+    engines = [KerasEngine(model, frozen), simulation]
     report = compare(frozen, engines, random_inputs(frozen, np.random.default_rng(3), 20))
     assert report.equal, str(report)
     assert set(report.per_layer) == {"Keras", "C simulation"}

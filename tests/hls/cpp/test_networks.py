@@ -40,6 +40,6 @@ def test_shipped_networks_fit_the_budget(name):
 def test_all_windows(name, ecg_windows, tmp_path):
     network = frozen(name)
     simulation = CSimulation(convert(network, tmp_path / "project"))
-    report = compare(network, {"C simulation": simulation.trace}, standardise(ecg_windows.signals))
+    report = compare(network, [simulation], standardise(ecg_windows.signals))
     assert report.equal, str(report)
     assert report.windows == len(ecg_windows.signals)

@@ -156,7 +156,24 @@ def test_compiles_once_per_source(project, simulation, tmp_path):
     header.write_text(header.read_text() + "// changed\n")
     cache = tmp_path / "cache"
     assert csim.compile(copy, QUICK, cache).stem != simulation.shared_object.stem
-    assert [path.suffix for path in cache.iterdir()] == [".so"]
+    assert sorted("".join(path.suffixes) for path in cache.iterdir()) == [".sha256.so", ".so"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:5000], lambda content: b"", lambda content: content + b"x"]
+)
+def test_a_library_that_is_not_what_was_compiled_is_made_again(network, project, simulation, tmp_path, damage):
+    """A truncated one ends the process that loads it with SIGBUS."""
+    whole = simulation.shared_object.read_bytes()
+    cache = tmp_path / "cache"
+    product = csim.compile(project, QUICK, cache)
+    product.unlink()
+    product.write_bytes(damage(whole))
+    assert_equals_golden(network, CSimulation(project, QUICK, cache))
+    stamp = product.with_suffix(".sha256.so")
+    stamp.unlink()
+    product.write_bytes(whole[:5000])
+    assert_equals_golden(network, CSimulation(project, QUICK, cache))
 
 
 def test_bad_input(network, simulation, tmp_path):

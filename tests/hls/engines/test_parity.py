@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hls.engines.csim import CSimulation
+from hls.engines.engine import Golden, Traced
 from hls.engines.parity import compare, frames_are_independent
 from tests.hls.projects import simulate
 from tests.strategies import random_inputs
@@ -64,7 +65,7 @@ MUTATIONS = {
 
 
 def test_golden_equals_c_simulation(network, simulation, x, tmp_path):
-    report = compare(network, {"C simulation": simulation.trace}, x)
+    report = compare(network, [simulation], x)
     assert report.equal
     assert report.first == {}
     assert report.integers == sum(s.output_length * s.output_channels for s in network.stages) * len(x)
@@ -80,7 +81,7 @@ def test_mutation_turns_parity_red(network, project, x, tmp_path, name):
     mutate, layer = MUTATIONS[name]
     copy = shutil.copytree(project, tmp_path / "copy")
     mutate(copy / "firmware" / "weights")
-    report = compare(network, {"C simulation": simulate(copy).trace}, x)
+    report = compare(network, [simulate(copy)], x)
     assert not report.equal
     difference = report.first["C simulation"]
     assert difference.layer == layer
@@ -94,7 +95,7 @@ def test_mutation_turns_parity_red(network, project, x, tmp_path, name):
 def test_bias_off_by_one_is_one_lsb(network, project, x, tmp_path):
     copy = shutil.copytree(project, tmp_path / "copy")
     change_bias(copy / "firmware" / "weights")
-    difference = compare(network, {"C simulation": simulate(copy).trace}, x).first["C simulation"]
+    difference = compare(network, [simulate(copy)], x).first["C simulation"]
     assert (difference.window, difference.time_step, difference.filter, difference.lsb) == (0, 0, 0, 1)
 
 
@@ -107,7 +108,7 @@ class DropsLastSample(CSimulation):
 
 
 def test_dropped_last_sample_turns_parity_red(network, project, x):
-    report = compare(network, {"C simulation": DropsLastSample(project, ("-O0",)).trace}, x)
+    report = compare(network, [DropsLastSample(project, ("-O0",))], x)
     assert not report.equal
     assert report.first["C simulation"].layer == "conv1"
     layer = network.stages[0].layer
@@ -139,7 +140,7 @@ def test_first_difference_is_the_earliest_window_and_layer(network, x):
             outputs[1][4, 1, 2] -= 0.5
         return outputs
 
-    report = compare(network, {"golden": network.trace, "off": off}, x)
+    report = compare(network, [Golden(network), Traced("off", network, off)], x)
     assert list(report.first) == ["off"]
     first = report.first["off"]
     assert (first.window, first.layer, first.time_step, first.filter, first.lsb) == (67, "dense1", 0, 0, 2)
@@ -149,10 +150,26 @@ def test_first_difference_is_the_earliest_window_and_layer(network, x):
 
 def test_bad_engines(network, x):
     with pytest.raises(ValueError, match="at least one engine"):
-        compare(network, {}, x)
+        compare(network, [], x)
     with pytest.raises(ValueError, match="at least one engine and one window"):
-        compare(network, {"golden": network.trace}, x[:0])
+        compare(network, [Golden(network)], x[:0])
     with pytest.raises(ValueError, match="few gives 1 layers"):
-        compare(network, {"few": lambda inputs: network.trace(inputs)[:1]}, x)
+        compare(network, [Traced("few", network, lambda inputs: network.trace(inputs)[:1])], x)
     with pytest.raises(ValueError, match="short, layer conv1: expected values of shape"):
-        compare(network, {"short": lambda inputs: [a[:, :1] for a in network.trace(inputs)]}, x)
+        compare(network, [Traced("short", network, lambda inputs: [a[:, :1] for a in network.trace(inputs)])], x)
+    with pytest.raises(ValueError, match="different names, received golden model, golden model"):
+        compare(network, [Golden(network), Golden(network)], x)
+    with pytest.raises(ValueError, match="blind shows no logits"):
+        compare(network, [Traced("blind", network, lambda inputs: [None] * len(network.stages))], x)
+
+
+def test_an_engine_that_shows_logits_alone_is_compared_on_them(network, x):
+    def logits_alone(inputs):
+        return [None] * (len(network.stages) - 1) + [network.run(inputs)]
+
+    report = compare(network, [Traced("closed", network, logits_alone)], x)
+    last = network.stages[-1]
+    assert report.equal
+    assert report.integers == len(x) * last.output_length * last.output_channels
+    assert list(report.per_layer["closed"]) == [last.name]
+    np.testing.assert_array_equal(report.logits["closed"], network.run(x))
