@@ -145,7 +145,7 @@ class ArrhythmiaOverlay:
     def logits_many(self, integers: np.ndarray) -> np.ndarray:
         """Logits of windows that are standardised already, as other engines take them: int64, shape (window, logit).
 
-        Args: integers: of the network's input format, shape (window, sample). Raises: InputError: others; as `classify`.
+        Args: integers: of the network's input format, (window, sample). Raises: InputError: others; as `classify`.
         """
         results = _wait(self._work(list(integers), self.codec.words))
         return np.array([result.logits for result in results], np.int64).reshape(len(integers), self.codec.values)

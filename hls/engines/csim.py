@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from hls.engines.engine import Held, checked_input
+from hls.engines.engine import Held
 from qmodel.errors import UserError
 from qmodel.files import sha256, write_text, written_beside
 from qmodel.frozen import FrozenNetwork
@@ -193,7 +193,7 @@ class CSimulation(Held):
         return outputs
 
     def _batches(self, x, trace: bool, progress: bool, workers: int | None) -> tuple[np.ndarray, np.ndarray]:
-        x = checked_input(self.network, x)
+        x = self.network.frames(x).reshape(len(x), -1)
         sizes = [s.output_length * s.output_channels for s in self.network.stages]
         logits = np.empty((len(x), self._logits), np.int64)
         integers = np.empty((len(x) if trace else 0, sum(sizes)), np.int64)

@@ -78,13 +78,3 @@ class Golden(Traced):
     def run(self, x: np.ndarray) -> np.ndarray:
         """Logits of input integers."""
         return self.network.run(x)
-
-
-def checked_input(network: FrozenNetwork, x: np.ndarray) -> np.ndarray:
-    """Input integers (batch, time) as int64. Raises: InputError: another shape, type or range."""
-    x, length, form = np.asarray(x), network.input_length, network.input_format
-    if x.ndim != 2 or x.shape[1] != length or not np.issubdtype(x.dtype, np.integer):
-        raise InputError(f"input must be integers of shape (batch, {length}), received {x.dtype} {x.shape}")
-    if x.size and (x.min() < form.low or x.max() > form.high):
-        raise InputError(f"input must lie in the range of {form}, received {x.min()} to {x.max()}")
-    return x.astype(np.int64)

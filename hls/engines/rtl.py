@@ -21,7 +21,7 @@ import numpy as np
 
 from hls.core import Core, Tap, generate
 from hls.engines.csim import cache_folder as csim_cache
-from hls.engines.engine import Held, checked_input
+from hls.engines.engine import Held
 from hls.plan import Plan
 from hls.tools.process import ToolError, run
 from qmodel.files import sha256, swap_folder
@@ -331,8 +331,13 @@ class RtlEngine(Held):
     def __init__(self, plan: Plan, cache: Path | None = None) -> None:
         self.network = plan.network
         self._folder = tempfile.TemporaryDirectory(prefix="ecg-alq-")
-        self.core = generate(plan, self._folder.name)
-        self._simulator = build_core(self.core, cache)
+        self.cache = cache_folder() if cache is None else cache
+        try:
+            self.core = generate(plan, self._folder.name)
+            self._simulator = build_core(self.core, self.cache)
+        except BaseException:
+            self._folder.cleanup()
+            raise
 
     def __exit__(self, *error: object) -> None:
         """Remove the core."""
@@ -347,7 +352,7 @@ class RtlEngine(Held):
         return self._play(x, True).trace(self.network, len(x))
 
     def _play(self, x: np.ndarray, taps: bool) -> Record:
-        x = checked_input(self.network, x)
+        x = self.network.frames(x).reshape(len(x), -1)
         last = self.network.stages[-1]
         expected = len(x) * last.output_length * last.output_channels
         timeout = PATIENCE_S + PATIENCE_S_PER_WINDOW * len(x)

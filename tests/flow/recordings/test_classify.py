@@ -291,7 +291,6 @@ class TestFiles:
             "dask",
             "pyarrow",
             "edfio",
-            "hls.cpp",
             "board",
             "matplotlib",
         )

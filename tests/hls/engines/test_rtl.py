@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
-from hls.core import generate
 from hls.engines import rtl
 from hls.engines.csim import CSimulation
 from hls.engines.parity import compare
@@ -38,47 +39,55 @@ def network():
     return FrozenNetwork(20, Format(5, 2, True), layers)
 
 
-def test_steps_that_no_logit_needs_are_waited_for(network):
+@pytest.fixture(scope="module")
+def engine(network, tmp_path_factory):
+    """Compiled once, into folders with a space in their names, which make does not take."""
+    with RtlEngine(Plan.of(network, smallest(network)), tmp_path_factory.mktemp("a cache") / "of rtl") as engine:
+        yield engine
+
+
+def test_every_stage_with_c_simulation_and_core(network, engine, tmp_path):
+    """Steps that no logit needs are waited for: the last window's first layer ends after its last logit."""
+    from hls.cpp.convert import convert
+
     x = random_inputs(network, np.random.default_rng(1), 3)
-    with RtlEngine(Plan.of(network, smallest(network))) as engine:
-        np.testing.assert_array_equal(engine.run(x), network.run(x))
-        report = compare(network, [engine], x)
+    np.testing.assert_array_equal(engine.run(x), network.run(x))
+    with CSimulation(convert(network, tmp_path / "project"), QUICK) as csim:
+        report = compare(network, [csim, engine], x)
     assert report.equal, str(report)
-    assert list(report.per_layer["Verilog core"]) == [stage.name for stage in network.stages]
+    stages = [stage.name for stage in network.stages]
+    assert {name: list(layers) for name, layers in report.per_layer.items()} == {
+        "C simulation": stages,
+        "Verilog core": stages,
+    }
 
 
-def test_a_simulator_is_compiled_once_and_made_again_when_it_is_damaged(network, tmp_path, monkeypatch):
-    core = generate(Plan.of(network, smallest(network)), tmp_path / "with a space" / "core")
-    cache = tmp_path / "more spaces" / "rtl"
-    where = rtl.build_core(core, cache)
-    program = where / core.top
+def test_a_simulator_is_compiled_once_and_again_when_it_is_damaged(engine, tmp_path, monkeypatch):
+    class Compiles(Exception):
+        pass
+
+    def compiles(*arguments):
+        raise Compiles
+
+    (kept,) = engine.cache.iterdir()
+    cache = tmp_path / "rtl"
+    shutil.copytree(engine.cache, cache)
+    monkeypatch.setattr(rtl, "_call", compiles)
+    assert rtl.build_core(engine.core, cache) == cache / kept.name
+    program = cache / kept.name / engine.core.top
     whole = program.read_bytes()
-
-    def forbidden(*arguments):
-        raise AssertionError("compiled twice")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(rtl, "_call", forbidden)
-        assert rtl.build_core(core, cache) == where
-    program.write_bytes(whole[:5000])
-    assert rtl.build_core(core, cache) == where
-    x = random_inputs(network, np.random.default_rng(2), 2)
-    record = rtl.play(core, *rtl.stream_of(x), network.run(x).size, simulator=where)
-    np.testing.assert_array_equal(record.out.reshape(2, -1), network.run(x))
-    assert sorted(path.name for path in cache.iterdir()) == [where.name]
+    for damaged in (whole[:5000], b"", whole + b"x"):
+        program.write_bytes(damaged)
+        with pytest.raises(Compiles):
+            rtl.build_core(engine.core, cache)
+    program.write_bytes(whole)
+    assert rtl.build_core(engine.core, cache) == cache / kept.name
+    (cache / kept.name / "content.sha256").unlink()
+    with pytest.raises(Compiles):
+        rtl.build_core(engine.core, cache)
 
 
 def test_an_engine_says_which_tool_is_missing(network, monkeypatch, tmp_path):
     monkeypatch.setattr(rtl.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SimulationError, match="pip install"):
         RtlEngine(Plan.of(network), tmp_path)
-
-
-def test_all_engines_at_once(network, tmp_path):
-    from hls.cpp.convert import convert
-
-    x = random_inputs(network, np.random.default_rng(3), 3)
-    with CSimulation(convert(network, tmp_path / "project"), QUICK) as csim, RtlEngine(Plan.of(network)) as core:
-        report = compare(network, [csim, core], x)
-    assert report.equal
-    assert set(report.per_layer) == {"C simulation", "Verilog core"}
