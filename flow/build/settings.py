@@ -13,6 +13,7 @@ from qmodel.files import write_json
 NETWORKS = ("compact", "paper", "tiny")  # of qmodel.networks, which needs Keras
 PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of qmodel.data.splits, which needs wfdb
 FOLDS = 10
+PARITY_ENGINES = ("csim", "c", "rtl")  # of flow.recordings.engines: those that show every layer
 RECORDED = "settings.json"
 
 
@@ -25,7 +26,8 @@ class Settings:
         quick: few epochs, for demonstrations; synthetic: made-up ECG even where records are found;
         seed: of the split, and of the training unless training_seed is given;
         frozen: a frozen network to go on from instead of training one;
-        part, clock_mhz, backend, io_type: of the HLS project.
+        part, clock_mhz, backend, io_type: of the HLS project;
+        engines: compared in step parity, beside golden model and Keras.
     """
 
     build: str = "build/flow"
@@ -43,6 +45,7 @@ class Settings:
     clock_mhz: float = 100.0
     backend: str = "Vitis"
     io_type: str = "io_stream"
+    engines: tuple[str, ...] = PARITY_ENGINES[:2]
 
     @property
     def training_seed_or_seed(self) -> int:
@@ -74,6 +77,7 @@ def recorded(build: str | os.PathLike) -> Settings:
     try:
         content = json.loads(path.read_text("utf-8"))
         known = {field.name: content[field.name] for field in fields(Settings) if field.name in content}
+        known["engines"] = tuple(known.get("engines", settings.engines))
         return replace(settings, **known | {"build": str(build)})
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}): remove it and give the options again") from None

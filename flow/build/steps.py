@@ -149,7 +149,7 @@ class Flow:
 
     @_once
     def parity(self) -> Product:
-        """Golden model, Keras, C simulation and C export on every layer of every test window: `parity.json`.
+        """Golden model, Keras and the engines asked for on every layer of every test window: `parity.json`.
 
         Without Keras in a build that started from a frozen file.
         """
@@ -161,11 +161,13 @@ class Flow:
             frozen=frozen.folder / FROZEN,
             project=converted.folder / PROJECT,
             folded_model=quantised.folder / FOLDED_MODEL if quantised else None,
+            engines=self.settings.engines,
         )
         inputs = {"freeze": frozen.identity, "convert": converted.identity}
         if quantised is not None:
             inputs["quantise"] = quantised.identity
-        return make(self.build, "parity", inputs, self.experiment.settings, work)
+        settings = self.experiment.settings | {"engines": list(self.settings.engines)}
+        return make(self.build, "parity", inputs, settings, work)
 
     @_once
     def report(self) -> Product:

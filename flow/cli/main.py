@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from flow.build.settings import FOLDS, NETWORKS, PROTOCOLS, Settings, record, recorded
+from flow.build.settings import FOLDS, NETWORKS, PARITY_ENGINES, PROTOCOLS, Settings, record, recorded
 from flow.cli import help
 from qmodel.errors import InputError, UserError
 
@@ -47,7 +47,7 @@ EXTRAS = {
     "nbformat": "notebooks",
 }
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
-ENGINES = ("golden", "csim", "rtl", "board")  # of flow.recordings.engines
+ENGINES = ("golden", "csim", "c", "rtl", "board")  # of flow.recordings.engines
 THRESHOLD = 0.5  # of flow.recordings.classify
 FORMATS = ("csv", "alq", "json", "png", "svg", "pdf")  # of flow.recordings.outputs
 CORES = ("rtl", "hls")  # of flow.ship.bitstream
@@ -115,6 +115,17 @@ def _convert_options(parser: argparse.ArgumentParser) -> None:
     add("--backend", choices=("Vitis", "Vivado"), help=f"hls4ml backend (default: {Settings.backend})")
     add(
         "--io-type", choices=("io_stream", "io_parallel"), help=f"interface of the layers (default: {Settings.io_type})"
+    )
+
+
+def _parity_options(parser: argparse.ArgumentParser) -> None:
+    _convert_options(parser)
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        choices=PARITY_ENGINES,
+        default=argparse.SUPPRESS,
+        help="engines beside golden model and Keras: C simulation, C export, simulated Verilog core (default: csim c)",
     )
 
 
@@ -427,6 +438,8 @@ def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
         base = replace(base, synthetic=False)
     if "protocol" in given and given["protocol"] != "file":
         base = replace(base, split=None)
+    if "engines" in given:
+        given["engines"] = tuple(dict.fromkeys(given["engines"]))
     return replace(base, **given).checked()
 
 
@@ -923,10 +936,10 @@ COMMANDS = (
     ),
     Command(
         "parity",
-        "Compare golden model, Keras, C simulation and C export bit for bit. Every integer of every layer must be "
-        "equal, on every test window.",
-        "ecg-alq parity --json",
-        _convert_options,
+        "Compare golden model, Keras and other engines bit for bit. Every integer of every layer must be equal, on "
+        "every test window.",
+        "ecg-alq parity --engines csim rtl",
+        _parity_options,
         _step("parity"),
     ),
     Command(

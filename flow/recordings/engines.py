@@ -1,4 +1,4 @@
-"""The engines that a person can name: golden model, C simulation, simulated Verilog core, board.
+"""The engines that a person can name: golden model, C simulation, C export, simulated Verilog core, board.
 
 All are `hls.engines.engine.Engine`s and give the same integers. What an engine needs is imported when it is made.
 """
@@ -36,6 +36,13 @@ def csim(network: FrozenNetwork, deploy: Path | None = None) -> Engine:
 
     with tempfile.TemporaryDirectory(prefix="ecg-alq-") as folder:
         return CSimulation(convert(network, Path(folder) / "project"))
+
+
+def c_export(network: FrozenNetwork, deploy: Path | None = None) -> Engine:
+    """The network's C99 export, compiled for this machine."""
+    from hls.engines.c import CExport
+
+    return CExport(network)
 
 
 def rtl(network: FrozenNetwork, deploy: Path | None = None) -> Engine:
@@ -88,6 +95,7 @@ class BoardEngine:
 ENGINES: dict[str, Callable[[FrozenNetwork, Path | None], Engine]] = {
     "golden": golden,
     "csim": csim,
+    "c": c_export,
     "rtl": rtl,
     "board": BoardEngine,
 }

@@ -1,46 +1,54 @@
-"""Golden model, Keras, C simulation and C export on every layer of every test window."""
+"""Golden model, Keras, C simulation, C export and Verilog core on every layer of every test window."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flow.build.quiet import import_tensorflow
 from flow.build.work.names import PARITY, TEST
+from flow.recordings.engines import ENGINES
 from qmodel.experiment import Experiment
 from qmodel.frozen import FrozenNetwork
 
+if TYPE_CHECKING:
+    from hls.engines.engine import Engine
 
-def work(folder: Path, experiment: Experiment, frozen: Path, project: Path, folded_model: Path | None) -> dict:
-    """Compare the engines: `parity.json`. Args: folded_model: Keras' part; None: compare without Keras."""
-    from hls.engines.c import CExport
+
+def work(
+    folder: Path,
+    experiment: Experiment,
+    frozen: Path,
+    project: Path,
+    folded_model: Path | None,
+    engines: Sequence[str],
+) -> dict:
+    """Compare the engines: `parity.json`.
+
+    Args: folded_model: Keras' part; None: compare without Keras; engines: which others (flow.recordings.engines).
+    """
     from hls.engines.csim import CSimulation
+    from hls.engines.keras import KerasEngine
     from hls.engines.parity import compare, frames_are_independent
 
     network = FrozenNetwork.load(frozen)
-    simulation = CSimulation(project)
-    export = CExport(network)
-    engines = {"C simulation": simulation.trace, export.name: export.trace}
-    if folded_model is not None:
-        import_tensorflow()
-        from qmodel import training
-        from qmodel.freeze import keras_trace
-
-        model = training.load(folded_model)
-        engines = {"Keras": lambda x: keras_trace(model, network, x), **engines}
-    logits: dict[str, list[np.ndarray]] = {name: [] for name in engines}
-
-    def remembered(name: str):
-        def trace(x: np.ndarray) -> list[np.ndarray]:
-            stages = engines[name](x)
-            logits[name].append(np.asarray(stages[-1]).reshape(len(x), -1))
-            return stages
-
-        return trace
-
     integers, labels = experiment.test_integers, experiment.test_labels
-    verdict = compare(network, {name: remembered(name) for name in engines}, integers, progress=True)
+    simulation = CSimulation(project)
+    with ExitStack() as held:
+        compared: list[Engine] = []
+        if folded_model is not None:
+            import_tensorflow()
+            from qmodel import training
+
+            compared.append(KerasEngine(training.load(folded_model), network))
+        for name in engines:
+            engine = simulation if name == "csim" else ENGINES[name](network, None)
+            compared.append(held.enter_context(engine))
+        verdict = compare(network, compared, integers, progress=True)
     verdict.save(folder / PARITY)
 
     with np.load(frozen.with_name(TEST)) as file:
@@ -52,7 +60,7 @@ def work(folder: Path, experiment: Experiment, frozen: Path, project: Path, fold
     return experiment.windows.described | {
         "identity": verdict.identity,
         "accuracy": {"golden model": accuracy(golden)}
-        | {name: accuracy(np.concatenate(parts)) for name, parts in logits.items()},
+        | {name: accuracy(logits) for name, logits in verdict.logits.items()},
         "windows_compared": verdict.windows,
         "layers_compared": len(network.stages),
         "integers_compared": verdict.integers,
