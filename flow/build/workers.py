@@ -27,11 +27,16 @@ def check_workers(scheduler: str | None, workers: int) -> None:
 
 
 def run_tasks(
-    function: Callable[[Task], Result], tasks: Sequence[Task], scheduler: str | None = None, workers: int = 2
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    scheduler: str | None = None,
+    workers: int = 2,
+    failed: Callable[[Task, Exception], Result] | None = None,
 ) -> Iterator[tuple[Task, Result]]:
     """Every task with what the function makes of it, as they finish.
 
-    Args: scheduler: address of a Dask scheduler; None: a cluster on this machine of `workers` processes.
+    Args: scheduler: address of a Dask scheduler; None: a cluster on this machine of `workers` processes; failed:
+        makes a result of a task that raised, or raises; without it the error is raised.
     Raises: InputError: as `check_workers`; OSError: nobody answers at the address.
     """
     check_workers(scheduler, workers)
@@ -55,4 +60,11 @@ def run_tasks(
         client = held.enter_context(Client(address))
         under_way = {client.submit(function, task, pure=False): task for task in tasks}
         for done in as_completed(under_way):
-            yield under_way[done], done.result()
+            task = under_way[done]
+            try:
+                result = done.result()
+            except Exception as error:
+                if failed is None:
+                    raise
+                result = failed(task, error)
+            yield task, result

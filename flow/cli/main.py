@@ -49,7 +49,7 @@ EXTRAS = {
 TARGETS = ("xc7z020", "ecp5-85k")  # of hls.area
 ENGINES = ("golden", "csim", "c", "rtl", "board")  # of flow.recordings.engines
 THRESHOLD = 0.5  # of flow.recordings.classify
-FORMATS = ("csv", "alq", "json", "png", "svg", "pdf")  # of flow.recordings.outputs
+FORMATS = ("csv", "alqa", "json", "png", "svg", "pdf")  # of flow.recordings.outputs
 CORES = ("rtl", "hls")  # of flow.ship.bitstream
 BOARD_PYTHON = "/usr/local/share/pynq-venv/bin/python3"  # of flow.ship.deploy
 VENDOR_STEPS = ("csim", "csynth", "cosim", "export")  # of hls.cpp.synthesis
@@ -740,7 +740,8 @@ def _classify(arguments: argparse.Namespace) -> int:
     _only_one_source(arguments, "sample")
     network = _network(arguments.frozen)
     path = _sample_path() if arguments.sample else Path(arguments.path).expanduser()
-    if path.is_dir() and not path.with_name(f"{path.name}.hea").is_file():
+    whole = path.resolve()  # "." has no name of its own
+    if path.is_dir() and not (whole.parent / f"{whole.name}.hea").is_file():
         return _classify_archive(arguments, network)
     from flow.look.words import classification
     from flow.recordings import classify, outputs

@@ -116,7 +116,21 @@ def classification(content: dict) -> list[str]:
     """What was found in a recording (flow.recordings.outputs.summary, with its files): how long each thing is said."""
     head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
     head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
-    return [head, *_said(content["seconds_said"]), *content["files"]]
+    notes = [f"note: {note}" for note in content["notes"]]
+    return [head, *notes, *_said(content["seconds_said"]), *_beats(content["rhythm"]), *content["files"]]
+
+
+def _beats(rhythm: dict) -> list[str]:
+    """Heart rate, premature beats and the longest pause (flow.recordings.beats.Beats.summary)."""
+    if rhythm["heart_rate_bpm"] is None:
+        return []
+    rate = f"heart rate {rhythm['heart_rate_bpm']:.0f} a minute"
+    rate += f" ({rhythm['lowest_heart_rate_bpm']:.0f} to {rhythm['highest_heart_rate_bpm']:.0f})"
+    pause = f"longest pause {rhythm['longest_pause_s']:.2f} s at {clock(rhythm['longest_pause_at_s'])}"
+    found = [f"{rate}, {pause}, {rhythm['beats']:,} beats ({rhythm['found_by']})"]
+    if rhythm["premature_per_hour"] is not None:
+        found.append(", ".join(f"{word} {number:g} an hour" for word, number in rhythm["premature_per_hour"].items()))
+    return found
 
 
 def archive(summary: dict) -> list[str]:
@@ -128,6 +142,7 @@ def archive(summary: dict) -> list[str]:
         *_said(summary["seconds_said"]),
         *(f"refused: {name}: {why}" for name, why in summary["refused"].items()),
         summary["table"],
+        summary["rows"],
     ]
 
 

@@ -1,25 +1,36 @@
-"""A folder of recordings through a network on Dask workers, into one Parquet table; a killed run goes on."""
+"""A folder of recordings through a network on Dask workers, into one Parquet table; a killed run goes on.
+
+Whatever one file does, the others go on; a row per recording says what became of it.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from flow.build.provenance import fingerprint, provenance
+from flow.build.provenance import fingerprint, provenance, versions
 from flow.build.workers import check_workers, run_tasks
 from flow.recordings.classify import Classification, Classifier, classify
-from flow.recordings.outputs import COLUMNS, rows
-from qmodel.data import recording
-from qmodel.data.mitdb import SAMPLING_RATE_HZ, DataError
+from flow.recordings.outputs import COLUMNS, claim, record, rows, written_here
+from qmodel.data import readers, recording
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import WINDOW_S
-from qmodel.errors import InputError
-from qmodel.files import write_json, written_beside
+from qmodel.errors import InputError, UserError
+from qmodel.files import sha256, write_json, written_beside
 from qmodel.frozen import FrozenNetwork
 
-TABLE, SUMMARY, PARTS = "findings.parquet", "archive.json", "parts"
+TABLE, SUMMARY, PARTS, RECORDINGS = "findings.parquet", "archive.json", "parts", "recordings.csv"
+# A row per recording, in recordings.csv; error: why it was refused.
+ROW = (
+    "recording", "file", "format", "lead", "sampling_rate_hz", "duration_s", "windows", "heart_rate_bpm",
+    "lowest_heart_rate_bpm", "highest_heart_rate_bpm", "beats", "supraventricular_per_hour", "ventricular_per_hour",
+    "longest_pause_s", "notes", "error",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,14 +56,45 @@ class Task:
     settings: Settings
     output: str
 
+    label: str | None = None  # of the table's rows; None: the name without its suffix
+
     @property
     def part(self) -> Path:
-        """Where the recording's rows lie: named by its files as they are now, the network and the settings."""
+        """Where the recording's rows lie: named by the content of its files, the network, settings and program."""
         path = Path(self.root) / self.name
-        files = sorted(p for p in path.parent.iterdir() if p.is_file() and (p.stem == path.stem or p == path))
-        stamps = [(p.name, (status := p.stat()).st_size, status.st_mtime_ns) for p in files]
-        asked = {"name": self.name, "files": stamps, "network": self.network.hex(), "settings": asdict(self.settings)}
+        content = [(file.name, _content(file)) for file in readers.files(path)]
+        asked = {
+            "name": self.name,
+            "label": self.label,
+            "files": content,
+            "network": self.network.hex(),
+            "settings": asdict(self.settings),
+            "program": program(),
+        }
         return Path(self.output) / PARTS / f"{fingerprint(asked)[:24]}.parquet"
+
+    @property
+    def shown(self) -> str:
+        """The recording's name in tables: letters that a file system holds and text does not are replaced."""
+        name = self.label or str(Path(self.name).with_suffix(""))
+        return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _content(file: Path) -> str:
+    """SHA-256 of a file; what is in its place where it cannot be read."""
+    try:
+        return sha256(file)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+@lru_cache(maxsize=1)
+def program() -> str:
+    """SHA-256 of the sources that decide what is read and said, and of the versions of what they use."""
+    top = Path(__file__).resolve().parents[2]
+    sources = sorted([*(top / "qmodel").glob("*.py"), *(top / "qmodel" / "data").rglob("*.py"),
+                      *(top / "flow" / "recordings").glob("*.py")])  # fmt: skip
+    return fingerprint({"sources": [(str(p.relative_to(top)), sha256(p)) for p in sources], "versions": versions()})
 
 
 @lru_cache(maxsize=1)
@@ -68,6 +110,7 @@ def schema():
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     kinds = {
         "window": pyarrow.int64(),
+        "beats": pyarrow.int64(),
         "first_sample": pyarrow.int64(),
         "said": text,
         "class": text,
@@ -77,53 +120,105 @@ def schema():
     return pyarrow.schema([("recording", text), ("lead", text), *columns])
 
 
-def _table(name: str, result: Classification | None, error: str | None):
+def _table(task: Task, result: Classification | None, row: dict):
     import pyarrow
 
     found = [] if result is None else rows(result)
     lead = result.windows.lead if result is not None else None
-    for row in found:
-        row |= {"recording": name, "lead": lead}
-    return pyarrow.Table.from_pylist(found, schema().with_metadata({"error": error or ""}))
+    for entry in found:
+        entry |= {"recording": task.shown, "lead": lead}
+    return pyarrow.Table.from_pylist(found, schema().with_metadata({"row": json.dumps(row)}))
 
 
-def known(task: Task) -> tuple[str, str] | None:
+def _row(task: Task, result: Classification | None, error: str) -> dict:
+    """A recording's row of recordings.csv."""
+    row = dict.fromkeys(ROW) | {"recording": task.shown, "file": os.fsencode(task.name).decode("utf-8", "replace")}
+    row["error"] = error
+    if result is None:
+        return row
+    source, figures = result.recording, result.beats.summary()
+    premature = figures["premature_per_hour"] or {}
+    return row | {
+        "format": source.kind,
+        "lead": result.windows.lead,
+        "sampling_rate_hz": source.sampling_rate_hz,
+        "duration_s": round(source.duration_s, 6),
+        "windows": len(result.windows),
+        "supraventricular_per_hour": premature.get("supraventricular"),
+        "ventricular_per_hour": premature.get("ventricular"),
+        "notes": "; ".join(source.notes),
+        **{name: figures[name] for name in ROW if name in figures},
+    }
+
+
+def known(task: Task) -> tuple[str, dict] | None:
     """What `run_task` returned of the same recording before, if it did."""
     from pyarrow import parquet
 
-    if not task.part.is_file():
+    part = task.part
+    if not part.is_file():
         return None
-    return str(task.part), (parquet.read_schema(task.part).metadata or {}).get(b"error", b"").decode()
+    try:
+        return str(part), json.loads((parquet.read_schema(part).metadata or {})[b"row"])
+    except (OSError, ValueError, KeyError):  # cut short by a machine that went down
+        return None
 
 
-def run_task(task: Task) -> tuple[str, str]:
-    """Classify one recording. Returns: its part of the table, and why it was refused ("" if it was not)."""
+def run_task(task: Task) -> tuple[str, dict]:
+    """Classify one recording, whatever it does. Returns: its part of the table, and its row of recordings.csv."""
     from pyarrow import parquet
 
-    asked, part, result, error = task.settings, task.part, None, None
+    asked, part, result, error, kept = task.settings, task.part, None, "", True
+    # What is wrong with the engine is wrong for every recording, and ends the run.
+    classifier = _classifier(task.network, asked.engine, asked.threshold, asked.deploy)
     try:
-        classifier = _classifier(task.network, asked.engine, asked.threshold, asked.deploy)
         result = classify(
             Path(task.root) / task.name, classifier, asked.lead, asked.hop_s, asked.sampling_rate_hz, asked.units
         )
-    except DataError as problem:
+        table = _table(task, result, _row(task, result, ""))
+    except UserError as problem:
         error = " ".join(str(problem).split())
+    except (Exception, MemoryError) as problem:  # the last net; not kept, since another run may fare better
+        error, kept = f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:300], False
+    row = _row(task, None if error else result, error)
+    if error:
+        table = _table(task, None, row)
+    if not kept:
+        part = part.with_name(f"{part.stem}.failed.parquet")
     part.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(part) as beside:
-        parquet.write_table(_table(str(Path(task.name).with_suffix("")), result, error), beside)
-    return str(part), error or ""
+        parquet.write_table(table, beside)
+    return str(part), row
 
 
-def _run(tasks: list[Task], scheduler: str | None, workers: int, before: int) -> dict[str, tuple[str, str]]:
+def _lost(task: Task, error: Exception) -> tuple[str, dict]:
+    """The outcome of a recording that took its worker down with it, as one too large for the memory does.
+
+    Raises: what it was, if it was no such thing.
+    """
+    from dask.distributed import KilledWorker
+
+    if not isinstance(error, KilledWorker):
+        raise error
+    return "", _row(task, None, "its worker was ended by the system again and again: too large for the memory?")
+
+
+def _run(tasks: list[Task], scheduler: str | None, workers: int, before: int) -> dict[str, tuple[str, dict]]:
     """Outcomes of `run_task` on Dask workers, by the recordings' names."""
     from tqdm import tqdm
 
     outcomes = {}
     with tqdm(total=before + len(tasks), initial=before, desc="Recordings", unit="recording") as bar:
-        for task, outcome in run_tasks(run_task, tasks, scheduler, workers):
+        for task, outcome in run_tasks(run_task, tasks, scheduler, workers, _lost):
             outcomes[task.name] = outcome
             bar.update()
     return outcomes
+
+
+def _labels(names: list[str]) -> dict[str, str | None]:
+    """Names in the table of recordings that would share one without their suffix: with it. None for all others."""
+    stems = Counter(str(Path(name).with_suffix("")) for name in names)
+    return {name: name if stems[str(Path(name).with_suffix(""))] > 1 else None for name in names}
 
 
 def classify_archive(
@@ -154,15 +249,20 @@ def classify_archive(
     if settings.sampling_rate_hz is not None:
         recording.check_rate(settings.sampling_rate_hz, "--fs")
     root = Path(folder).expanduser().resolve()
-    names = [str(path.relative_to(root)) for path in recording.find(root, settings.sampling_rate_hz)]
     output = Path(output).resolve()
-    tasks = [Task(str(root), name, network.file_bytes, settings, str(output)) for name in names]
+    claim(output / name for name in (TABLE, SUMMARY, RECORDINGS))
+    there = recording.find(root, settings.sampling_rate_hz)
+    names = [str(path.relative_to(root)) for path in there if not written_here(path)]
+    if not names:
+        raise InputError(f"{root} holds no recording but results of this command")
+    labels = _labels(names)
+    tasks = [Task(str(root), name, network.file_bytes, settings, str(output), labels[name]) for name in names]
     outcomes = {task.name: outcome for task in tasks if (outcome := known(task)) is not None}
     left = [task for task in tasks if task.name not in outcomes]
     before = len(outcomes)
     if left:
         outcomes |= _run(left, scheduler, min(workers, len(left)), before)
-    refused = {name: outcomes[name][1] for name in names if outcomes[name][1]}
+    refused = {name: outcomes[name][1]["error"] for name in names if outcomes[name][1]["error"]}
     if len(refused) == len(names):
         raise InputError(
             f"none of {len(names)} recordings in {root} could be classified; the first: {refused[names[0]]}"
@@ -171,18 +271,23 @@ def classify_archive(
     windows, seconds = 0, dict[str, float]()
     facts = {"network": network.identity, **asdict(settings), "provenance": provenance()}
     described = schema().with_metadata({"ecg-alq": json.dumps(facts)})
-    with written_beside(output / TABLE) as beside, parquet.ParquetWriter(beside, described) as writer:
+    with written_beside(output / RECORDINGS) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ROW)
+        writer.writeheader()
+        writer.writerows(outcomes[name][1] for name in names)
+    with written_beside(output / TABLE) as beside, parquet.ParquetWriter(beside, described) as table:
         for name in names:
             if name in refused:
                 continue
             part = parquet.read_table(outcomes[name][0])
-            writer.write_table(part.cast(schema()).replace_schema_metadata(described.metadata))
+            table.write_table(part.cast(schema()).replace_schema_metadata(described.metadata))
             windows += part.num_rows
             for said in part["said"].to_pylist():
                 seconds[said] = seconds.get(said, 0.0) + recording.hop_samples(settings.hop_s) / SAMPLING_RATE_HZ
     summary = {
         "folder": str(root),
         "table": str(output / TABLE),
+        "rows": str(output / RECORDINGS),
         "recordings": len(names),
         "classified_before": before,
         "refused": refused,
@@ -191,4 +296,6 @@ def classify_archive(
         **facts,
     }
     write_json(output / SUMMARY, summary)
+    for name in (TABLE, SUMMARY, RECORDINGS):
+        record(output / name, str(root))
     return summary

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from flow.recordings.beats import Beats, find
 from flow.recordings.engines import ENGINES
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
-from qmodel.data.recording import WINDOW_S, Recording, Windows
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
+from qmodel.data.recording import WINDOW_S, Recording, Samples, Windows
 from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
@@ -164,6 +167,23 @@ class Classification:
     identity: str  # of the network
     engine: str
     threshold: float
+
+    @cached_property
+    def unusable(self) -> np.ndarray:
+        """Bool (sample,) at 360 Hz: where every window that speaks for a sample is not usable."""
+        bad = np.zeros(len(self.windows.signal_mv), bool)
+        for (start, end), label in zip(self.spans_s, self.findings.label):
+            if label < 0:
+                bad[round(start * SAMPLING_RATE_HZ) : round(end * SAMPLING_RATE_HZ)] = True
+        return bad
+
+    @cached_property
+    def beats(self) -> Beats:
+        """Beats of the lead that was classified, where it is usable."""
+        windows = self.windows
+        missing = windows.missing_samples if len(windows.missing_samples) else np.zeros(len(windows.signal_mv), bool)
+        samples = Samples(windows.lead, windows.signal_mv, missing, np.zeros(len(missing), bool))
+        return find(samples, self.unusable)
 
     @property
     def spans_s(self) -> np.ndarray:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,17 @@ from flow.build.provenance import provenance
 from flow.recordings import strips
 from flow.recordings.classify import SAID, UNSURE, Classification
 from qmodel.data.fragments import CLASSES
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S
 from qmodel.errors import InputError
-from qmodel.files import write_json, written_beside
+from qmodel.files import sha256, write_json, written_beside
 
-ANNOTATOR = "alq"
+ANNOTATOR = "alqa"  # not alq: that is a frozen network
+LEDGER = ".ecg-alq-outputs.json"  # which files of a folder were written here, of which recording, with which content
 COLUMNS = (
     "window", "start_s", "end_s", "first_sample", "said", "class", "confidence", "margin", "quality", "signal",
+    "heart_rate_bpm", "beats",
 )  # fmt: skip
 # Rhythm notes as in MIT-BIH's own annotations, where it has one (qmodel.data.annotations.RHYTHMS); else the class.
 RHYTHM_NOTES = {name: f"({name.upper()}" for name in CLASSES} | {
@@ -39,10 +44,11 @@ CLEAN, NOISY = 0, 1  # subtypes of a change of signal quality
 
 def rows(result: Classification) -> list[dict]:
     """A row per window, ready for a table or JSON: None where the signal is not usable. Keys: COLUMNS."""
-    rate, found = result.recording.sampling_rate_hz, []
+    rate, found, beats = result.recording.sampling_rate_hz, [], result.beats
     for i, start in enumerate(result.windows.start_s.tolist()):
         finding = result.findings[i]
         usable = finding.label >= 0
+        heart_rate = beats.rate_bpm(start, start + WINDOW_S)
         found.append(
             {
                 "window": i,
@@ -55,6 +61,8 @@ def rows(result: Classification) -> list[dict]:
                 "margin": round(finding.margin, 6) if usable else None,
                 "quality": round(finding.quality, 6),
                 "signal": finding.reason,
+                "heart_rate_bpm": None if heart_rate is None else round(heart_rate, 2),
+                "beats": beats.number(start, start + WINDOW_S),
             }
         )
     return found
@@ -79,6 +87,8 @@ def summary(result: Classification) -> dict:
         "engine": result.engine,
         "threshold": result.threshold,
         "windows": len(result.windows),
+        "notes": list(source.notes),
+        "rhythm": result.beats.summary(),
         "seconds_said": {said: round(seconds[said], 6) for said in SAID if said in seconds},
         "episodes": [
             episode._asdict() | {"confidence": None if np.isnan(episode.confidence) else round(episode.confidence, 6)}
@@ -96,7 +106,10 @@ def write_table(result: Classification, path: Path) -> None:
 
 
 def annotations(result: Classification) -> list[tuple[int, str, str, int]]:
-    """Sample, symbol, note and subtype of every change of what is said, in the recording's own samples."""
+    """Sample, symbol, note and subtype of every beat and every change of what is said, in the recording's own samples.
+
+    In order; no two share a sample, which readers of annotations do not allow: a beat gives way by one.
+    """
     rate, marks, usable = result.recording.sampling_rate_hz, [], True
     for episode in result.episodes:
         sample = round(episode.start_s * rate)
@@ -108,13 +121,21 @@ def annotations(result: Classification) -> list[tuple[int, str, str, int]]:
             marks.append((sample - 1, QUALITY_CHANGE, "", CLEAN))
             usable = True
         marks.append((sample, RHYTHM_CHANGE, RHYTHM_NOTES[episode.said], 0))
-    return marks
+    taken = {sample for sample, *_ in marks}
+    for at, kind in zip(result.beats.sample.tolist(), result.beats.kind.tolist()):
+        sample = round(at * rate / SAMPLING_RATE_HZ)
+        while sample in taken:
+            sample += 1
+        taken.add(sample)
+        marks.append((sample, kind, "", 0))
+    return sorted(marks)
 
 
 def write_annotations(result: Classification, path: Path) -> None:
-    """WFDB annotations: changes of rhythm (symbol +, note as in RHYTHM_NOTES) and of signal quality (symbol ~).
+    """WFDB annotations: beats (N, S, V, F; Q where the type is not told), changes of rhythm (symbol +, note as in
+    RHYTHM_NOTES) and of signal quality (symbol ~).
 
-    `wfdb.rdann(path without its suffix, "alq")` reads them back; samples are those of the recording.
+    `wfdb.rdann(path without its suffix, ANNOTATOR)` reads them back; samples are those of the recording.
     """
     import wfdb
 
@@ -159,14 +180,74 @@ DEFAULT_FORMATS = ("csv", ANNOTATOR, "json", "png")
 def write(result: Classification, folder: str | os.PathLike, formats: tuple[str, ...] = DEFAULT_FORMATS) -> list[Path]:
     """Write a classification's files, named after the recording, into a folder that is made.
 
+    Files of the same recording that were written here before are replaced; those of another recording of that name are
+    kept, and these get its suffix or a number as well.
     Args: formats: keys of WRITERS, which are the files' suffixes.
-    Returns: the files. Raises: InputError: one of them is the recording itself.
+    Returns: the files. Raises: InputError: as `claim`.
     """
     folder, source = Path(folder), result.recording.path
-    files = [folder / f"{result.recording.name}.{form}" for form in formats]
-    if source is not None and source.resolve() in [file.resolve() for file in files]:
-        raise InputError(f"{source} would be overwritten by its own results: choose another --output")
+    ledger = _ledger(folder)
+    origin = str(source.resolve()) if source is not None else ""
+    for stem in _stems(result):
+        files = [folder / f"{stem}.{form}" for form in formats]
+        if source is not None and source.resolve() in [file.resolve() for file in files]:
+            raise InputError(f"{source} would be overwritten by its own results: choose another --output")
+        others = {ledger[file.name]["of"] for file in files if _ours(file, ledger)}
+        if not others - {origin}:
+            break
+    claim(files)
     folder.mkdir(parents=True, exist_ok=True)
     for form, file in zip(formats, files, strict=True):
         WRITERS[form](result, file)
+        record(file, origin)
     return files
+
+
+def claim(files: Iterable[Path]) -> None:
+    """Refuse to write where something lies that was not written here.
+
+    Raises: InputError: a file that this command did not write, or that was changed since.
+    """
+    for file in files:
+        if os.path.lexists(file) and not _ours(file, _ledger(file.parent)):
+            raise InputError(
+                f"{file} was not written by this command, or was changed since: choose another --output, or move it "
+                "away"
+            )
+
+
+def record(file: Path, origin: str) -> None:
+    """Remember that a file was written here. Args: origin: path of what it is about."""
+    ledger = _ledger(file.parent) | {file.name: {"of": origin, "sha256": sha256(file)}}
+    write_json(file.parent / LEDGER, ledger)
+
+
+def written_here(file: Path) -> bool:
+    """Whether a file is a result, which no folder of recordings has to read."""
+    return file.name in _ledger(file.parent)
+
+
+def _stems(result: Classification) -> Iterator[str]:
+    """Names to try, in order: the recording's, with its suffix, with a number."""
+    name, path = result.recording.name, result.recording.path
+    yield name
+    suffix = "".join(path.suffixes[-2:]).replace(".", "-").lower() if path is not None else ""
+    if suffix and suffix != name:
+        yield name + suffix
+    for number in count(2):
+        yield f"{name}{suffix}-{number}"
+
+
+def _ledger(folder: Path) -> dict[str, dict[str, str]]:
+    try:
+        content = json.loads((folder / LEDGER).read_text("utf-8"))
+        return {name: {"of": str(entry["of"]), "sha256": str(entry["sha256"])} for name, entry in content.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _ours(file: Path, ledger: dict[str, dict[str, str]]) -> bool:
+    """Whether a file was written here and is as it was."""
+    return (
+        file.name in ledger and file.is_file() and not file.is_symlink() and sha256(file) == ledger[file.name]["sha256"]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from flow.look.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
 from flow.look.words import clock
+from flow.recordings.beats import UNTYPED
 from flow.recordings.classify import SAID, UNSURE, Classification, full_name
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -29,6 +31,7 @@ DPI = 144
 STRIP_MM = MM_PER_SECOND * WINDOW_S
 LEFT_MM, RIGHT_MM, HEAD_MM, FOOT_MM, ROW_MM, BAND_MM, GAP_MM = 44.0, 30.0, 17.0, 12.0, 5.0, 2.0, 4.0
 CAPTION_MM, CAPTION_LETTERS = 5.0, 150
+LONGEST_TEXT = 200
 HIGHEST_STRIP_MM = 60  # what lies beyond is cut off, as on paper
 INK, FAINT, GRID_1_MM, GRID_5_MM = "#202020", "#666666", "#f6dede", "#e8b4b4"
 
@@ -85,18 +88,29 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
             _draw_strip(axes, result, window, signal, y, top, bottom)
             y += top + bottom + BAND_MM + GAP_MM
         for line in captions:
-            axes.text(LEFT_MM, y, line, color=FAINT, va="top")
+            _text(axes, LEFT_MM, y, line, color=FAINT, va="top")
             y += CAPTION_MM
-        figure.savefig(Path(path), format=form, dpi=DPI, metadata=dict.fromkeys(_METADATA[form]))
+        with warnings.catch_warnings():  # a letter that the font lacks is drawn as a box
+            warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)
+            figure.savefig(Path(path), format=form, dpi=DPI, metadata=dict.fromkeys(_METADATA[form]))
+
+
+def _text(axes: Axes, x: float, y: float, text: str, **style) -> None:
+    """Write text as it is: a name may hold what matplotlib takes for formulas, and lines of its own."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:LONGEST_TEXT])
+    axes.text(x, y, printable, parse_math=False, **style)
 
 
 def _head(axes: Axes, result: Classification) -> None:
     source = result.recording
-    axes.text(LEFT_MM, 7, source.name, color=INK, fontsize=13, weight="bold", va="center")
+    _text(axes, LEFT_MM, 7, source.name, color=INK, fontsize=13, weight="bold", va="center")
     rate = f"{source.sampling_rate_hz:g} Hz"
     facts = [f"lead {result.windows.lead}", clock(source.duration_s), rate, f"{len(result.windows)} windows"]
+    figures = result.beats.summary()
+    if figures["heart_rate_bpm"] is not None:
+        facts.append(f"{figures['heart_rate_bpm']:.0f} beats/min, longest pause {figures['longest_pause_s']:.2f} s")
     facts += [f"network {result.identity[:8]}", f"engine {result.engine}", f"threshold {result.threshold:g}"]
-    axes.text(LEFT_MM, 13, " · ".join(facts), color=FAINT, va="center")
+    _text(axes, LEFT_MM, 13, " · ".join(facts), color=FAINT, va="center")
 
 
 def _timeline(axes: Axes, result: Classification, kinds: list[str], shown: list[int]) -> float:
@@ -108,7 +122,7 @@ def _timeline(axes: Axes, result: Classification, kinds: list[str], shown: list[
     for row, kind in enumerate(kinds):
         y = HEAD_MM + ROW_MM * row
         axes.plot([LEFT_MM, LEFT_MM + STRIP_MM], [y + ROW_MM] * 2, color="#e4e4e4", linewidth=0.4)
-        axes.text(LEFT_MM - 2, y + ROW_MM / 2, kind, color=INK, ha="right", va="center", weight="bold")
+        _text(axes, LEFT_MM - 2, y + ROW_MM / 2, kind, color=INK, ha="right", va="center", weight="bold")
         said = 0.0
         for episode in result.episodes:
             if episode.said == kind:
@@ -118,12 +132,12 @@ def _timeline(axes: Axes, result: Classification, kinds: list[str], shown: list[
                 place = LEFT_MM + episode.start_s * scale, y + 0.6
                 axes.add_patch(Rectangle(place, *size, color=colour(kind), linewidth=0))
         share = f"{said / duration:.1%}"
-        axes.text(LEFT_MM + STRIP_MM + 2, y + ROW_MM / 2, f"{clock(said)}  {share}", color=INK, va="center")
+        _text(axes, LEFT_MM + STRIP_MM + 2, y + ROW_MM / 2, f"{clock(said)}  {share}", color=INK, va="center")
     step = next((s for s in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200) if duration / s <= 13), 14400)
     for second in range(0, int(duration) + 1, step):
         x = LEFT_MM + second * scale
         axes.plot([x, x], [bottom, bottom + 1], color=FAINT, linewidth=0.6)
-        axes.text(x, bottom + 1.6, clock(second), color=FAINT, ha="center", va="top")
+        _text(axes, x, bottom + 1.6, clock(second), color=FAINT, ha="center", va="top")
     for window in shown:
         x = LEFT_MM + (result.windows.start_s[window] + WINDOW_S / 2) * scale
         axes.plot([x], [bottom + 0.6], marker="^", markersize=3.5, color=INK, linewidth=0)
@@ -161,6 +175,14 @@ def _draw_strip(
         axes.add_collection(LineCollection(verticals + levels, colors=shade, linewidths=line_width, zorder=1))
     x = LEFT_MM + MM_PER_SECOND / SAMPLING_RATE_HZ * np.arange(len(signal))
     axes.plot(x, zero - signal, color=INK, linewidth=0.7, zorder=2, solid_joinstyle="round")
+    beats = result.beats
+    at = beats.sample / SAMPLING_RATE_HZ - start
+    for second, kind in zip(at, beats.kind):
+        if 0 <= second < WINDOW_S:
+            place = LEFT_MM + MM_PER_SECOND * second
+            axes.plot([place, place], [y + 0.3, y + 1.8], color=INK, linewidth=0.7, zorder=2)
+            if kind not in ("N", UNTYPED):
+                _text(axes, place, y + 2.2, str(kind), color=INK, fontsize=6, ha="center", va="top")
     # The calibration pulse: 1 mV for 0.2 s.
     pulse = np.array([(-8, 0), (-7, 0), (-7, MM_PER_MV), (-2, MM_PER_MV), (-2, 0), (-1, 0)])
     axes.plot(LEFT_MM + pulse[:, 0], zero - pulse[:, 1], color=FAINT, linewidth=0.7)
@@ -168,6 +190,9 @@ def _draw_strip(
     if finding.label >= 0:
         guess = f"{CLASSES[finding.label]}? " if finding.said == UNSURE else ""
         notes.append((f"{guess}{finding.confidence:.0%}", INK, "normal"))
+    heart_rate = result.beats.rate_bpm(start, start + WINDOW_S)
+    if heart_rate is not None:
+        notes.append((f"{heart_rate:.0f}/min", INK, "normal"))
     notes.append((f"quality {finding.quality:.2f}", FAINT, "normal"))
     for line, (text, shade, weight) in enumerate(notes):
-        axes.text(LEFT_MM - 11, y + 4 + 4.5 * line, text, color=shade, weight=weight, ha="right", va="center")
+        _text(axes, LEFT_MM - 11, y + 4 + 4.5 * line, text, color=shade, weight=weight, ha="right", va="center")

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from qmodel.data.readers.channels import (
     likeliest,
     mv_per,
     plain,
+    unnamed,
     voltage_unit,
 )
 from qmodel.fixed_point import MAX_ADC_MAGNITUDE, WINDOW_SAMPLES
@@ -124,7 +125,7 @@ class Recording:
         open_ = [i for i, kind in enumerate(kinds) if kind == UNKNOWN] or list(range(len(self.leads)))
         if len(open_) == 1:
             return open_[0]
-        if all(self.leads[i] == f"lead {number}" for i, number in enumerate(self._numbers)):
+        if all(unnamed(self.leads[i]) for i in open_):
             return self._first_plausible(open_)  # columns without names: nothing says that they are no ECG
         raise DataError(
             f"{self.name}: none of its channels is named as an ECG lead, name one with --lead: {self._described(open_)}"
@@ -202,7 +203,9 @@ class Samples:
         integers, starts = cut(self.signal_mv, hop_s)
         missing, clipped = (_shares(mark, starts) for mark in (self.missing, self.clipped))
         hop = hop_samples(hop_s) / SAMPLING_RATE_HZ
-        return Windows(integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop, self.signal_mv)
+        return Windows(
+            integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop, self.signal_mv, self.missing
+        )
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,8 @@ class Windows:
     Args: integers: int16, shape (window, 3600), 200 ADC units per mV, any whole offset (which `standardise` removes);
         start_s: seconds; missing, clipped: share of the window's samples that the recorder did not give, or that stand
         at an end of its range; lead: its name; hop_s: seconds from window to window; signal_mv: float32, shape
-        (sample,), the lead at 360 Hz the windows were cut from, gaps bridged.
+        (sample,), the lead at 360 Hz the windows were cut from, gaps bridged; missing_samples: bool (sample,), where
+        they were, empty if that is not known.
     """
 
     integers: np.ndarray
@@ -222,6 +226,7 @@ class Windows:
     lead: str
     hop_s: float
     signal_mv: np.ndarray
+    missing_samples: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def __len__(self) -> int:
         return len(self.integers)
@@ -367,7 +372,7 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
     if units is not None and span is not None and not LOWEST_SPAN_MV <= span <= HIGHEST_SPAN_MV:
         notes.append(f"with --units {units} {chosen.name} has {span:.3g} mV from peak to peak, which no ECG has")
     if lead is None and kinds[first] != ECG:
-        how = "its name does not say that it is an ECG" if chosen.named else "its columns have no names"
+        how = "its name does not say that it is an ECG" if not unnamed(chosen.name) else "its channels have no names"
         if len(channels) > 1:
             notes.append(f"{chosen.name} of {path.name} is taken for an ECG: {how}")
     return Recording(

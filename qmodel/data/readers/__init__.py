@@ -21,7 +21,7 @@ def read(path: Path, asked_hz: float | None) -> Source:
 
     Raises: DataError: missing, empty, damaged, or of no kind that can be read.
     """
-    if path.is_dir():
+    if path.is_dir() and not (path.resolve().parent / f"{path.resolve().name}.hea").is_file():
         raise DataError(f"{path} is a folder, a recording is a file")
     try:
         return _read(path, asked_hz)
@@ -37,6 +37,8 @@ def read(path: Path, asked_hz: float | None) -> Source:
 
 def _read(path: Path, asked_hz: float | None) -> Source:
     suffix = path.suffix.lower()
+    if not path.name:
+        path = path.resolve()
     header = path if suffix == ".hea" else path.with_name(f"{path.stem if suffix == '.dat' else path.name}.hea")
     if not path.is_file():
         if header.is_file():

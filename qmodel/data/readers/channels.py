@@ -88,7 +88,9 @@ def voltage_unit(unit: str) -> tuple[str, float] | None:
     A micro sign that an encoding has spoilt is still one: no other prefix of a volt is beyond ASCII.
     """
     text = unit.replace("\0", "").strip().strip("[]()").strip()
-    match = re.fullmatch(r"(?:(\d*\.?\d+(?:[eE][-+]?\d+)?)\s*[*x]?\s*)?(.*?)(?:\s*/\s*(?:bit|lsb|count|digit))?", text)
+    match = re.fullmatch(
+        r"(?:(\d*\.?\d+(?:[eE][-+]?\d+)?)\s*[*x]?\s*)?(.*?)(?:\s*/\s*(?:bit|lsb|count|digit))?", text, re.I
+    )
     if match is None:
         return None
     number, word = match.groups()
@@ -154,7 +156,7 @@ _DERIVED_WORDS = _words(
     "completion artifact artifacts artefact status state event events trigger triggers trig marker markers "
     "mark annotation annotations annot ann label labels class classes target diagnosis type category symbol "
     "beat beats rhythm comment comments note notes index idx counter count seq nseq sequence packet leadoff "
-    "loff impedance resp edr respiration flag flags valid saturation saturated noise detection heartrate pulse "
+    "loff impedance resp edr respiration flag flags valid saturation saturated detection heartrate pulse "
     "interval intervals time timestamp qrs fold id uuid patient subject"
 )
 _ECG_WORD = re.compile(r"(ecg|ekg|elektrokardiogramm|electrocardio.*|cardio|экг|心电|心電)(?!h)", re.IGNORECASE)
@@ -162,16 +164,25 @@ _LEAD = re.compile(
     r"I|II|III|AV[RLF]|V|V\d{1,2}R?|V[XYZ]|MLI|MLII|MLIII|MLV?\d|MV\d|MCL\d?|CM\d?|CC\d|CS\d|CR\d|CB\d|"
     r"DI|DII|DIII|D[123]|RALL|LLRA|RALA|LARA|LALL|LLLA|VXRL|ES|AS|AI|EASI|NEHB.?"
 )
+_CLEAR_LEAD = re.compile(r"II|III|AV[RLF]|V[1-9]|MLI{1,3}|MCL\d", re.IGNORECASE)  # as one word of a name
+# Names that readers and the WFDB library give to what has none.
+_NO_NAME = re.compile(r"lead \d+|record .+, signal \d+", re.IGNORECASE)
 _SAME_LEAD = {
     "DI": "I", "D1": "I", "LARA": "I", "DII": "II", "D2": "II", "LLRA": "II", "DIII": "III", "D3": "III",
     "LLLA": "III", "ML2": "MLII", "ML3": "MLIII",
 }  # fmt: skip
 # Positions of the 10-20 system; C1 to C6 are chest leads as well (IEC), see `kind_of_name`.
 _EEG_POSITION = re.compile(r"(?:FP|AF|F|FC|FT|FPZ|C|CP|T|TP|P|PO|O)(?:\d{1,2}|Z)|A[12]|M[12]|E[12]", re.IGNORECASE)
+_CLEAR_EEG = re.compile(r"(?:FP|AF|FC|FT|CP|TP|PO)\d{1,2}|[A-Z]{1,2}Z", re.IGNORECASE)  # the others may be inputs
 _CHEST_OR_EEG = re.compile(r"C[1-6]", re.IGNORECASE)
 _FILLERS = _words(
     "ECG EKG LEAD LEADS MV UV V REF MDC MOD MODIFIED CHANNEL CH SIGNAL DATA RAW CLEAN CLEANED FILTERED FILT"
 )
+
+
+def unnamed(name: str) -> bool:
+    """Whether a channel's name only numbers it."""
+    return _NO_NAME.fullmatch(name) is not None
 
 
 def words(name: str) -> list[str]:
@@ -191,22 +202,31 @@ def plain(lead: str) -> str:
 def kind_of_name(name: str, names: Sequence[str] = ()) -> str:
     """ECG, OTHER or UNKNOWN, by a channel's name; names: of all channels of its file."""
     parts = words(name)
-    if not parts:
+    if not parts or unnamed(name):
         return UNKNOWN
     if any(_ECG_WORD.match(part) for part in parts):
         return OTHER if any(part in _DERIVED_WORDS for part in parts) else ECG
     whole = plain(name)
     if _LEAD.fullmatch(whole):
         return ECG
-    if any(part in _OTHER_WORDS for part in parts):
+    if any(part in _OTHER_WORDS or part.rstrip("0123456789") in _OTHER_WORDS for part in parts):
         return OTHER
     if any(part in _DERIVED_WORDS for part in parts) and "lead" not in parts:
         return OTHER
-    if _CHEST_OR_EEG.fullmatch(whole):
-        return ECG if any(plain(other) in ("I", "II", "III") for other in names) else OTHER
-    if all(_EEG_POSITION.fullmatch(part) for part in parts if part != "ref"):
-        return OTHER
-    return ECG if "lead" in parts or "leads" in parts else UNKNOWN
+    if _CHEST_OR_EEG.fullmatch(whole) and any(plain(other) in ("I", "II", "III") for other in names):
+        return ECG
+    if _eeg_positions(parts):
+        clear = len(parts) > 1 or _CLEAR_EEG.fullmatch(parts[0]) is not None
+        beside = any(_eeg_positions(other) for name_ in names if (other := words(name_)) and other != parts)
+        return OTHER if clear or beside or any("eeg" in words(name_) for name_ in names) else UNKNOWN
+    if "lead" in parts or "leads" in parts or any(_CLEAR_LEAD.fullmatch(part) for part in parts):
+        return ECG
+    return UNKNOWN
+
+
+def _eeg_positions(parts: list[str]) -> bool:
+    rest = [part for part in parts if part != "ref"]
+    return bool(rest) and all(_EEG_POSITION.fullmatch(part) for part in rest)
 
 
 def likeliest(names: Sequence[str]) -> int:

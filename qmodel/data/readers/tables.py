@@ -10,6 +10,7 @@ import bz2
 import csv
 import gzip
 import io
+import itertools
 import json
 import lzma
 import math
@@ -215,6 +216,8 @@ def layout(text: str, path: Path) -> Layout:
     if best is None or best[0][1] < 0.3:
         raise DataError(f"{path} is not a table of numbers: one column per lead, a sample a row, below a header")
     _, delimiter, start, columns = best
+    if _numbered(_split(rest[start][1], delimiter, quote)):
+        start += 1
     above = [line for _, line in rest[:start]]
     header = _split(above[-1], ",", quote) if above else []
     header = [] if header and _is_key(above[-1], header, 2) else header
@@ -225,6 +228,15 @@ def layout(text: str, path: Path) -> Layout:
     return _described(
         found, above, [c.lstrip(" #%").strip() for c in comments if c.strip(" #%")], path, len(rest) - start
     )
+
+
+def _numbered(cells: list[str]) -> bool:
+    """Whether a row is a header that numbers columns, as 0,1,2,...,label does."""
+    numbers = [cell for cell in cells if re.fullmatch(r"\d+", cell)]
+    rest = [cell for cell in cells if cell and cell not in numbers]
+    if len(numbers) < 3 or not rest or any(_is_number(cell) for cell in rest):
+        return False
+    return all(int(b) == int(a) + 1 for a, b in itertools.pairwise(numbers))
 
 
 def _decimal_commas(lines: list[str], header: list[str], quote: str, path: Path) -> bool:
@@ -260,7 +272,7 @@ def _decimal_commas(lines: list[str], header: list[str], quote: str, path: Path)
     one, two = jumps(whole), jumps(second)
     if two > 0.8 and one < 0.5 * two:
         return True
-    if two < 0.5 and len({len(b) for b in right}) > 1:
+    if two < 0.3 or (two < 0.5 and len({len(b) for b in right}) > 1):
         return False
     raise DataError(
         f"{path}: {lines[0].strip()!r} may be one number with a decimal comma, or two columns: name the columns"

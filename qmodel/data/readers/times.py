@@ -199,58 +199,65 @@ def base(seconds: np.ndarray, asked_hz: float | None, name: str, first_row: int 
         raise DataError(f"the times of {name!r} stand still: they do not tell a rate")
     # Stamps may be coarser than samples: rows of one stamp are one run.
     starts = np.concatenate([[0], changes])
-    waits, rows = np.diff(seconds[starts]), np.diff(starts)
+    at = seconds[starts]
+    waits = np.diff(at)
     usual = float(np.median(waits))
-    normal = waits <= 1.5 * usual
-    if len(waits) > 2:  # the first run may be cut
-        normal[0] = normal[0] and rows[0] >= 0.5 * np.median(rows)
-    spent, number = float(waits[normal].sum()), int(rows[normal].sum())
-    rate = number / spent
     resolution = _resolution(waits)
-    uncertain = 2 * resolution / spent + 1e-9
-    if asked_hz is not None:
-        if abs(rate / asked_hz - 1) > TOLERANCE + uncertain:
-            raise DataError(
-                f"the times of {name!r} tell {rate:.6g} Hz, which --fs {asked_hz:g} contradicts: leave --fs out, or "
-                "take the column out"
-            )
-        rate = asked_hz
-    else:
-        whole = round(rate)
-        if whole and abs(rate / whole - 1) <= max(uncertain, 2e-5):
-            rate = float(whole)
-        else:
-            rate = float(f"{rate:.{max(3, math.ceil(-math.log10(max(uncertain, 1e-9))))}g}")
-    late = np.zeros(len(seconds))
-    gaps = 0
-    for at in np.flatnonzero(waits > 1.5 * usual):
-        missing = round(waits[at] * rate) - int(rows[at])
-        if missing > 0:
-            late[starts[at + 1] :] += missing
-            gaps += 1
+    # Over many runs jitter and rounding cancel, and the median passes over gaps.
+    reach = max(min(100, len(starts) // 3), 1)
+    rough = float(np.median((starts[reach:] - starts[:-reach]) / (at[reach:] - at[:-reach])))
+    late = _lost(at, starts, waits, rough, usual)
+    placed = starts + late
+    spent = float(at[-1] - at[0])
+    rate = float(placed[-1] - placed[0]) / spent
+    off = at - placed / rate
+    off = np.abs(off - np.median(off))
+    uncertain = 2 * (resolution + float(np.median(off))) / spent + 1e-9
+    if asked_hz is not None and abs(rate / asked_hz - 1) > TOLERANCE + uncertain:
+        raise DataError(
+            f"the times of {name!r} tell {rate:.6g} Hz, which --fs {asked_hz:g} contradicts: leave --fs out, or "
+            "take the column out"
+        )
+    allowed = max(1.5 * usual, WANDER_S) + resolution
+    if off.max() > allowed:
+        worst = int(starts[int(np.argmax(off))])
+        raise DataError(
+            f"the times of {name!r} are not even: row {first_row + worst} is {off.max():.3g} s from a grid of "
+            f"{rate:.6g} Hz; resample the table first"
+        )
     if late[-1] > MOST_MISSING:
         raise DataError(f"the times of {name!r} have gaps of {late[-1] / rate / 3600:.6g} hours in all: cut the table")
-    places = np.arange(len(seconds)) + late
-    off = seconds[starts] - places[starts] / rate
-    off = np.abs(off - np.median(off))
-    allowed = max(1.5 * usual, WANDER_S) + resolution
-    if len(off) and off.max() > allowed:
-        # A few rows lost here and there move what follows by less than a step each: put every run where its time says.
-        moved = np.maximum.accumulate(np.rint(seconds[starts] * rate).astype(np.int64) - starts) + starts
-        off = np.abs(seconds[starts] - moved / rate)
-        if off.max() > allowed or not len(moved):
-            worst = int(starts[int(np.argmax(off))])
-            raise DataError(
-                f"the times of {name!r} are not even: row {first_row + worst} is {off.max():.3g} s from a grid of "
-                f"{rate:g} Hz; resample the table first"
-            )
-        shift = np.repeat(moved - starts, np.diff(np.append(starts, len(seconds))))
-        places, gaps = np.arange(len(seconds)) + shift, int((np.diff(moved - starts) > 0).sum())
-        late = shift.astype(np.float64)
-    if not late.any():
+    if asked_hz is not None:
+        rate = asked_hz
+    elif round(rate) and abs(rate / round(rate) - 1) <= max(uncertain, 2e-5):
+        rate = float(round(rate))
+    else:
+        rate = float(f"{rate:.{max(3, math.ceil(-math.log10(uncertain)))}g}")
+    if not late[-1]:
         return Base(rate, None, float(off.max(initial=0)))
-    note = f"{name!r} has {gaps} gaps, {late[-1]:g} samples in all: there samples are missing"
+    places = np.arange(len(seconds)) + np.repeat(late, np.diff(np.append(starts, len(seconds))))
+    note = (
+        f"{name!r} has {np.count_nonzero(np.diff(late))} gaps, {late[-1]:g} samples in all: there samples are missing"
+    )
     return Base(rate, places.astype(np.int64), float(off.max(initial=0)), note)
+
+
+def _lost(at: np.ndarray, starts: np.ndarray, waits: np.ndarray, rate: float, usual: float) -> np.ndarray:
+    """Samples that are missing before every run of rows, int64 (run,).
+
+    A wait is a gap where what follows it is late as well: one late stamp alone is jitter.
+    """
+    late = np.zeros(len(at), np.int64)
+    wide = np.flatnonzero((waits > 1.5 * usual) & (waits * rate - np.diff(starts) > 0.5))
+    error = at * rate - starts
+    edges = [0, *(wide + 1), len(at)]
+    for k, gap in enumerate(wide):
+        before = error[max(edges[k], gap - 7) : gap + 1]
+        after = error[gap + 1 : min(edges[k + 2], gap + 9)]
+        missing = round(float(np.median(after) - np.median(before)))
+        if missing > 0:
+            late[gap + 1 :] += missing
+    return late
 
 
 def counter_places(values: np.ndarray) -> np.ndarray | None:

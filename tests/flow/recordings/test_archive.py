@@ -102,7 +102,8 @@ class TestResuming:
         del in_this_process[:]
         first = Task(str(folder), "a.hea", untrained.file_bytes, Settings(), str(tmp_path / "killed"))
         run_task(first)
-        assert known(first) == (str(first.part), "")
+        part, row = known(first)
+        assert (part, row["recording"], row["windows"], row["error"]) == (str(first.part), "a", 3, "")
         classify_archive(folder, untrained, tmp_path / "killed")
         assert in_this_process == ["b.hea", "below/a.hea", "c.hea", "m.hea"]
         tables = [parquet.read_table(tmp_path / name / TABLE) for name in ("whole", "killed")]

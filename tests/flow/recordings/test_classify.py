@@ -206,10 +206,11 @@ class TestSpansAndEpisodes:
 
     def test_annotations_mark_every_change(self, record, tmp_path):
         said = ["NSR", "noise", "PVC", UNSURE, "flat", "saturated"]
-        outputs.write_annotations(self.result(record, said, 10), tmp_path / "my r.alq")
-        marks = wfdb.rdann(str(tmp_path / "my r"), "alq")
+        outputs.write_annotations(self.result(record, said, 10), tmp_path / "my r.alqa")
+        marks = wfdb.rdann(str(tmp_path / "my r"), "alqa")
         assert marks.fs == 360
-        assert list(zip(marks.sample.tolist(), marks.symbol, marks.aux_note, marks.subtype.tolist())) == [
+        found = list(zip(marks.sample.tolist(), marks.symbol, marks.aux_note, marks.subtype.tolist()))
+        assert [mark for mark in found if mark[1] in "+~"] == [
             (0, "+", "(N", 0),
             (3600, "~", "noise", 1),
             (7199, "~", "", 0),
@@ -218,7 +219,7 @@ class TestSpansAndEpisodes:
             (14400, "~", "flat", 1),
             (18000, "~", "saturated", 1),
         ]
-        assert [p.name for p in tmp_path.iterdir()] == ["my r.alq"]
+        assert [p.name for p in tmp_path.iterdir()] == ["my r.alqa"]
 
     def test_every_class_has_its_note(self):
         from qmodel.data.annotations import RHYTHMS
@@ -238,7 +239,7 @@ class TestFiles:
         arguments = ["--frozen", str(frozen_file), "--output", str(folder), "--hop", hop, "--threshold", "0", "--json"]
         assert main(["classify", str(wfdb_record), *arguments]) == 0
         printed = json.loads(capsys.readouterr().out)
-        assert sorted(p.name for p in folder.iterdir()) == ["r.alq", "r.csv", "r.json", "r.png"]
+        assert sorted(p.name for p in folder.iterdir()) == [outputs.LEDGER, "r.alqa", "r.csv", "r.json", "r.png"]
         content = json.loads((folder / "r.json").read_text())
         number = content["windows"]
         assert number == {"10": 6, "5": 11}[hop]
@@ -249,7 +250,7 @@ class TestFiles:
             table = list(csv.DictReader(file))
         assert [row["said"] for row in table] == [f["said"] for f in content["findings"]]
         assert [int(row["first_sample"]) for row in table] == [int(360 * float(hop)) * i for i in range(number)]
-        marks = wfdb.rdann(str(folder / "r"), "alq")
+        marks = wfdb.rdann(str(folder / "r"), "alqa")
         changes = [s for s, symbol, kind in zip(marks.sample, marks.symbol, marks.subtype) if symbol == "+" or kind]
         assert [round(e["start_s"] * 360) for e in content["episodes"]] == changes
         _check_png(folder / "r.png")
@@ -258,9 +259,9 @@ class TestFiles:
         signal = np.interp(np.arange(int(60 * RATE)) / RATE, np.arange(len(ecg)) / 360, ecg)
         np.savetxt(tmp_path / "e.csv", signal, fmt="%.4f", header="II (mV)", comments="")
         arguments = ["--fs", str(RATE), "--frozen", str(frozen_file), "--output", str(tmp_path), "--threshold", "0"]
-        assert main(["classify", str(tmp_path / "e.csv"), *arguments, "--formats", "alq", "json"]) == 0
+        assert main(["classify", str(tmp_path / "e.csv"), *arguments, "--formats", "alqa", "json"]) == 0
         episodes = json.loads((tmp_path / "e.json").read_text())["episodes"]
-        marks = wfdb.rdann(str(tmp_path / "e"), "alq")
+        marks = wfdb.rdann(str(tmp_path / "e"), "alqa")
         assert marks.fs == RATE
         assert {round(e["start_s"] * RATE) for e in episodes} <= set(marks.sample.tolist())
 
@@ -296,7 +297,7 @@ class TestFiles:
         )
         code = f"import sys\nfor name in {blocked}:\n    sys.modules[name] = None\n"
         code += "from flow.cli.main import main\nsys.exit(main(sys.argv[1:]))"
-        arguments = ["--frozen", str(frozen_file), "--output", str(tmp_path), "--formats", "csv", "json", "alq"]
+        arguments = ["--frozen", str(frozen_file), "--output", str(tmp_path), "--formats", "csv", "json", "alqa"]
         subprocess.run([sys.executable, "-c", code, "classify", str(wfdb_record), *arguments], check=True)
 
     def test_the_shipped_network(self, record):
