@@ -1,10 +1,14 @@
 """The documentation site: what its hooks do. `make lint` builds the whole site with warnings as errors."""
 
 import importlib.util
+import json
+import os
 import re
 from pathlib import Path
 
 import pytest
+
+from flow.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("mkdocs", reason="needs MkDocs: pip install 'ecg-alq[docs]'")
@@ -62,12 +66,81 @@ class TestSite:
         (tmp_path / "page.html").write_text(page, "utf-8")
         hooks("site").on_post_build(type("Config", (), {"site_dir": str(tmp_path)}))
 
-    def test_pages_link_to_pages(self):
+    def test_links_lead_to_pages(self):
         site = hooks("site")
-        for source in site.PAGES:
-            for target in re.findall(r"\]\(([^)#]+)\)", site.page(source)):
-                known = re.match("https?://", target) or target in [*site.PAGES.values(), *site.PICTURES]
-                assert known or (ROOT / "docs" / target).is_file(), f"{source}: {target}"
-        assert "](number-contract.md)" in site.page("README.md")
-        assert "](data.md)" in site.page("README.md")
-        assert "](results/alq_curve.svg)" in site.page("README.md")
+        sources = dict(site.PAGES)
+        docs = ROOT / "docs"
+        sources |= {f"docs/{path.relative_to(docs)}": str(path.relative_to(docs)) for path in docs.rglob("*.md")}
+        known = {*sources.values(), *site.PICTURES, *site.command_pages()}
+        known |= {f"tutorials/{path.stem}.md" for path in site.NOTEBOOKS}
+        for source, address in sources.items():
+            text = site.linked((ROOT / source).read_text("utf-8"), source, address)
+            for target in re.findall(r"(?<!`)\]\(([^)#\s]+)[^)]*\)", text):
+                if re.match("https?://", target):
+                    continue
+                path = (docs / address).parent / target
+                inside = os.path.relpath(path, docs)
+                assert inside in known or path.is_file(), f"{source}: {target}"
+        text = site.linked((ROOT / "README.md").read_text("utf-8"), "README.md", "index.md")
+        assert "](howto/classify.md)" in text
+        assert "](model-card.md)" in text
+        assert "](data.md)" in text
+        text = site.linked(
+            "[b](../../board/README.md) [x](../../setup.cfg) `[a](b)`", "docs/howto/train.md", "howto/x.md"
+        )
+        assert text == "[b](../board.md) x `[a](b)`"
+
+    def test_every_page_is_in_the_navigation(self):
+        site = hooks("site")
+        listed = re.findall(r"'([^']+\.md)'", repr(site.on_config({})["nav"]))
+        assert len(set(listed)) == len(listed)
+        pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+        pages |= {*site.PAGES.values(), *site.command_pages()}
+        pages |= {address for package in site.PACKAGES for address in site.modules(package).values()}
+        assert pages <= set(listed)
+
+    def test_command_pages_tell_every_option(self):
+        site = hooks("site")
+        pages = site.command_pages()
+        assert sorted(pages) == sorted([f"commands/{c.name}.md" for c in COMMANDS] + ["commands/index.md"])
+        for command in COMMANDS:
+            page = pages[f"commands/{command.name}.md"]
+            assert command.example in page
+            assert "%(" not in page
+            assert "`--json`" in page
+            assert f"]({command.name}.md)" in pages["commands/index.md"]
+        hop = "| `--hop` SECONDS | step from window to window (default: 10) |"
+        assert hop in pages["commands/classify.md"]
+
+    def test_a_notebooks_page_shows_outputs_of_the_same_cells_alone(self, tmp_path, monkeypatch):
+        site = hooks("site")
+        path = site.NOTEBOOKS[0]
+        monkeypatch.setattr(site, "EXECUTED", tmp_path)
+        text, outputs = site.notebook_page(path)
+        assert outputs == []
+        assert "built without outputs" in text
+        notebook = json.loads(path.read_text("utf-8"))
+        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        cells[1]["outputs"] = [
+            {"output_type": "stream", "name": "stdout", "text": ["a < b\n"]},
+            {"output_type": "display_data", "data": {"text/html": ["<b>x</b>"], "text/plain": ["x"]}, "metadata": {}},
+        ]
+        (tmp_path / path.name).write_text(json.dumps(notebook))
+        text, outputs = site.notebook_page(path)
+        assert outputs == ['<div class="output"><pre>a &lt; b\n</pre><b>x</b></div>']
+        assert text.count(site._mark(0)) == 1
+        cells[1]["source"] = ["another()"]
+        (tmp_path / path.name).write_text(json.dumps(notebook))
+        assert site.notebook_page(path)[1] == []
+
+
+def test_the_readme_begins_with_what_a_newcomer_needs():
+    """One sentence, one picture, two commands, five figures of which the first is for persons never met."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    first = text[: text.index("\n## ")]
+    assert len(re.findall(r"^!\[", first, re.MULTILINE)) == 1
+    assert re.findall(r"^    (\S.*)$", first, re.MULTILINE) == ["pip install '.[data]'", "ecg-alq monitor --sample"]
+    figures = re.findall(r"^\| (?!network|---)(.*)$", first, re.MULTILINE)
+    assert len(figures) == 5
+    assert "persons never met" in figures[0]
+    assert "No FPGA board has run it yet" in text

@@ -144,6 +144,9 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
 def _readme_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a page is out of date")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument(
+        "--table", type=Path, default=Path("docs/results.md"), metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"), metavar="FILE", help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER", help="default: %(default)s")
 
@@ -847,7 +850,11 @@ def _readme(arguments: argparse.Namespace) -> int:
 
     changed = {
         str(page): readme.update(page, make(arguments.results), write=not arguments.check)
-        for page, make in ((arguments.readme, readme.table), (arguments.card, model_card.figures))
+        for page, make in (
+            (arguments.readme, readme.headline),
+            (arguments.table, readme.table),
+            (arguments.card, model_card.figures),
+        )
     } | {
         str(path): readme.update_file(path, text, write=not arguments.check)
         for path, text in model_card.confusion_pictures(arguments.results).items()

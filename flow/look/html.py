@@ -33,7 +33,7 @@ class Html(str):
         return re.sub(r"<svg.*?</svg>", "(picture)", self, flags=re.DOTALL) if "<svg" in self else str(self)
 
 
-NOTEBOOK_DARK = '[data-jp-theme-light="false"] .ecg-alq'
+NOTEBOOK_DARK = ':is([data-jp-theme-light="false"], [data-md-color-scheme="slate"]) .ecg-alq'  # JupyterLab, our site
 
 
 @cache

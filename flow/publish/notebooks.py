@@ -95,8 +95,18 @@ def to_html(notebook: NotebookNode, path: Path, title: str) -> Path:
 
 
 def export(output: Path, names: Sequence[str] = (), full: bool = False) -> list[Path]:
-    """Execute the notebooks one after the other and write their HTML copies to a folder."""
-    return [to_html(execute(path, full), output / f"{path.stem}.html", path.stem) for path in find(names)]
+    """Execute the notebooks one after the other and write their HTML copies to a folder.
+
+    The executed notebooks are left beside them: the documentation shows their outputs.
+    """
+    import nbformat
+
+    pages = []
+    for path in find(names):
+        notebook = execute(path, full)
+        pages.append(to_html(notebook, output / f"{path.stem}.html", path.stem))
+        write_text(output / path.name, nbformat.writes(notebook) + "\n")
+    return pages
 
 
 def with_outputs(paths: Iterable[Path]) -> list[Path]:

@@ -1,4 +1,7 @@
-"""Tables of Markdown pages, written from results/*.json between two markers, never typed; the README's table."""
+"""Tables of Markdown pages, written from results/*.json between two markers, never typed.
+
+The README has a handful of figures (`headline`), the page of results all of them (`table`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from qmodel.files import write_text
 
 BEGIN, END = "<!-- results: begin (written by `ecg-alq readme`) -->", "<!-- results: end -->"
 NETWORKS = ("paper", "compact")
+HEADLINE = "compact"  # the network whose figures the README shows
 OURS = "ecg-alq"  # our engine in benchmarks
 FRAME_SECONDS = 10  # 3600 samples at 360 Hz
 NO_RESULTS = "No results yet: `results/` is empty."
@@ -25,7 +29,10 @@ def update(page: Path, section: str, write: bool) -> bool:
     Raises: InputError: no page or no markers.
     """
     if not page.is_file():
-        raise InputError(f"{page} does not exist: name the README with --readme, the model card with --card")
+        raise InputError(
+            f"{page} does not exist: name the README with --readme, the model card with --card, the page of results "
+            "with --table"
+        )
     text = page.read_text("utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InputError(f"{page} needs the lines {BEGIN!r} and {END!r}, once each, in this order")
@@ -41,8 +48,55 @@ def update_file(path: Path, text: str, write: bool) -> bool:
     return differs
 
 
+def headline(results: Path) -> str:
+    """The README's figures in Markdown, of the results files that exist; the first is for persons never met.
+
+    Raises: InputError: a damaged results file.
+    """
+    rows = [*_persons(results), *_size(results), *_cores(results)]
+    if not rows:
+        return NO_RESULTS
+    lines = [f"| network `{HEADLINE}` | figure | how it was obtained |", "|---|---:|---|"]
+    return "\n".join([*lines, *(f"| {what} | **{value}** | {kind} |" for what, value, kind in rows)])
+
+
+def _persons(results: Path) -> list[tuple[str, str, str]]:
+    """Accuracy on persons never met, then on persons seen in training."""
+    found = []
+    for protocol, what, how in (
+        ("patient", "ten-second windows right, **persons never met**", "nobody in both training and test"),
+        ("stratified", "ten-second windows right, persons seen in training", "other windows of the same persons"),
+    ):
+        for row in read_rows(results / f"{protocol}.json"):
+            if (row["network"], row["stage"]) == (HEADLINE, "frozen"):
+                tested = [entry for entry in row["classes"] if entry["windows"]]
+                kind = f"measured: {how}; {len(tested)} classes, {row['folds']} folds"
+                found.append((what, f"{100 * row['accuracy_mean']:.1f} %", kind))
+    return found
+
+
+def _size(results: Path) -> list[tuple[str, str, str]]:
+    rows = [row for row in read_rows(results / "models.json") if row["network"] == HEADLINE]
+    return [("size of the whole network, one file", f"{row['bytes']:,} bytes", "measured") for row in rows]
+
+
+def _cores(results: Path) -> list[tuple[str, str, str]]:
+    """The fastest core, and the smallest one, for the device of the PYNQ-Z2."""
+    rows = [r for r in read_rows(results / "hardware.json") if (r["network"], r["target"]) == (HEADLINE, "xc7z020")]
+    found = []
+    for row in _best(rows, lambda row: row["cycles_per_frame"]):
+        value = f"{row['latency_us']:.0f} µs"
+        kind = f"{row['kinds']['cycles']} at {row['clock_mhz']:g} MHz; {row['luts']:,} LUT {row['kinds']['area']}"
+        found.append(("time for ten seconds of ECG, fastest core, xc7z020", value, kind))
+    for row in _best(rows, lambda row: row["luts"]):
+        clock = f"{row['cycles_between_frames'] / FRAME_SECONDS / 1000:,.0f} kHz"
+        kind = f"{row['kinds']['area']}; keeps up with the ECG at {clock}, {row['kinds']['cycles']}"
+        found.append(("smallest core, xc7z020", f"{row['luts']:,} LUT", kind))
+    return found
+
+
 def table(results: Path) -> str:
-    """The table in Markdown, of the results files that exist. Raises: InputError: a damaged results file."""
+    """The table of all figures in Markdown, of the results files there are. Raises: InputError: a damaged one."""
     rows = [*_accuracy(results), *_sizes(results), *_simulation(results), *_hardware(results)]
     if not rows:
         return NO_RESULTS

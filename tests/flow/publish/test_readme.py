@@ -126,14 +126,33 @@ def test_rows_of_an_earlier_recipe_say_so(results):
         assert ("at least two persons; an earlier recipe" in model_card.figures(results)) == bool(suffix)
 
 
+def test_the_headline_begins_with_persons_never_met(results):
+    (results / "patient.json").write_text((results / "stratified.json").read_text())
+    (results / "models.json").write_text(json.dumps({"rows": [{"network": "compact", "bytes": 4252}]}))
+    rows = json.loads((results / "hardware.json").read_text())
+    (results / "hardware.json").write_text(json.dumps([row | {"target": "xc7z020"} for row in rows]))
+    lines = readme.headline(results).splitlines()[2:]
+    assert len(lines) == 5
+    assert lines[0].startswith(
+        "| ten-second windows right, **persons never met** | **98.5 %** | measured: nobody in both"
+    )
+    assert "17 classes, 2 folds" in lines[1]
+    assert "**4,252 bytes**" in lines[2]
+    assert "| **42 µs** | simulated at 87.5 MHz; 9,000 LUT routed |" in lines[3]
+    assert "| **900 LUT** | routed; keeps up with the ECG at 45 kHz, simulated |" in lines[4]
+
+
 def test_no_results(tmp_path):
     assert readme.table(tmp_path) == readme.NO_RESULTS
+    assert readme.headline(tmp_path) == readme.NO_RESULTS
 
 
 def test_check_sees_a_changed_result(page, results, capsys):
     card = page.with_name("CARD.md")
     card.write_text(page.read_text())
-    arguments = ["readme", "--readme", str(page), "--card", str(card), "--results", str(results)]
+    table = page.with_name("table.md")
+    table.write_text(page.read_text())
+    arguments = ["readme", "--readme", str(page), "--card", str(card), "--table", str(table), "--results", str(results)]
     assert main([*arguments, "--check"]) == 1
     assert "run `ecg-alq readme`" in capsys.readouterr().err
     assert "old" in page.read_text()
@@ -162,7 +181,8 @@ def test_bad_files_are_named(page, results):
 
 
 def test_our_pages_agree_with_our_results():
-    assert not readme.update(ROOT / "README.md", readme.table(ROOT / "results"), write=False)
+    assert not readme.update(ROOT / "README.md", readme.headline(ROOT / "results"), write=False)
+    assert not readme.update(ROOT / "docs" / "results.md", readme.table(ROOT / "results"), write=False)
     assert not readme.update(ROOT / "MODEL_CARD.md", model_card.figures(ROOT / "results"), write=False)
     for path, text in model_card.confusion_pictures(ROOT / "results").items():
         assert not readme.update_file(path, text, write=False)
