@@ -55,6 +55,8 @@ class Schedule:
         finish, finish_coordinates: epochs of the straight-through finish and of the coordinates after it.
         learning_rate: at the start of a round; decay: its factor after every epoch of a round.
         finish_learning_rate: of the finish, a cosine from it to finish_floor times it.
+        average: the last epochs of the finish whose latent weights are averaged and quantised again, 0: the last
+            step's weights stay. Source: Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018.
         top_k: share of a layer's coordinates (at least one) that an iteration considers for pruning.
         prune_share: share of the considered coordinates that an iteration prunes; None: as many as meet the budget
             in equal steps of all rounds.
@@ -69,6 +71,7 @@ class Schedule:
     decay: float = 0.8
     finish_learning_rate: float = 1e-3
     finish_floor: float = 0.1
+    average: int = 0
     top_k: float = 0.05
     prune_share: float | None = None
     batch: int = 32

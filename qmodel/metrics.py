@@ -23,7 +23,12 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
 
 def mean_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean cross entropy (nats) of logits (window, class): tells more from few windows than their accuracy."""
-    return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]).mean())
+    return float(losses(logits, labels).mean())
+
+
+def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Cross entropy (nats) of every window, shape (window,), of logits (window, class)."""
+    return np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
 
 
 def per_class(matrix: np.ndarray) -> dict[str, np.ndarray]:

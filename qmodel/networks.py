@@ -23,7 +23,7 @@ STAGES = ("float", "alq", "folded")
 # Activations follow a normalisation and seldom reach 4. A float network needs 8, but one trained with [0, 8) at half
 # the resolution told two windows of 100 fewer than with [0, 4), on each of two validation folds.
 ACTIVATION_INTEGER_BITS = 2
-BIAS_BITS = 24  # of QKeras' bias quantizer, whose step is that of the accumulator
+BIAS_BITS = 24  # of QKeras' bias quantizer, whose step is that of the accumulator, unless a layer has fewer
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ def build(
     weight_quantizer: WeightQuantizer | None = None,
     activation_bits: int = 4,
     bias_fractions: dict[str, int] | None = None,
+    bias_bits: dict[str, int] | None = None,
 ) -> keras.Model:
     """Build one stage of a network.
 
@@ -118,6 +119,7 @@ def build(
         weight_quantizer: layer name -> QKeras quantizer of its kernel; default `alq()` for every layer.
         activation_bits: width of the quantised activations (stages alq and folded).
         bias_fractions: layer name -> binary places of its bias, the accumulator's (stage folded).
+        bias_bits: layer name -> width of its bias (stage folded), None: BIAS_BITS.
     Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits.
     Raises: InputError: unknown stage, or a folded stage without bias fractions.
     """
@@ -139,8 +141,8 @@ def build(
             kind = QConv1D if conv else QDense
         bias_quantizer = None
         if stage == "folded":
-            integer = BIAS_BITS - 1 - bias_fractions[name]
-            bias_quantizer = quantized_bits(BIAS_BITS, integer, alpha=1.0)
+            width = (bias_bits or {}).get(name, BIAS_BITS)
+            bias_quantizer = quantized_bits(width, width - 1 - bias_fractions[name], alpha=1.0)
         return kind(
             **sizes, use_bias=use_bias, kernel_quantizer=kernel_quantizer, bias_quantizer=bias_quantizer, name=name
         )

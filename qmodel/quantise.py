@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from qmodel import networks
 from qmodel.alq.quantizer import alq
-from qmodel.alq.trainer import ALQTrainer, Budget, Teacher
+from qmodel.alq.trainer import ALQTrainer, Budget
 from qmodel.errors import InputError
-from qmodel.normalisation import fold, settle
+from qmodel.normalisation import bias_bits, fold, settle
 from qmodel.training import Validation, save
 from qmodel.training_data import TrainingSet
 
@@ -32,11 +36,12 @@ def quantise(
     validation: Validation,
     folder: str | os.PathLike,
     on_epoch: OnEpoch | None = None,
-    teachers: Sequence[keras.Model] = (),
+    teachers: Sequence[keras.Model] | Ensemble = (),
 ) -> keras.Model:
     """Quantise a float stage with ALQ down to the budget, fold and finish; saved as `alq.keras` and `folded.keras`.
 
-    Args: teachers: float stages of `teacher_recipes(recipe)`, of the same windows.
+    Args: teachers: float stages of `teacher_recipes(recipe)`, of the same windows; several recipes may share an
+        ensemble of them, which remembers what it was asked.
     Returns: the folded stage, weights on their grids.
     """
     folder = Path(folder)
@@ -46,13 +51,14 @@ def quantise(
         spec, "alq", weight_quantizer=weight_quantizers(recipe, model).get, activation_bits=recipe.activation_bits
     )
     copy_weights(model, quantised)
-    budget = Budget("bytes", recipe.budget_bytes)
-    teacher = ensemble(teachers) if teachers else None
-    trainer = ALQTrainer(quantised, recipe.alq, budget, teacher)
+    budget = Budget("bytes", recipe.budget_bytes, price=recipe.price)
+    teacher = teachers if isinstance(teachers, Ensemble) else Ensemble(teachers) if teachers else None
+    trainer = ALQTrainer(quantised, recipe.alq, budget, teacher, bias_bits=bias_bits)
     label = f"{recipe.network} ALQ"
     trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
     save(quantised, folder / ALQ_MODEL)
-    folded = fold(quantised, spec)
+    # A bias keeps to the width that the budget counted for it, so the file is as long as pruning left it.
+    folded = fold(quantised, spec, bias_limits={state.layer.name: state.bias_bits for state in trainer.states})
     finish = ALQTrainer(folded, recipe.finish, teacher=teacher, sketch=False)
     finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
     settle(folded)
@@ -60,26 +66,46 @@ def quantise(
     return folded
 
 
-def ensemble(models: Sequence[keras.Model]) -> Teacher:
-    """A teacher that answers the logarithm of the models' mean class probabilities, in place of logits."""
+class Ensemble:
+    """A teacher that answers the logarithm of its models' mean class probabilities, in place of logits.
 
-    def logits(inputs, training: bool = False):
-        return ops.log(sum(ops.softmax(model(inputs, training=training)) for model in models) / len(models))
+    It remembers its answers, so that recipes which see the same batches (from one seed) ask the models once.
+    """
 
-    return logits
+    def __init__(self, models: Sequence[keras.Model]):
+        def logits(inputs):
+            return ops.log(sum(ops.softmax(model(inputs, training=False)) for model in models) / len(models))
+
+        self._logits = tf.function(logits, jit_compile=True)
+        self._answers: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, inputs: np.ndarray, training: bool = False) -> np.ndarray:
+        """Logits (batch, class)."""
+        key = hashlib.blake2b(np.ascontiguousarray(inputs), digest_size=16).digest()
+        if key not in self._answers:
+            self._answers[key] = ops.convert_to_numpy(self._logits(tf.constant(inputs)))
+        return self._answers[key]
 
 
 def weight_quantizers(recipe: Recipe, model: keras.Model) -> dict[str, alq]:
     """An `alq` quantizer for every layer with a kernel. Raises: InputError: bits for another number of layers."""
-    names = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
-    bits = (recipe.bits,) * len(names) if isinstance(recipe.bits, int) else recipe.bits
-    if len(bits) != len(names):
-        raise InputError(f"bits must be one number or one per layer ({len(names)}), received {len(bits)}")
-    dense = "channelwise" if recipe.grouping in ("pixelwise", "kernelwise") else recipe.grouping
-    return {
-        name: alq(bits=width, grouping=recipe.grouping if name.startswith("conv") else dense)
-        for name, width in zip(names, bits, strict=True)
-    }
+    kernels = {layer.name: tuple(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel")}
+    bits = (recipe.bits,) * len(kernels) if isinstance(recipe.bits, int) else recipe.bits
+    if len(bits) != len(kernels):
+        raise InputError(f"bits must be one number or one per layer ({len(kernels)}), received {len(bits)}")
+
+    def quantizer(shape: tuple[int, ...], width: int) -> alq:
+        if recipe.grouping == "subchannels":
+            return alq(width, "subchannels", subchannels_of(math.prod(shape[:-1]), recipe.group_weights))
+        # The weights of a dense unit have neither taps nor channels to be grouped by.
+        return alq(width, recipe.grouping if len(shape) == 3 else "channelwise")
+
+    return {name: quantizer(shape, width) for (name, shape), width in zip(kernels.items(), bits, strict=True)}
+
+
+def subchannels_of(weights: int, least: int) -> int:
+    """Most equal groups of a filter's weights that have at least `least` weights each; one group if it has fewer."""
+    return max(n for n in range(1, weights + 1) if n == 1 or (weights % n == 0 and weights >= n * least))
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:

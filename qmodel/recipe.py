@@ -16,7 +16,9 @@ class Recipe:
 
     Args:
         network: name in `qmodel.networks`; budget_bytes: of the frozen file.
-        bits: largest bitwidth, of all layers or one per layer; grouping: of the weights.
+        bits: largest bitwidth, of all layers or one per layer; what each group keeps of it is found by pruning.
+        grouping: of the weights; group_weights: least weights of a group where they are subchannels.
+        price: what a plane costs when pruning chooses, bytes of the file or cycles of a core (`Budget.price`).
         data: what training sees of the windows.
         teachers: networks whose float stages, trained on the same windows, together teach the quantised one.
         alq: rounds and finish before folding; finish: after it, with fixed-point coordinates and biases.
@@ -26,6 +28,8 @@ class Recipe:
     budget_bytes: int
     bits: int | tuple[int, ...] = 2
     grouping: str = "channelwise"
+    group_weights: int = 54
+    price: str = "bytes"
     activation_bits: int = 6
     data: DataRecipe = field(default_factory=DataRecipe)
     teachers: tuple[str, ...] = ()

@@ -65,6 +65,12 @@ def run_epochs(
     return history
 
 
+def read_history(folder: str | os.PathLike) -> list[dict]:
+    """Metrics of every epoch that `run_epochs` has finished in a folder."""
+    with np.load(Path(folder) / CHECKPOINT, allow_pickle=False) as file:
+        return json.loads(str(file["meta"]))["history"]
+
+
 def _restore(path: Path, variables: Sequence, fingerprint: str) -> list[dict]:
     if not path.exists():
         return []

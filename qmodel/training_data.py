@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qmodel.data import mitdb
 from qmodel.data.annotations import BIN_SAMPLES, AllWindows, allowed_for_training
 from qmodel.data.fragments import CLASSES, Fragments, Windows
 from qmodel.data.splits import Fold
 from qmodel.errors import InputError
-from qmodel.fixed_point import INPUT_FORMAT, standardise
+from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES, standardise
 from qmodel.hyperparameters import DataRecipe
 from qmodel.premature import make_premature, ventricular_shapes
 
@@ -194,6 +195,28 @@ def rule_labels(windows: AllWindows, fragments: Fragments, fold: Fold, whole_per
     allowed[own] = False
     chosen = np.flatnonzero(allowed)
     return chosen, classes_by_annotations(windows, own[fold.train], fragments.label[fold.train], chosen, seed)
+
+
+def validation_windows(
+    windows: AllWindows, fragments: Fragments, fold: Fold, whole_person: bool = False, seed: int = 0, least: float = 0.9
+) -> tuple[np.ndarray, np.ndarray]:
+    """Other windows that a fold may validate on: two to three times as many again as the validation part has.
+
+    They do not overlap each other and lie whole within 60 s of a validation fragment (whole_person: are of such a
+    fragment's person), so that no training of this fold saw any part of them, and more than 60 s from every test
+    fragment. Their class is by rule, from training fragments alone, with a probability of at least `least`.
+    Returns: indices of the windows and their labels, each (window,).
+    """
+    own = place_of(fragments, windows)
+    chosen = allowed_for_training(windows, fragments, fold.test, whole_person=whole_person)
+    whole = 60.0 - WINDOW_SAMPLES / mitdb.SAMPLING_RATE_HZ  # to the near edge; the far one is a window's length away
+    chosen &= ~allowed_for_training(windows, fragments, fold.validation, whole, whole_person)
+    chosen &= windows.first_sample % WINDOW_SAMPLES == 0
+    chosen[own] = False
+    places = np.flatnonzero(chosen)
+    probabilities = classes_by_annotations(windows, own[fold.train], fragments.label[fold.train], places, seed)
+    sure = probabilities.max(1) >= least
+    return places[sure], probabilities[sure].argmax(1)
 
 
 def training_set(

@@ -29,32 +29,42 @@ from qmodel.training_data import PlainSet, TrainingSet
 ASSUMED_BIAS_BITS = 18  # until the normalisation is folded into biases; most frozen ones need fewer
 ASSUMED_COORDINATE_BITS = 8  # of coordinates that still are floating point
 FILE_OVERHEAD_BYTES = 16  # magic, version, input, number of layers, CRC-32
-LAYER_OVERHEAD_BYTES = 20  # sizes and formats of a plane layer and of the pool behind it
+LAYER_OVERHEAD_BYTES = 19  # sizes and formats of a plane layer and of the pool behind it
 Teacher = Callable  # (inputs, training=False) -> logits (batch, class): a model, or several as one
 BUDGET_UNITS = ("bytes", "average_bits")
+PRICES = ("bytes", "cycles")
+AVERAGE_REFITS = 3  # of signs and coordinates in turn, when averaged weights are quantised: more change nothing
+ENGINE_LANES = 64  # weights that an engine of about the shipped cores' width takes per cycle: what a plane costs there
 
 
 @dataclass(frozen=True)
 class Budget:
     """What pruning aims for: `bytes` of the frozen file or `average_bits` per weight, over all layers or per layer.
 
-    Args: unit: bytes or average_bits; total: for the whole model; per_layer: layer name -> its own limit instead.
-    Raises: InputError: unknown unit, or neither or both limits.
+    Args:
+        unit: bytes or average_bits; total: for the whole model; per_layer: layer name -> its own limit instead.
+        price: what a plane costs, by which its worth to the loss is divided: `bytes`, the bits that it takes in the
+            file (sign bits alone if the unit is average_bits), or `cycles`, those that an engine of ENGINE_LANES lanes
+            works on it per window.
+    Raises: InputError: unknown unit or price, or neither or both limits.
     """
 
     unit: str
     total: float | None = None
     per_layer: dict[str, float] = field(default_factory=dict)
+    price: str = "bytes"
 
     def __post_init__(self):
         if self.unit not in BUDGET_UNITS:
             raise InputError(f"a budget's unit must be one of {', '.join(BUDGET_UNITS)}, received {self.unit!r}")
+        if self.price not in PRICES:
+            raise InputError(f"a budget's price must be one of {', '.join(PRICES)}, received {self.price!r}")
         if (self.total is None) == (not self.per_layer):
             raise InputError("a budget needs either a total or limits per layer")
 
 
 class LayerState:
-    """One ALQ layer and what the moves keep for it: latent weights, signs, moments in both domains."""
+    """One ALQ layer and what the moves keep for it: latent weights and their mean, signs, moments in both domains."""
 
     def __init__(self, layer):
         self.layer = layer
@@ -66,8 +76,10 @@ class LayerState:
         def zeros(shape, name):
             return keras.Variable(np.zeros(shape, np.float32), trainable=False, name=f"{layer.name}_{name}")
 
+        self.bias_width = keras.Variable(np.int32(ASSUMED_BIAS_BITS), trainable=False, name=f"{layer.name}_bias_width")
         weights, coordinates = tuple(grouped.shape), tuple(layer.coordinates.shape)
         self.latent = zeros(weights, "latent")
+        self.mean_latent = zeros(weights, "mean_latent")
         self.latent_coordinates = zeros(coordinates, "latent_coordinates")
         self.signs = zeros((*weights[:2], planes, weights[2]), "signs")
         self.weight_moments = Moments(*(zeros(weights, f"weight_{part}") for part in Moments._fields))
@@ -76,8 +88,13 @@ class LayerState:
     @property
     def variables(self) -> list:
         """Everything that a checkpoint must hold besides the layer's own weights."""
-        own = [self.latent, self.latent_coordinates, self.signs]
-        return [*own, *self.weight_moments, *self.coordinate_moments]
+        own = [self.latent, self.mean_latent, self.latent_coordinates, self.signs]
+        return [*own, self.bias_width, *self.weight_moments, *self.coordinate_moments]
+
+    @property
+    def bias_bits(self) -> int:
+        """Bits of every bias in the frozen file, as last counted."""
+        return int(self.bias_width.value)
 
     @property
     def group_size(self) -> int:
@@ -106,14 +123,29 @@ class LayerState:
         """Live planes of every group, shape (filter, group)."""
         return (ops.convert_to_numpy(self.layer.coordinates) > 0).sum(-1)
 
+    @property
+    def output_steps(self) -> int:
+        """Positions of a window at which the layer computes: time steps of a convolution, 1 of a dense layer."""
+        return int(np.prod(self.layer.output.shape[1:-1]))
+
+    def plane_bits(self, unit: str) -> int:
+        """Bits that a plane of this layer takes: in the file, or of signs alone if the unit is average_bits."""
+        if unit == "average_bits":
+            return self.group_size
+        return self.group_size + (self.quantizer.coordinate_bits or ASSUMED_COORDINATE_BITS)
+
+    def plane_cycles(self) -> int:
+        """Cycles per window that an engine of ENGINE_LANES lanes works on a plane of this layer."""
+        return self.output_steps * math.ceil(self.group_size / ENGINE_LANES)
+
     def stored_bits(self) -> int:
         """Bits of this layer in the frozen file."""
         bits = self.quantizer.coordinate_bits or ASSUMED_COORDINATE_BITS
-        return stored_bits(self.plane_counts(), self.group_size, bits, ASSUMED_BIAS_BITS)
+        return stored_bits(self.plane_counts(), self.group_size, bits, self.bias_bits)
 
 
 def model_bytes(states: list[LayerState]) -> int:
-    """Size of the model's frozen file from its live planes; not less, if biases need no more than ASSUMED_BIAS_BITS."""
+    """Size of the model's frozen file from its live planes; not less, if biases need no more bits than counted."""
     bodies = sum(math.ceil(state.stored_bits() / 8) + LAYER_OVERHEAD_BYTES for state in states)
     return FILE_OVERHEAD_BYTES + bodies
 
@@ -132,6 +164,8 @@ class ALQTrainer:
         schedule: epochs and rates; budget: what pruning aims for, None: no pruning.
         teacher: its class probabilities are mixed into the targets by `schedule.distillation`; None: no teacher.
         sketch: start with move 1; False when the kernels already lie on their grids.
+        bias_bits: model -> bits per bias in the frozen file, by layer, asked before planes are pruned to a budget in
+            bytes; None: ASSUMED_BIAS_BITS.
     Raises: InputError: a model without ALQ layers; a budget that names a layer the model does not have.
     Example: `ALQTrainer(model, PRESETS["paper"], Budget("average_bits", 1.25)).fit(data, validation, folder)`
     """
@@ -143,6 +177,7 @@ class ALQTrainer:
         budget: Budget | None = None,
         teacher: Teacher | None = None,
         sketch: bool = True,
+        bias_bits: Callable[[keras.Model], dict[str, int]] | None = None,
     ):
         layers = alq_layers(model)
         if not layers:
@@ -150,7 +185,9 @@ class ALQTrainer:
         unknown = set(budget.per_layer if budget else ()) - {layer.name for layer in layers}
         if unknown:
             raise InputError(f"the budget names layers {sorted(unknown)}; the model has {[x.name for x in layers]}")
-        self.model, self.schedule, self.budget, self.teacher = model, schedule, budget, teacher
+        self.model, self.schedule, self.budget = model, schedule, budget
+        self.teacher = _compiled(teacher) if schedule.distillation and teacher is not None else None
+        self._bias_bits = bias_bits
         if sketch:
             for layer in layers:
                 layer.sketch()
@@ -212,35 +249,87 @@ class ALQTrainer:
             for state in self.states:
                 state.begin()
             self.step_number.assign(0.0)
+        paid: dict[str, list[float]] = {state.layer.name: [] for state in self.states}
+        if move == "prune":
+            self._count_bias_bits()
         quota = self._prune_quota(number, plan, data) if move == "prune" else 0.0
         self.optimiser.learning_rate.assign(rate)
         losses, owed = [], 0.0
         for batch in data.epoch(epoch_random(seed, number), self.schedule.batch):
-            targets = tf.constant(smooth(batch.targets, self.schedule.label_smoothing))
-            losses.append(self._step(move)(tf.constant(batch.inputs), targets, tf.constant(rate, tf.float32)))
+            inputs, targets = tf.constant(batch.inputs), self._targets(batch)
+            losses.append(self._step(move)(inputs, targets, tf.constant(rate, tf.float32)))
             if move == "prune":
                 owed += quota * sum(int(state.plane_counts().sum()) for state in self.states)
-                owed -= self._prune(int(owed), rate)
+                owed -= self._prune(int(owed), rate, paid)
         if move == "prune" and all(later != "prune" for later, _ in plan[number + 1 :]):
-            self._meet_budget(rate)
+            self._count_bias_bits()
+            self._meet_budget(rate, paid)
+        finished = sum(later == "straight_through" for later, _ in plan[number + 1 :])
+        if move == "straight_through" and finished < self.schedule.average:
+            self._average(self.schedule.average - finished, rate)
         return {
             "loss": float(np.mean(losses)),
             "bits": average_bits(self.states),
             "bytes": model_bytes(self.states),
             "planes": {state.layer.name: float(state.plane_counts().mean()) for state in self.states},
+            "pruned": {name: len(scores) for name, scores in paid.items()},
+            "paid": {name: float(sum(scores)) for name, scores in paid.items()},
         }
+
+    def _targets(self, batch):
+        """Class probabilities (batch, class) that a step learns: smoothed, the teacher's mixed in."""
+        targets = smooth(batch.targets, self.schedule.label_smoothing)
+        if self.teacher is not None:
+            taught = ops.convert_to_numpy(ops.softmax(self.teacher(batch.inputs, training=False)))
+            targets = (1 - self.schedule.distillation) * targets + self.schedule.distillation * taught
+        return tf.constant(targets, tf.float32)
+
+    def _average(self, number: int, rate: float) -> None:
+        """Take the latent weights of the `number`-th averaged epoch into their mean; after the last, quantise that."""
+        for state in self.states:
+            state.mean_latent.assign(state.mean_latent + (state.latent - state.mean_latent) / number)
+            if number == self.schedule.average:
+                _, hessian = steps.quadratic_model(state.weight_moments, self.step_number.value, rate)
+                still = ops.zeros_like(hessian)
+                coordinates = state.layer.coordinates.value
+                for _ in range(AVERAGE_REFITS):
+                    latent, signs, coordinates = steps.straight_through(
+                        state.mean_latent.value, coordinates, still, hessian
+                    )
+                state.latent.assign(latent)
+                state.layer.set_planes(signs, coordinates)
+
+    def _count_bias_bits(self) -> None:
+        """Ask how many bits the biases take in the frozen file."""
+        if self._bias_bits is not None:
+            bits = self._bias_bits(self.model)
+            for state in self.states:
+                state.bias_width.assign(bits[state.layer.name])
 
     # Pruning ------------------------------------------------------------------------------------------------------
 
+    def _size_and_limit(self, state: LayerState | None = None) -> tuple[float, float | None]:
+        """Size of the model (or one layer) and its limit in the budget's unit."""
+        if state is None:
+            value = model_bytes(self.states) if self.budget.unit == "bytes" else average_bits(self.states)
+            return value, self.budget.total
+        value = state.stored_bits() / 8 if self.budget.unit == "bytes" else average_bits([state])
+        return value, self.budget.per_layer.get(state.layer.name)
+
     def _excess(self, state: LayerState | None = None) -> float:
         """How far the model (or one layer) is above its limit, as a share of what it has; 0 without a limit."""
-        if state is None:
-            limit = self.budget.total
-            value = model_bytes(self.states) if self.budget.unit == "bytes" else average_bits(self.states)
-        else:
-            limit = self.budget.per_layer.get(state.layer.name)
-            value = state.stored_bits() / 8 if self.budget.unit == "bytes" else average_bits([state])
+        value, limit = self._size_and_limit(state)
         return max(0.0, 1 - limit / value) if limit is not None and value else 0.0
+
+    def _excess_bits(self, state: LayerState) -> float:
+        """Bits by which the model, or this layer if layers have limits of their own, is above its limit."""
+        whole = self.budget.total is not None
+        value, limit = self._size_and_limit(None if whole else state)
+        if limit is None:
+            return 0.0
+        if self.budget.unit == "bytes":
+            return 8 * (value - limit)
+        return (value - limit) * sum(int(np.prod(each.shape)) for each in (self.states if whole else [state]))
 
     def _over_budget(self) -> list[LayerState]:
         """Layers that pruning may take planes from."""
@@ -262,17 +351,22 @@ class ALQTrainer:
         left = sum(move == "prune" for move, _ in plan[number:])
         return 1 - (1 - excess) ** (1 / left / batches)
 
-    def _meet_budget(self, rate: float) -> None:
+    def _meet_budget(self, rate: float, paid: dict[str, list[float]]) -> None:
         """Prune what the last prune epoch still owes. Raises: InputError: a budget below what no planes would take."""
         while self._over_budget():
-            if not self._prune(1, rate):
+            if not self._prune(1, rate, paid):
                 raise InputError(
                     f"the budget {self.budget} cannot be met: without any plane the model takes "
                     f"{model_bytes(self.states)} bytes; allow more, or build a smaller network"
                 )
 
-    def _prune(self, number: int, rate: float) -> int:
-        """Remove up to `number` planes, the smallest modelled loss increase per bit saved first, over all layers."""
+    def _prune(self, number: int, rate: float, paid: dict[str, list[float]]) -> int:
+        """Remove up to `number` planes over all layers, by `basis.preference`; what each costs the loss goes to `paid`.
+
+        Args: paid: layer name -> modelled loss changes of its planes removed so far, added to.
+        """
+        if number < 1:
+            return 0
         candidates = []
         for state in self._over_budget():
             coordinates = ops.convert_to_numpy(state.layer.coordinates)
@@ -281,21 +375,25 @@ class ALQTrainer:
             scores = ops.convert_to_numpy(basis.importance(coordinates, gradient, hessian)).reshape(-1)
             live = np.flatnonzero(coordinates)
             considered = live[np.argsort(scores[live], kind="stable")[: max(1, int(len(live) * self.schedule.top_k))]]
-            saved = state.group_size  # sign bits; per plane alone, layers of small groups would lose all of theirs
-            if self.budget.unit == "bytes":
-                saved += state.quantizer.coordinate_bits or ASSUMED_COORDINATE_BITS
-            candidates += [(scores[i] / saved, state, i) for i in considered]
+            price = state.plane_cycles() if self.budget.price == "cycles" else state.plane_bits(self.budget.unit)
+            order = basis.preference(scores[considered], price)
+            candidates += [(float(first), state, i, float(scores[i])) for first, i in zip(order, considered)]
         candidates.sort(key=lambda candidate: candidate[0])
-        removed = 0
-        for _, state, place in candidates[:number]:
-            if state not in self._over_budget():
+        left = {state: self._excess_bits(state) for state in self.states}  # of each layer, or of all alike
+        gone: dict[LayerState, list[int]] = {}
+        for _, state, place, score in candidates[:number]:
+            if left[state] <= 0:
                 continue
+            for sharing in self.states if self.budget.total is not None else [state]:
+                left[sharing] -= state.plane_bits(self.budget.unit)
+            gone.setdefault(state, []).append(place)
+            paid[state.layer.name].append(score)
+        for state, places in gone.items():
             coordinates = ops.convert_to_numpy(state.latent_coordinates).copy()
-            coordinates.reshape(-1)[place] = 0
+            coordinates.reshape(-1)[places] = 0
             state.latent_coordinates.assign(coordinates)
             state.layer.set_planes(state.signs.value, coordinates)
-            removed += 1
-        return removed
+        return sum(map(len, gone.values()))
 
     # Compiled training steps --------------------------------------------------------------------------------------
 
@@ -322,9 +420,6 @@ class ALQTrainer:
 
     def _loss_and_gradients(self, inputs, targets):
         """Loss and kernel gradients; steps all other trainable weights."""
-        if self.teacher is not None and self.schedule.distillation:
-            share = self.schedule.distillation
-            targets = (1 - share) * targets + share * ops.softmax(self.teacher(inputs, training=False))
         kernels = [state.layer.kernel.value for state in self.states]
         with _kernels_on_grid(self.states), tf.GradientTape() as tape:
             loss = cross_entropy(targets, self.model(inputs, training=True))
@@ -360,6 +455,13 @@ class ALQTrainer:
         )
         state.latent.assign(latent)
         state.layer.set_planes(signs, coordinates)
+
+
+def _compiled(teacher: Teacher) -> Teacher:
+    """A model as one compiled function; anything else as it is, it may remember its answers."""
+    if not isinstance(teacher, keras.Model):
+        return teacher
+    return tf.function(lambda inputs, training: teacher(inputs, training=training), jit_compile=True)
 
 
 class _kernels_on_grid:  # noqa: N801 - reads as a statement

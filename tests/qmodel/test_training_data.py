@@ -9,7 +9,15 @@ from qmodel.data import annotations, fragments, mitdb, splits
 from qmodel.data.fragments import CLASSES
 from qmodel.fixed_point import INPUT_FORMAT
 from qmodel.hyperparameters import DataRecipe
-from qmodel.training_data import augment, place_of, room_of_rare_beats, rule_labels, to_input, training_set
+from qmodel.training_data import (
+    augment,
+    place_of,
+    room_of_rare_beats,
+    rule_labels,
+    to_input,
+    training_set,
+    validation_windows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +41,29 @@ def test_no_rule_labelled_window_is_held_out_or_near(real, protocol):
             persons = {mitdb.person(record) for record in index.record[held_out]}
             assert not persons & {mitdb.person(record) for record in other.record[chosen]}
         assert not set(chosen) & set(place_of(index, other)), "fragments have classes of their own"
+
+
+def test_validation_windows_are_near_validation_fragments_and_seen_by_no_training(real):
+    windows, other = real
+    index = windows.index
+    fold = splits.make("stratified", index, 10)[0]
+    chosen, labels = validation_windows(other, index, fold)
+    assert len(chosen) == len(labels) == 177  # counted when it was written: more windows than the part has fragments
+    trained_on, _ = rule_labels(other, index, fold, False, 0)
+
+    def gaps(places, fragments):
+        """Samples between the edges of windows and fragments of one record; shape (place, fragment), NaN of another."""
+        same = other.record[places][:, None] == index.record[fragments]
+        gap = np.abs(other.first_sample[places][:, None] - index.first_sample[fragments]) - 3600.0
+        return np.where(same, gap, np.nan)
+
+    assert (np.nanmin(gaps(chosen, fold.validation), axis=1) <= 50 * 360).all()  # the far edge within 60 s
+    near = np.nan_to_num(gaps(chosen, fold.test), nan=np.inf)
+    assert (near > 60 * 360).all()
+    for place in chosen:
+        apart = np.abs(other.first_sample[trained_on] - other.first_sample[place]) >= 3600
+        assert (apart | (other.record[trained_on] != other.record[place])).all()
+    assert not set(chosen) & set(place_of(index, other))
 
 
 def test_rules_do_not_read_held_out_classes(real):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +31,8 @@ def scores(experiment: Experiment, logits_of: Callable[[np.ndarray], np.ndarray]
 
 def take_history(folder: Path) -> list[dict[str, float]]:
     """Every epoch's metrics out of a finished checkpoint, which is then removed."""
-    from qmodel.training import CHECKPOINT
+    from qmodel.training import read_history
 
-    with np.load(folder / CHECKPOINT, allow_pickle=False) as file:
-        history = json.loads(str(file["meta"]))["history"]
+    history = read_history(folder)
     shutil.rmtree(folder)
     return history

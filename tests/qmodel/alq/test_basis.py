@@ -116,6 +116,21 @@ def test_ranking_uses_only_live_coordinates():
     assert basis.prune(coordinates, scores, 2).tolist() == [[0, 0.5, 0, 0], [0, 0, 0.9, 0]]
 
 
+def test_a_plane_that_harms_goes_the_sooner_the_more_it_saves():
+    """By the quotient alone the last of these would go before the first: -2 / 100 is more than -1 / 10."""
+    scores, saved = np.array([-2.0, -2.0, -1.0, 1.0, 1.0, 0.0]), np.array([100, 10, 10, 100, 10, 10])
+    assert np.argsort(basis.preference(scores, saved), kind="stable").tolist() == [0, 1, 2, 5, 3, 4]
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.integers(1, 500)), min_size=2, max_size=8))
+def test_less_loss_and_more_saved_never_go_later(planes):
+    scores, saved = (np.array(column, float) for column in zip(*planes, strict=True))
+    order = basis.preference(scores, saved)
+    for i, j in itertools.permutations(range(len(planes)), 2):
+        if scores[i] <= scores[j] and saved[i] >= saved[j]:
+            assert order[i] <= order[j]
+
+
 def test_a_group_without_planes_is_zero():
     signs, ones = np.ones((2, 1, 3, 4)), np.ones((2, 1, 4))
     assert not np.asarray(basis.reconstruct(signs, np.zeros((2, 1, 3)))).any()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qmodel import training
+from qmodel.alq import basis
 from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer, Budget, average_bits, model_bytes
@@ -76,11 +77,64 @@ def test_pruning_to_average_bits_spares_layers_of_small_groups(data, tmp_path):
     assert planes["conv1"] > planes["conv2"]
 
 
+def begun(budget):
+    """A trainer of one plane per group, as if it had taken its first step."""
+    trainer = ALQTrainer(model(bits=1), SHORT, budget)
+    for state in trainer.states:
+        state.begin()
+    trainer.step_number.assign(1.0)
+    return trainer
+
+
+@pytest.mark.parametrize(("score", "price", "first"), [
+    (-1.0, "bytes", "conv2"),  # groups of 12 signs and a coordinate, against 5 (conv1) and 6 (dense1)
+    (1.0, "bytes", "conv2"),
+    (1.0, "cycles", "conv1"),  # 28 output steps against 26 and 1, one cycle each
+    (-1.0, "cycles", "conv1"),
+])  # fmt: skip
+def test_of_equal_planes_the_dearest_goes_first(monkeypatch, score, price, first):
+    monkeypatch.setattr(basis, "importance", lambda coordinates, *_: np.full(coordinates.shape, score))
+    trainer = begun(Budget("bytes", 100, price=price))
+    paid = {state.layer.name: [] for state in trainer.states}
+    assert trainer._prune(1, 1e-3, paid) == 1
+    assert paid == {state.layer.name: [score] if state.layer.name == first else [] for state in trainer.states}
+    planes = {state.layer.name: state.plane_counts().sum() for state in trainer.states}
+    assert planes == {"conv1": 4, "conv2": 6, "dense1": 2} | {first: {"conv1": 3, "conv2": 5}[first]}
+
+
+def test_pruning_takes_no_more_than_the_budget_asks_for():
+    trainer = begun(Budget("bytes", 0))
+    size = model_bytes(trainer.states)
+    trainer.budget = Budget("bytes", size - 5)  # two planes of conv2 at most: 20 bits each
+    trainer._meet_budget(1e-3, {state.layer.name: [] for state in trainer.states})
+    assert size - 5 - 3 <= model_bytes(trainer.states) <= size - 5
+
+
+def test_averaged_latent_weights_are_quantised_again():
+    """One plane of weights that swing round zero: the sign that is left is that of their mean."""
+    net = keras.Sequential([keras.layers.Input((4,)), ALQDense(1, kernel_quantizer=alq(1), name="dense1")])
+    trainer = ALQTrainer(net, Schedule(finish=3, average=3))
+    trainer.step_number.assign(1.0)
+    (state,) = trainer.states
+    steps = np.array([[[[3.0, -1.0, 0.4, -2.0]]], [[[1.0, 2.0, -0.1, -1.0]]], [[[-1.0, -4.0, -0.9, -3.0]]]])
+    for number, latent in enumerate(steps, 1):
+        state.latent.assign(latent)
+        trainer._average(number, 1e-3)
+    assert np.allclose(state.mean_latent, steps.mean(0))
+    # w = alpha b with alpha = mean |w| (Rastegari et al., ECCV 2016, eq. 6), here of 1, -1, -0.2 and -2.
+    assert np.allclose(np.ravel(net.layers[0].kernel), 1.05 * np.array([1, -1, -1, -1]), rtol=1e-4)
+
+
 def test_budget_in_bytes_and_per_layer(data, tmp_path):
     train, validation = data
-    trainer = ALQTrainer(model(), SHORT, Budget("bytes", 150))
-    trainer.fit(train, validation, tmp_path / "bytes")
-    assert 140 < model_bytes(trainer.states) <= 150
+    narrow = dict.fromkeys(("conv1", "conv2", "dense1"), 9)
+    trainer = ALQTrainer(model(), SHORT, Budget("bytes", 150), bias_bits=lambda _: narrow)
+    history = trainer.fit(train, validation, tmp_path / "bytes")
+    assert 147 <= model_bytes(trainer.states) <= 150
+    assert {state.bias_bits for state in trainer.states} == {9}  # what is not spent on biases buys planes
+    gone = {name: sum(epoch["pruned"][name] for epoch in history) for name in narrow}
+    planes = {state.layer.name: int(state.plane_counts().sum()) for state in trainer.states}
+    assert {name: gone[name] + planes[name] for name in narrow} == {"conv1": 12, "conv2": 18, "dense1": 6}
     with pytest.raises(ValueError, match="cannot be met: without any plane the model takes"):
         ALQTrainer(model(), SHORT, Budget("bytes", 20)).fit(train, validation, tmp_path / "none")
     trainer = ALQTrainer(model(), SHORT, Budget("average_bits", per_layer={"conv2": 1.0}))
@@ -141,6 +195,8 @@ def test_bad_settings():
         ALQTrainer(model(), budget=Budget("bytes", per_layer={"conv9": 10}))
     with pytest.raises(ValueError, match="unit must be one of bytes, average_bits"):
         Budget("bits", 3)
+    with pytest.raises(ValueError, match="price must be one of bytes, cycles"):
+        Budget("bytes", 3, price="watts")
     with pytest.raises(ValueError, match="either a total or limits per layer"):
         Budget("bytes")
 
