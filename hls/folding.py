@@ -12,6 +12,7 @@ cycles: a filter without planes takes the time of one plane, in which its bias l
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,10 @@ from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 LATENCY_SHARE = 5 / 3  # of the cycles between frames: 6,000 cycles for a frame of 3,600 samples
+LATENCY_LUTS = 0.03  # of a core's LUTs: what may be spent on latency once the frames follow each other fast enough
+CYCLE_PRICES = np.geomspace(0.02, 100, 32)  # LUTs that a cycle of latency is worth, tried one after the other
+PRICE_STEPS = 16  # that the prices of flip-flops and block RAM may be raised, starting from these
+FIRST_PRICES = np.array([1.0, 0.02, 10.0])  # LUTs per LUT, flip-flop and BRAM36
 REGISTER_CYCLES = 15  # at most, from a layer's window to the next layer's: adder tree, multiplier, pool, FIFO
 
 
@@ -55,12 +60,12 @@ def deal(layer: PlaneLayer, engines: int) -> tuple[tuple[int, ...], ...]:
     """
     _check_engines(layer, engines, "layer")
     visits = filter_visits(layer)
-    load = np.zeros(engines, np.int64)
+    loads = [(0, engine) for engine in range(engines)]  # a heap: the least loaded one first
     hands: list[list[int]] = [[] for _ in range(engines)]
-    for index in np.argsort(-visits, kind="stable"):
-        engine = int(load.argmin())
-        hands[engine].append(int(index))
-        load[engine] += visits[index]
+    for index in np.argsort(-visits, kind="stable").tolist():
+        load, engine = loads[0]
+        hands[engine].append(index)
+        heapq.heapreplace(loads, (load + int(visits[index]), engine))
     return tuple(tuple(sorted(hand)) for hand in hands)
 
 
@@ -173,13 +178,6 @@ def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> Schedule:
     return Schedule(int(arrival[-1]), max(network.input_length, *busy), tuple(busy))
 
 
-class _Option(NamedTuple):
-    folding: LayerFolding
-    cycles: int  # per output step
-    luts: float  # with multipliers
-    adders: float  # LUTs more when the engines multiply with adders
-
-
 def followers(network: FrozenNetwork) -> list[tuple[Stage, tuple[Stage, ...]]]:
     """Every plane stage with the pools and sums between it and the next one."""
     pairs: list[tuple[Stage, tuple[Stage, ...]]] = []
@@ -191,70 +189,173 @@ def followers(network: FrozenNetwork) -> list[tuple[Stage, tuple[Stage, ...]]]:
     return pairs
 
 
-def _options(stage: Stage, after: tuple[Stage, ...], last: bool, part: str) -> list[_Option]:
-    """Foldings of a layer that no other one with as few engines beats in cycles and LUTs alike."""
-    layer, options = stage.layer, []
-    least = int(filter_visits(layer).sum()) + 1
+class _Options(NamedTuple):
+    """Foldings of one layer, every one with multipliers and, after all of those, with adders in their place.
+
+    engines, lanes, cycles (of an output step), dsps: int64, shape (option,); area: LUTs, flip-flops and block RAM of
+    the layer, float64, shape (option, 3).
+    """
+
+    engines: np.ndarray
+    lanes: np.ndarray
+    cycles: np.ndarray
+    dsps: np.ndarray
+    area: np.ndarray
+
+
+_Choice = tuple[int, ...]  # index of an option per plane layer
+
+
+def _options(stage: Stage, after: tuple[Stage, ...], last: bool, part: str) -> _Options:
+    """Foldings of a layer, without those of more engines that are no faster."""
+    layer = stage.layer
+    visits = filter_visits(layer)
+    whole, largest = int(visits.sum()), int(visits.max())
+    foldings, cycles, least = [], [], whole + 1
     for engines in legal_engines(layer, last):
+        if max(-(-whole // engines), largest) >= least:
+            continue  # no dealing can be faster
         load = busiest(layer, engines)
         if load >= least:
-            continue  # more engines, no faster
+            continue
         least = load
         for lanes in legal_lanes(layer):
-            luts, adders = (layer_area(stage, engines, lanes, after, part, block).luts for block in (True, False))
-            options.append(
-                _Option(LayerFolding(engines, lanes), load * chunks(layer, lanes), luts, (adders - luts) / engines)
-            )
-    options.sort(key=lambda option: (option.folding.engines, option.cycles, option.luts))
-    kept: list[_Option] = []
-    for option in options:
-        beaten = (k.cycles <= option.cycles and k.luts <= option.luts for k in kept)
-        if not any(beaten):  # those kept so far have no more engines
-            kept.append(option)
-    return kept
+            foldings.append((engines, lanes))
+            cycles.append(load * chunks(layer, lanes))
+    areas = [layer_area(stage, *entry, after, part, block) for block in (True, False) for entry in foldings]
+    engines, lanes = np.array(foldings * 2).T
+    return _Options(
+        engines,
+        lanes,
+        np.array(cycles * 2),
+        np.array([area.dsps for area in areas]),
+        np.array([(area.luts, area.ffs, area.bram36) for area in areas]),
+    )
 
 
-_Choice = tuple[_Option, ...]  # one option per plane layer
+def share_multipliers(engines: Sequence[int], saved: Sequence[float], budget: int) -> list[bool]:
+    """Which layers get multipliers for their engines, so that most LUTs are saved within a budget of multipliers.
 
-
-def _cheapest(table: list[list[_Option]], limits: list[int], dsp_budget: int, price: float) -> _Choice | None:
-    """Least LUTs + price * cycles per step, every layer inside its limit; engines beyond the budget pay for adders."""
-    adders = max(option.adders for options in table for option in options)
-    best: dict[int, tuple[float, _Choice]] = {0: (0.0, ())}
-    for options, limit in zip(table, limits):
-        following: dict[int, tuple[float, _Choice]] = {}
-        for used, (cost, chosen) in best.items():
-            for option in options:
-                if option.cycles > limit:
-                    continue
-                total = used + option.folding.engines
-                value = cost + option.luts + price * option.cycles
-                if total not in following or value < following[total][0]:
-                    following[total] = (value, (*chosen, option))
+    Args: engines: of every layer; saved: LUTs that its multipliers save.
+    """
+    best: list[tuple[float, tuple[bool, ...]]] = [(0.0, ())] * (budget + 1)
+    for number, value in zip(engines, saved):
+        following = [(total, (*given, False)) for total, given in best]
+        for used in range(number, budget + 1):
+            total, given = best[used - number]
+            if total + value > following[used][0]:
+                following[used] = (total + value, (*given, True))
         best = following
-    if not best:
+    return list(max(best, key=lambda entry: entry[0])[1])
+
+
+class _Search:
+    """Choices among the foldings of all layers of a network for a part."""
+
+    def __init__(self, network: FrozenNetwork, part: str, dsp_budget: int):
+        stages = network.plane_stages
+        self.network, self.dsp_budget = network, dsp_budget
+        self.layers = [_options(stage, after, stage is stages[-1], part) for stage, after in followers(network)]
+        self.frame = frame_area(part)
+        self.registers = REGISTER_CYCLES * len(stages)
+
+    def cheapest(self, limits: Sequence[int], prices: np.ndarray, cycle_prices: np.ndarray) -> _Choice | None:
+        """Least area * prices + cycles of a step * cycle_prices, every layer inside its limit of cycles of a step.
+
+        Over the layers one after the other, the best choice for every number of multipliers used so far.
+        """
+        best: dict[int, tuple[float, _Choice]] = {0: (0.0, ())}
+        for layer, limit, cycle_price in zip(self.layers, limits, cycle_prices):
+            cost = layer.area @ prices + cycle_price * layer.cycles
+            cost[(layer.cycles > limit) | (layer.dsps > self.dsp_budget)] = np.inf
+            order = np.argsort(cost, kind="stable")
+            order = order[np.isfinite(cost[order])]
+            used_here, first = np.unique(layer.dsps[order], return_index=True)
+            following: dict[int, tuple[float, _Choice]] = {}
+            for used, (total, chosen) in best.items():
+                for dsps, index in zip(used_here.tolist(), order[first].tolist()):
+                    value = total + cost[index]
+                    if used + dsps <= self.dsp_budget and value < following.get(used + dsps, (np.inf,))[0]:
+                        following[used + dsps] = (value, (*chosen, index))
+            best = following
+        return min(best.values())[1] if best else None
+
+    def area(self, choice: _Choice) -> np.ndarray:
+        """LUTs, flip-flops and block RAM of the whole core (estimated)."""
+        own = [layer.area[index] for layer, index in zip(self.layers, choice)]
+        return np.sum(own, axis=0) + np.array(self.frame[:3])
+
+    def cycles(self, choice: _Choice) -> list[int]:
+        """Cycles of an output step of every layer."""
+        return [int(layer.cycles[index]) for layer, index in zip(self.layers, choice)]
+
+    def latency(self, cycles: Sequence[int]) -> int:
+        """First sample to last logit, the registers of the arithmetic included as far as they may go."""
+        return schedule(self.network, cycles).frame + self.registers
+
+    def within(self, limits: Sequence[int], most: np.ndarray, cycle_prices: np.ndarray) -> _Choice | None:
+        """The fewest LUTs inside all limits: flip-flops and block RAM get a price, raised until they fit."""
+        prices = np.array([1.0, 0.0, 0.0])
+        for _ in range(PRICE_STEPS):
+            choice = self.cheapest(limits, prices, cycle_prices)
+            if choice is None:
+                return None
+            over = self.area(choice) > most
+            if not over[1:].any():
+                return None if over[0] else choice
+            prices = np.where(over, np.maximum(2 * prices, FIRST_PRICES), prices)
+            prices[0] = 1.0
         return None
-    return min((cost + adders * max(0, used - dsp_budget), chosen) for used, (cost, chosen) in best.items())[1]
 
+    def limits(self, target: float) -> list[int]:
+        """Most cycles of an output step of every layer for a frame every `target` cycles."""
+        return [int(target // stage.output_length) for stage in self.network.plane_stages]
 
-def _folding(choice: _Choice) -> Folding:
-    return Folding(tuple(option.folding for option in choice))
+    def smallest(self, target: float, most: np.ndarray) -> _Choice | None:
+        """The fewest LUTs for a frame every `target` cycles inside the limits of area; None: there is none."""
+        return self.within(self.limits(target), most, np.zeros(len(self.layers)))
 
-
-def _schedule(network: FrozenNetwork, choice: _Choice) -> Schedule:
-    return schedule(network, [option.cycles for option in choice])
+    def for_target(self, target: float, most: np.ndarray) -> _Choice | None:
+        """As `smallest`, with what more LUTs buy in latency (`fold`)."""
+        base, limits = self.smallest(target, most), self.limits(target)
+        if base is None:
+            return None
+        # A cycle less of a layer's step is worth what it saves of the latency here; or the same in every layer, since
+        # what it saves changes on the way.
+        cycles = self.cycles(base)
+        latency = self.latency(cycles)
+        worth = []
+        for position, step in enumerate(cycles):
+            more = max(1, step // 8)
+            slower = [*cycles[:position], step + more, *cycles[position + 1 :]]
+            worth.append((self.latency(slower) - latency) / more)
+        found = {base: (self.area(base)[0], latency)}
+        for price in CYCLE_PRICES:
+            for weights in (np.array(worth), np.ones(len(worth))):
+                choice = self.within(limits, most, price * weights)
+                if choice is not None and choice not in found:
+                    found[choice] = (self.area(choice)[0], self.latency(self.cycles(choice)))
+        afford = [choice for choice, (luts, _) in found.items() if luts <= (1 + LATENCY_LUTS) * found[base][0]]
+        best = min(afford, key=lambda choice: found[choice][0] * found[choice][1])
+        if found[best][1] <= LATENCY_SHARE * target:
+            return best
+        quick = [choice for choice, (_, latency) in found.items() if latency <= LATENCY_SHARE * target]
+        return min(quick or [min(found, key=lambda c: found[c][1])], key=lambda choice: found[choice][0])
 
 
 def estimated_luts(
     network: FrozenNetwork, folding: Folding, part: str = "xc7z020", dsp_budget: int | None = None
 ) -> float:
     """LUTs of the whole core (estimated). Args: dsp_budget: see `hls.area.multipliers`."""
-    total, free = frame_area(part).luts, multipliers(part, dsp_budget)
-    for (stage, after), entry in zip(followers(network), folding.layers):
-        multiplier = entry.engines <= free
-        free -= entry.engines if multiplier else 0
-        total += layer_area(stage, *entry, after, part, multiplier).luts
-    return total
+    pairs = list(zip(followers(network), folding.layers))
+    luts = [
+        [layer_area(stage, *entry, after, part, block).luts for block in (True, False)]
+        for (stage, after), entry in pairs
+    ]
+    engines = [entry.engines for entry in folding.layers]
+    saved = [without - block for block, without in luts]
+    given = share_multipliers(engines, saved, multipliers(part, dsp_budget))
+    return frame_area(part).luts + sum(own[0] if block else own[1] for own, block in zip(luts, given))
 
 
 def _bisect(low: float, high: float, good: Callable[[float], bool], ratio: float) -> float:
@@ -272,16 +373,17 @@ def fold(
     part: str = "xc7z020",
     dsp_budget: int | None = None,
 ) -> Folding:
-    """The cheapest balanced folding that takes a new frame every `target_cycles`, or the fastest within `lut_budget`.
+    """The cheapest balanced folding that takes a new frame every `target_cycles`, or the fastest that fits.
 
-    Every layer gets the fewest LUTs (estimated, `hls.area`) that do its output steps in `target_cycles`; the layers
-    that work on after the last sample are then made faster until first sample to last logit takes at most 5/3 of that,
-    or the least the network can do.
-    Args: target_cycles: cycles between frames, default one per input sample or, where the network is too slow for
-        that, the least it can do; lut_budget: if the folding for the target needs more, the target is relaxed until
-        it fits; dsp_budget: see `hls.area.multipliers`, one per engine.
-    Raises: FoldingError: unknown part, a given target below one cycle per sample or out of reach, a budget too small
-        for the smallest folding.
+    Every layer gets the fewest LUTs (estimated, `hls.area`) that do its output steps in `target_cycles`. Then a few
+    more LUTs, at most 3 %, buy latency (first sample to last logit) as long as the product of both gets smaller; and as
+    many as it takes to end within 5/3 of the target, or with the least latency the network can have. LUTs, flip-flops,
+    block RAM and multipliers of the part are limits alike.
+    Args: target_cycles: cycles between frames, default one per input sample or, where network or part are too slow or
+        small for that, the least they can do; lut_budget: if the folding for the target needs more, the target is
+        relaxed until it fits; dsp_budget: see `hls.area.multipliers`, one per engine.
+    Raises: FoldingError: unknown part, a given target below one cycle per sample or out of reach, a part or a budget
+        too small for the smallest folding.
     """
     check_part(part)
     check_chain(network)
@@ -293,46 +395,39 @@ def fold(
     stages = network.plane_stages
     if not stages:
         raise FoldingError("a folding needs at least one layer with weights, received none")
-    dsp_budget = multipliers(part, dsp_budget)
-    table = [_options(stage, after, stage is stages[-1], part) for stage, after in followers(network)]
+    device = DEVICES[part]
+    search = _Search(network, part, multipliers(part, dsp_budget))
+    luts = device.luts if lut_budget is None else min(device.luts, lut_budget)
+    most = np.array([luts, device.ffs, device.bram36], float)
 
-    def for_target(cycles: float) -> _Choice | None:
-        limits = [int(cycles // stage.output_length) for stage in stages]
+    def folding(choice: _Choice) -> Folding:
+        taken = zip(search.layers, choice)
+        return Folding(tuple(LayerFolding(int(o.engines[index]), int(o.lanes[index])) for o, index in taken))
 
-        def quick(choice: _Choice | None) -> bool:
-            if choice is None:
-                return False
-            return _schedule(network, choice).frame + REGISTER_CYCLES * len(stages) <= LATENCY_SHARE * cycles
-
-        free = _cheapest(table, limits, dsp_budget, 0)
-        if free is None or quick(free):
-            return free
-        quickest = _cheapest(table, limits, dsp_budget, 1e6)
-        if not quick(quickest):
-            return quickest
-        price = _bisect(1e-3, 1e6, lambda price: quick(_cheapest(table, limits, dsp_budget, price)), 1.02)
-        return _cheapest(table, limits, dsp_budget, price)
-
-    def good(cycles: float) -> _Choice | None:
-        choice = for_target(cycles)
-        if choice is None or lut_budget is None:
-            return choice
-        return choice if estimated_luts(network, _folding(choice), part, dsp_budget) <= lut_budget else None
-
-    choice = good(target)
+    choice = search.for_target(target, most)
     if choice is not None:
-        return _folding(choice)
+        return folding(choice)
     if lut_budget is None and target_cycles is not None:
-        fastest = _schedule(network, tuple(min(options, key=lambda o: o.cycles) for options in table))
+        fastest = schedule(network, [int(layer.cycles.min()) for layer in search.layers])
+        if fastest.between_frames <= target:
+            unbounded = search.for_target(target, np.full(3, np.inf))
+            needs = zip(("LUTs", "flip-flops", "BRAM36"), search.area(unbounded), most) if unbounded else ()
+            over = ", ".join(f"{value:.0f} of {limit:.0f} {name}" for name, value, limit in needs if value > limit)
+            raise FoldingError(f"a frame every {target} cycles needs more than {part} has (estimated): {over}")
         raise FoldingError(
             f"a frame every {target} cycles is out of reach: the fastest folding of all needs "
             f"{fastest.between_frames} cycles between frames and {fastest.frame} per frame"
         )
-    slowest = 2.0 * sum(stage.output_length * max(o.cycles for o in options) for stage, options in zip(stages, table))
-    slowest = max(slowest, 2.0 * target)
-    if good(slowest) is None:
-        smallest = frame_area(part).luts + sum(min(option.luts for option in options) for options in table)
-        raise FoldingError(f"the smallest folding needs about {smallest:.0f} LUTs (estimated), budget {lut_budget}")
-    choice = for_target(_bisect(target, slowest, lambda cycles: good(cycles) is not None, 1.005))
+    steps = zip(stages, search.layers)
+    slowest = max(2.0 * sum(stage.output_length * int(layer.cycles.max()) for stage, layer in steps), 2.0 * target)
+    if search.smallest(slowest, most) is None:
+        least = search.area(tuple(int(layer.area[:, 0].argmin()) for layer in search.layers))
+        limit = f"budget {lut_budget}" if lut_budget is not None else f"{part} has {device.luts}"
+        raise FoldingError(
+            f"the smallest folding needs about {least[0]:.0f} LUTs, {least[1]:.0f} flip-flops and {least[2]:g} BRAM36 "
+            f"(estimated), {limit}"
+        )
+    found = _bisect(target, slowest, lambda cycles: search.smallest(cycles, most) is not None, 1.005)
+    choice = search.for_target(found, most)
     assert choice is not None  # _bisect returns what was good
-    return _folding(choice)
+    return folding(choice)

@@ -15,8 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hls.area import DEVICES, Device, multipliers, rotates, tree_levels
-from hls.folding import Folding, LayerFolding, Schedule, check, check_part, chunks, deal, fold, schedule
+from hls.area import DEVICES, layer_area, multipliers, rotates, tree_levels
+from hls.folding import (
+    Folding,
+    LayerFolding,
+    Schedule,
+    check,
+    check_part,
+    chunks,
+    deal,
+    fold,
+    followers,
+    schedule,
+    share_multipliers,
+)
 from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
 
 PIPELINE_STAGES = 6  # of the arithmetic in front of and behind the adder tree (alq_layer.v)
@@ -229,7 +241,7 @@ class Plan:
         folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
         check(network, folding)
         budget = multipliers(part, dsp_budget)
-        layers = _layers(network, folding, DEVICES[part], budget)
+        layers = _layers(network, folding, part, budget)
         return cls(network, folding, part, budget, _segments(network, layers))
 
     @property
@@ -253,18 +265,19 @@ class Plan:
         return sum(entry.engines * entry.lanes for entry in self.folding.layers)
 
 
-def _layers(network: FrozenNetwork, folding: Folding, device: Device, budget: int) -> list[LayerPlan]:
-    """Plans of the plane layers. Multipliers go to the layers with the widest products first, as far as they reach."""
+def _layers(network: FrozenNetwork, folding: Folding, part: str, budget: int) -> list[LayerPlan]:
+    """Plans of the plane layers. Multipliers go where they save most LUTs."""
+    pairs = list(zip(followers(network), folding.layers))
+    saved = []
+    for (stage, after), entry in pairs:
+        block, adders = (layer_area(stage, *entry, after, part, multiplier).luts for multiplier in (True, False))
+        saved.append(adders - block)
+    given = share_multipliers([entry.engines for entry in folding.layers], saved, budget)
     layers, beats = [], INPUT_BEATS
-    for stage, entry in zip(network.plane_stages, folding.layers):
+    for ((stage, _), entry), multiplier in zip(pairs, given):
         hands = deal(stage.layer, entry.engines)
-        layer = LayerPlan(stage, entry, beats, hands, device.adder_operands, False)
-        layers.append(layer)
-        beats = layer.leaving
-    for layer in sorted(layers, key=lambda layer: -layer.term_bits):
-        if layer.folding.engines <= budget:
-            object.__setattr__(layer, "multiplier", True)
-            budget -= layer.folding.engines
+        layers.append(LayerPlan(stage, entry, beats, hands, DEVICES[part].adder_operands, multiplier))
+        beats = layers[-1].leaving
     return layers
 
 

@@ -73,7 +73,7 @@ class Findings:
 class Classifier:
     """A frozen network on an engine; close it, or use it in a `with` statement.
 
-    Args: network: 3600 samples in, 17 logits out; engine: golden, csim, rtl or board, which give the same logits
+    Args: network: 3600 samples in, 17 logits out; engine: golden, csim, c, rtl or board, which give the same logits
         (flow.recordings.engines); threshold: of confidence, 0 always says a class; deploy: folder of the engine board.
     Raises: InputError: unknown engine, another kind of network, threshold out of range; what the engine raises where a
         tool is missing.

@@ -1,10 +1,15 @@
 """Folding: dealing, cycles, legal values and the choice of the cheapest balanced folding."""
 
+import time
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hls import folding as foldings
+from hls.estimate import estimate
 from hls.folding import (
     Folding,
     FoldingError,
@@ -17,9 +22,13 @@ from hls.folding import (
     fold,
     legal_engines,
     legal_lanes,
+    schedule,
+    share_multipliers,
+    smallest,
     step_cycles,
 )
 from hls.plan import Plan
+from qmodel import models
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.strategies import frozen_networks, random_plane_layer
@@ -166,3 +175,80 @@ def test_engines_beyond_the_multipliers_cost_adders(small_network):
         small_network, without, dsp_budget=0
     )
     assert sum(e.engines for e in without.layers) <= sum(e.engines for e in with_blocks.layers)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, max_size=6), st.integers(0, 9))
+def test_multipliers_go_where_they_save_most(layers, budget):
+    engines, saved = zip(*layers)
+    given_ = share_multipliers(engines, saved, budget)
+    assert sum(number for number, own in zip(engines, given_) if own) <= budget
+    best = max(
+        sum(value for value, own in zip(saved, choice) if own)
+        for choice in product((False, True), repeat=len(layers))
+        if sum(number for number, own in zip(engines, choice) if own) <= budget
+    )
+    assert sum(value for value, own in zip(saved, given_) if own) == best
+
+
+def test_a_target_is_met_with_the_fewest_luts_of_all(small_network):
+    """Every folding of three layers tried, with the multipliers that the part has."""
+    stages = small_network.plane_stages
+    every = product(
+        *(
+            [LayerFolding(e, n) for e in legal_engines(s.layer, s is stages[-1]) for n in legal_lanes(s.layer)]
+            for s in stages
+        )
+    )
+    target, least = 2048, np.inf
+    for layers in every:
+        folding = Folding(layers)
+        if schedule(small_network, [step_cycles(s.layer, e) for s, e in zip(stages, layers)]).between_frames <= target:
+            least = min(least, estimated_luts(small_network, folding))
+    assert least <= estimated_luts(small_network, fold(small_network, target)) <= 1.03 * least
+
+
+@pytest.mark.parametrize(("resource", "share"), [("ffs", 0.7), ("bram36", 0.4), ("luts", 0.7)])
+def test_what_a_part_holds_is_a_limit(resource, share, monkeypatch):
+    """An estimate beyond the part is relaxed where no target is given, and refused by name where one is."""
+    rng = np.random.default_rng(3)
+    layers = (
+        random_plane_layer(rng, 1, 40, 8, max_planes=2, output=Format(4, 1, False)),
+        random_plane_layer(rng, 40, 40, 5, max_planes=2, output=Format(4, 1, False)),
+        random_plane_layer(rng, 40, 4, 1, output=None),
+    )
+    network = FrozenNetwork(512, Format(8, 4, True), layers)
+    free = Plan.of(network, fold(network, 4100))
+    used = estimate(free).area
+    limit = share * getattr(used, resource)
+    monkeypatch.setitem(foldings.DEVICES, "xc7z020", foldings.DEVICES["xc7z020"]._replace(**{resource: limit}))
+    relaxed = Plan.of(network, fold(network))
+    assert getattr(estimate(relaxed).area, resource) <= limit
+    resource_name = {"ffs": "flip-flops", "luts": "LUTs", "bram36": "BRAM36"}[resource]
+    if resource != "bram36":  # tables of fewer words need none: a folding with another trade is found
+        with pytest.raises(FoldingError, match=rf"needs more than xc7z020 has .*{resource_name}"):
+            fold(network, 4100)
+
+
+def test_more_luts_buy_latency_where_they_are_cheap():
+    """Least LUTs for a frame as it arrives: 5,575 cycles to the last logit, which 2.4 % more LUTs bring below 5,000."""
+    network = models.load("compact")
+    plan = Plan.of(network)
+    assert estimate(plan).cycles_per_frame <= 5000
+    assert plan.schedule.between_frames == 3600
+
+
+def test_an_estimate_of_a_million_weights_takes_no_time():
+    """Formulas walk planes and steps, never cycles: the smallest core of this one works 75 million cycles a frame."""
+    rng = np.random.default_rng(0)
+
+    def layer(channels, filters, taps):
+        return random_plane_layer(rng, channels, filters, taps, max_planes=2, output=Format(4, 1, False))
+
+    layers = (layer(1, 64, 16), MaxPool(4, 4), layer(64, 256, 16), layer(256, 256, 11), TimeSum(), layer(256, 17, 1))
+    network = FrozenNetwork(3600, Format(8, 4, True), layers)
+    assert network.parameter_count > 980_000
+    begin = time.process_time()
+    row = estimate(Plan.of(network, smallest(network))).row
+    assert time.process_time() - begin < 3
+    assert row["cycles_between_frames"] > 10**8

@@ -113,7 +113,7 @@ class TestClassifier:
         assert [first[i] for i in range(20)] == [second[i] for i in range(20)]
 
     def test_refuses_what_it_cannot_do(self, untrained):
-        with pytest.raises(InputError, match="engine must be one of golden, csim, rtl, board"):
+        with pytest.raises(InputError, match="engine must be one of golden, csim, c, rtl, board"):
             Classifier(untrained, "abacus")
         for threshold in (-0.1, 1.1, float("nan")):
             with pytest.raises(InputError, match="0 to 1"):
