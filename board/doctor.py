@@ -131,12 +131,20 @@ def check_window(folder: Path, manifest: Manifest, timeout_s: float) -> Finding:
     return Finding("window", True, f"{len(result.logits)} logits as expected, {result.label}; {times}")
 
 
+def lines(findings: list[Finding]) -> list[str]:
+    """Findings for a terminal."""
+    text = []
+    for finding in findings:
+        text.append(f"{'ok  ' if finding.good else 'FAIL'} {finding.check:<10} {finding.found}")
+        if finding.remedy:
+            text.append(f"     {'':<10} -> {finding.remedy}")
+    return text
+
+
 def report(findings: list[Finding], say: Callable[[str], object] = print) -> int:
     """Print findings; returns 0 if all are good, else 1."""
-    for finding in findings:
-        say(f"{'ok  ' if finding.good else 'FAIL'} {finding.check:<10} {finding.found}")
-        if finding.remedy:
-            say(f"     {'':<10} -> {finding.remedy}")
+    for line in lines(findings):
+        say(line)
     return 0 if all(finding.good for finding in findings) else 1
 
 

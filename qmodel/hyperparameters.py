@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of splits (qmodel.data.splits)
+
 
 @dataclass(frozen=True)
 class DataRecipe:

@@ -10,8 +10,6 @@ from pathlib import Path
 from qmodel.errors import InputError
 from qmodel.files import write_json
 
-NETWORKS = ("compact", "paper", "tiny")  # of qmodel.networks, which needs Keras
-PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of qmodel.data.splits, which needs wfdb
 FOLDS = 10
 PARITY_ENGINES = ("csim", "c", "rtl")  # of flow.recordings.engines: those that show every layer
 RECORDED = "settings.json"

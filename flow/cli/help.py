@@ -10,14 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# Every command stands in one group; groups and commands in the order of help and documentation.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Use a trained network": ("classify", "monitor"),
-    "Train and evaluate": ("flow", "data", "train", "quantise", "freeze", "evaluate", "abstain", "final"),
-    "Generate hardware": ("convert", "csim", "parity", "estimate", "rtl", "hardware", "synth", "export"),
-    "Run on a board": ("bitstream", "package", "deploy", "doctor"),
-    "Document the project": ("report", "notebook", "readme", "completion"),
-}
 SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
 _CHOICE = re.compile(r"argument (?P<name>.+?): invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
 _UNKNOWN = re.compile(r"unrecognized arguments: (?P<given>\S+)")
@@ -96,14 +88,14 @@ def guessed(given: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def overview(summaries: Mapping[str, str], width: int | None = None) -> str:
-    """The commands by group, one line or two each. Args: summaries: command -> one sentence."""
+def overview(groups: Mapping[str, Sequence[str]], summaries: Mapping[str, str], width: int | None = None) -> str:
+    """The commands by group, one line or two each. Args: groups: title -> commands; summaries: of each command."""
     import shutil
     import textwrap
 
     width = min(width or shutil.get_terminal_size().columns, 100)
     blocks = []
-    for group, names in GROUPS.items():
+    for group, names in groups.items():
         lines = [f"{group}:"]
         for name in names:
             lines += textwrap.wrap(f"  {name:<11} {summaries[name]}", width, subsequent_indent=" " * 14)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flow.recordings.beats import Beats, find
+from flow.recordings.choices import THRESHOLD
 from flow.recordings.engines import ENGINES
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
@@ -23,7 +24,6 @@ from qmodel.frozen import FrozenNetwork
 
 UNSURE = "unsure"
 SAID = (*CLASSES, UNSURE, *quality.REASONS)  # all that can be said of a window, in the order of tables and pictures
-THRESHOLD = 0.5  # of confidence, below which no class is said; what it costs and gains: results/abstain.json
 BATCH = 64  # windows at once: bounds the memory of long recordings
 
 

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from qmodel.errors import InputError
-from qmodel.frozen import FrozenNetwork
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import numpy as np
+
     from hls.engines.engine import Engine
+    from qmodel.frozen import FrozenNetwork
 
 
 def golden(network: FrozenNetwork, deploy: Path | None = None) -> Engine:
@@ -92,7 +92,7 @@ class BoardEngine:
         return [*[None] * (len(self.network.stages) - 1), self.run(x)]
 
 
-ENGINES: dict[str, Callable[[FrozenNetwork, Path | None], Engine]] = {
+ENGINES: dict[str, Callable[..., Engine]] = {  # network, deploy folder -> engine
     "golden": golden,
     "csim": csim,
     "c": c_export,

@@ -14,6 +14,7 @@ import numpy as np
 
 from flow.build.provenance import provenance
 from flow.recordings import strips
+from flow.recordings.choices import DEFAULT_FORMATS
 from flow.recordings.classify import SAID, UNSURE, Classification
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -174,7 +175,6 @@ WRITERS: dict[str, Callable[[Classification, Path], None]] = {
     "json": write_findings,
     **{form: _picture(form) for form in strips.FORMATS},
 }
-DEFAULT_FORMATS = ("csv", ANNOTATOR, "json", "png")
 
 
 def write(result: Classification, folder: str | os.PathLike, formats: tuple[str, ...] = DEFAULT_FORMATS) -> list[Path]:

@@ -9,8 +9,8 @@ import numpy as np
 from qmodel.data import mitdb
 from qmodel.data.fragments import Fragments
 from qmodel.errors import InputError
+from qmodel.hyperparameters import PROTOCOLS
 
-PROTOCOLS = ("stratified", "blocked", "patient", "file")
 PARTS = ("train", "validation", "test")
 BLOCK_SAMPLES = 300 * mitdb.SAMPLING_RATE_HZ  # five minutes
 

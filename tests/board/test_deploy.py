@@ -13,8 +13,8 @@ import pytest
 import board
 from board import install
 from board.manifest import Manifest
-from flow.cli.main import BOARD_PYTHON, CORES, main
-from flow.ship import bitstream, deploy, package
+from flow.cli.main import main
+from flow.ship import deploy, package
 from flow.ship.deploy import DeployError
 from qmodel.errors import InputError
 from tests.board.folders import deploy_folder, ecg_network, manifest_of, write_manifest
@@ -343,14 +343,3 @@ def test_a_kill_at_any_move_loses_nothing(kill_at, tmp_path, monkeypatch, capsys
     install.swap("ecg-alq")
     assert Manifest.load(tmp_path / "ecg-alq").damaged(tmp_path / "ecg-alq") == []
     assert len(list(tmp_path.rglob("mine"))) == 2
-
-
-def test_the_command_line_offers_what_the_modules_have():
-    assert BOARD_PYTHON == deploy.PYTHON
-    assert CORES == bitstream.ENGINES
-
-
-def test_without_ssh(folder, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="ssh is not installed"):
-        deploy.deploy(HOST, folder)

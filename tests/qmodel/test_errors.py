@@ -39,7 +39,7 @@ def failing_with(monkeypatch):
 
         parser = cli.parser()
         parser._subparsers._group_actions[0].choices["data"].set_defaults(run=fails)
-        monkeypatch.setattr(cli, "parser", lambda: parser)
+        monkeypatch.setattr(cli, "parser", lambda only: parser)
 
     return install
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flow.cli.main import _settings, main, parser
+from flow.cli.main import main, parser
+from flow.cli.steps import _settings
 from flow.lessons.walk import FULL, QUICK, Check, checked
 from flow.publish import notebooks
 from qmodel.errors import InputError
