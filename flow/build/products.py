@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from flow.build.provenance import fingerprint, provenance, versions
 from qmodel.errors import InputError
-from qmodel.files import sha256, swap_folder
+from qmodel.files import alone, folder_sums, json_with, read_sealed, sealed, sha256, swap_folder
 from qmodel.program import PACKAGES, program
 
 MANIFEST = "manifest.json"
@@ -99,15 +98,16 @@ def make(
 
 def _found(step: str, target: Path, key: str) -> Product | None:
     """The product if it is there, whole, and made from the same. Raises: InputError: something else is there."""
-    manifest = _manifest(target)
-    if manifest and manifest.get("key") == key:
-        damaged = _damaged(target, manifest)
+    manifest = _manifest(target, step)
+    if manifest.get("key") == key:
+        damaged, strays = _compared(target, manifest["outputs"])
         if damaged is None:
+            if strays:
+                more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+                say(step, f"{strays[0]}{more} in {target} is not of this product and is left alone")
             say(step, f"cached     {target}")
             return Product(target, manifest, True)
         say(step, f"{damaged} was changed or lost: running again")
-    elif target.exists() and manifest is None and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is not a product of this step: choose another --build or remove it")
     return None
 
 
@@ -130,73 +130,90 @@ def _run(
             "results": results,
             "outputs": _outputs(part),
         }
-        (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+        (part / MANIFEST).write_text(json.dumps(sealed(manifest), indent=2) + "\n", "utf-8")
     except BaseException:
         if not (resumable and any(path.is_file() and path != part / _KEY for path in part.rglob("*"))):
             shutil.rmtree(part, ignore_errors=True)
         raise
     (part / _KEY).unlink()
-    swap_folder(part, target)
+    swap_folder(part, target, _made_with(target))
     say(step, f"{duration(manifest['seconds']):<10} {target}")
     return Product(target, manifest, False)
 
 
 @contextmanager
 def _held(part: Path) -> Iterator[None]:
-    """The folder of a step under way, for this process alone; waits while another works in it.
-
-    The lock is on the folder itself, so that it ends with the process and leaves no file behind.
-    """
-    while True:
-        part.mkdir(parents=True, exist_ok=True)
+    """The folder of a step under way, for this process alone; waits while another works in it."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with alone(part.with_suffix(".lock")):
+        part.mkdir(exist_ok=True)
         try:
-            descriptor = os.open(part, os.O_RDONLY)
-        except FileNotFoundError:  # finished by the one we waited for, just now
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if part.exists() and os.path.samestat(os.fstat(descriptor), os.stat(part)):
-                try:
-                    yield
-                    return
-                finally:
-                    if part.exists() and not any(part.iterdir()):
-                        part.rmdir()
+            yield
         finally:
-            os.close(descriptor)
+            if part.exists() and not any(part.iterdir()):
+                part.rmdir()
 
 
 def _prepare(part: Path, key: str, resumable: bool) -> None:
     stamp = part / _KEY
     if not (resumable and stamp.is_file() and stamp.read_text() == key):
-        for old in part.iterdir():  # the folder itself stays: it is locked
+        for old in part.iterdir():
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     for stray in part.rglob(".*.part"):  # of a run that was killed while writing
         stray.unlink()
     stamp.write_text(key)
 
 
-def _manifest(folder: Path) -> dict | None:
-    """None: no manifest; empty: a damaged one."""
-    try:
-        return json.loads((folder / MANIFEST).read_text("utf-8"))
-    except OSError:
-        return None
-    except ValueError:
+def _manifest(target: Path, step: str) -> dict:
+    """The manifest of a product; empty: there is no product, or a damaged one, which is said.
+
+    Raises: InputError: the folder holds something else.
+    """
+    path = target / MANIFEST
+    if not os.path.lexists(target):
         return {}
+    foreign = InputError(f"{target} is not a product of this step: choose another --build or remove it")
+    if target.is_symlink() or not target.is_dir():
+        raise foreign
+    if not any(target.iterdir()):
+        return {}
+    if not path.is_file():
+        raise foreign
+    try:
+        manifest = read_sealed(path, "running again")
+    except InputError as error:
+        # who edited or damaged it is not asked where a step of ours has been at work
+        if not json_with(MANIFEST, "step", "key")(target) and not _lock(target).is_file():
+            raise foreign from None
+        say(step, str(error))
+        return {}
+    if manifest.get("step") != step or not isinstance(manifest.get("outputs"), dict):
+        raise foreign
+    return manifest
+
+
+def _lock(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 def _outputs(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _KEY)
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    return {name: value for name, value in folder_sums(folder).items() if name != _KEY}
 
 
-def _damaged(folder: Path, manifest: dict) -> str | None:
-    for name, sha in manifest["outputs"].items():
-        path = folder / name
-        if not path.is_file() or sha256(path) != sha:
-            return name
-    return None
+def _compared(folder: Path, outputs: dict[str, str]) -> tuple[str | None, list[str]]:
+    """The first file of a product that was changed or lost, and files that are not of it."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    damaged = (name for name, value in outputs.items() if name not in files or sha256(files[name]) != value)
+    return next(damaged, None), [name for name in files if name not in outputs and name != MANIFEST]
+
+
+def _made_with(target: Path) -> dict[str, str]:
+    """SHA-256 of the files of a product as its step left them, the manifest included."""
+    try:
+        outputs = read_sealed(target / MANIFEST, "")["outputs"]
+        return outputs | {MANIFEST: sha256(target / MANIFEST)}
+    except (OSError, InputError, KeyError, TypeError):
+        return {}
 
 
 @contextmanager
@@ -207,16 +224,17 @@ def locked(build: Path) -> Iterator[None]:
     """
     created = [folder for folder in (build, *build.parents) if not folder.exists()]
     build.mkdir(parents=True, exist_ok=True)
-    lock = build / ".lock"
-    with open(lock, "w") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(alone(build / ".lock", wait=False))
         except BlockingIOError:
             raise InputError(f"another ecg-alq is at work in {build}: wait for it or choose another --build") from None
         try:
             yield
         finally:
-            if list(build.iterdir()) == [lock]:
-                lock.unlink()
+            left = list(build.iterdir())
+            if all((path.is_file() and path.suffix == ".lock") or path.name == ".lock" for path in left):
+                for path in left:
+                    path.unlink()
                 for folder in created:
                     folder.rmdir()

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from qmodel.neighbours import check_qkeras
+
 
 @contextmanager
 def native_stderr_held() -> Iterator[None]:
@@ -29,6 +31,7 @@ def native_stderr_held() -> Iterator[None]:
 
 def import_tensorflow() -> None:
     """Import TensorFlow, quietly, and give it one thread: sums are then added in the same order on every machine."""
+    check_qkeras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules:
         with native_stderr_held():

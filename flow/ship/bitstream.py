@@ -10,7 +10,7 @@ from pathlib import Path
 from board.codec import Codec
 from flow.build.provenance import fingerprint, provenance
 from qmodel.errors import InputError
-from qmodel.files import folder_beside, sha256
+from qmodel.files import folder_beside, json_with, read_sealed, sealed, sha256
 from qmodel.frozen import FrozenNetwork
 
 ENGINES = ("rtl", "hls")
@@ -65,7 +65,7 @@ def write(
         raise InputError(f"--clock-mhz must lie in {CLOCKS_MHZ[0]} to {CLOCKS_MHZ[1]}, received {clock_mhz:g}")
     network = FrozenNetwork.load(file)
     hls = _check_project(network, project) if engine == "hls" else None
-    with folder_beside(folder, DESIGN, "a folder of this command") as made:
+    with folder_beside(folder, json_with(DESIGN, "engine", "identity", "sources"), "a folder of this command") as made:
         bits = _write_rtl(network, made, cycles) if hls is None else _write_hls(network, made, hls)
         for name in ("build.tcl", "design.tcl"):
             shutil.copyfile(_tcl() / name, made / name)
@@ -85,7 +85,8 @@ def write(
             path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()
         }
         design = settings | {"identity": network.identity, "clock_mhz": clock_mhz, "sources": fingerprint(sources)}
-        (made / DESIGN).write_text(json.dumps(design | {"provenance": provenance()}, indent=2) + "\n", "utf-8")
+        text = json.dumps(sealed(design | {"provenance": provenance()}), indent=2)
+        (made / DESIGN).write_text(text + "\n", "utf-8")
         if folder.is_dir() and _sources(folder) == design["sources"]:
             shutil.rmtree(made)
     return design
@@ -115,7 +116,7 @@ def _write_rtl(network: FrozenNetwork, made: Path, cycles: int | None) -> tuple[
 def _check_project(network: FrozenNetwork, project: Path | None) -> Path:
     if project is None or not (project / "manifest.json").is_file():
         raise InputError(f"{project or 'the build'} holds no HLS project: run `ecg-alq convert`")
-    manifest = json.loads((project / "manifest.json").read_text("utf-8"))
+    manifest = read_sealed(project / "manifest.json", "run `ecg-alq convert` again")
     if manifest["identity"] != network.identity:
         raise InputError(f"{project} is of another network: run `ecg-alq convert` again")
     if manifest["io_type"] != "io_stream":
@@ -126,7 +127,7 @@ def _check_project(network: FrozenNetwork, project: Path | None) -> Path:
 def _write_hls(network: FrozenNetwork, made: Path, project: Path) -> tuple[int, int]:
     from hls.core.generate import VERILOG
 
-    manifest = json.loads((project / "manifest.json").read_text("utf-8"))
+    manifest = read_sealed(project / "manifest.json", "run `ecg-alq convert` again")
     shutil.copytree(project, made / "hls")
     (made / "core").mkdir()
     bits = manifest["input"]["transfer_bits"], manifest["output"]["transfer_bits"]
@@ -138,8 +139,8 @@ def _write_hls(network: FrozenNetwork, made: Path, project: Path) -> tuple[int, 
 def read_design(folder: Path) -> dict:
     """What a folder of `write` is for. Raises: InputError: it is none."""
     try:
-        return json.loads((folder / DESIGN).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return read_sealed(folder / DESIGN, "run `ecg-alq bitstream` again")
+    except OSError as error:
         raise InputError(f"{folder} holds no design ({error}): run `ecg-alq bitstream`") from None
 
 

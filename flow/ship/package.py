@@ -18,7 +18,7 @@ from flow.build.products import REPOSITORY
 from flow.build.provenance import git_revision, versions
 from flow.ship import bitstream
 from qmodel.errors import InputError
-from qmodel.files import folder_beside, sha256
+from qmodel.files import folder_beside, json_with, sha256
 from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 
@@ -61,7 +61,7 @@ def package(folder: Path, output: Path, wheel: Path | None = None) -> dict:
     if problems:
         raise InputError(f"{folder / bitstream.HWH} is not of this design: {'; '.join(problems)}")
     made_with = {**versions(), "git_revision": git_revision(), "vivado": handoff.vivado}
-    with folder_beside(output, MANIFEST, "a deploy folder") as made:
+    with folder_beside(output, json_with(MANIFEST, "format", "identity", "files"), "a deploy folder") as made:
         for name in (bitstream.BIT, bitstream.HWH, NETWORK):
             shutil.copyfile(folder / name, made / name)
         (made / WINDOW).write_text(json.dumps(test_window(network)) + "\n", "utf-8")

@@ -19,7 +19,7 @@ from hls.fifos import SMALLEST, fifo_depths
 from hls.folding import Folding
 from hls.plan import Plan
 from qmodel.errors import InputError
-from qmodel.files import folder_beside, sha256
+from qmodel.files import folder_beside, json_with, sealed, sha256
 from qmodel.fixed_point import transfer_bits
 from qmodel.frozen import FrozenNetwork
 
@@ -194,7 +194,7 @@ def convert(
     if io_type == "io_parallel":
         _check_parallel(network)
     folder = Path(folder).absolute()
-    with folder_beside(folder, "manifest.json", "an HLS project") as built:
+    with folder_beside(folder, json_with("manifest.json", "identity", "io_type"), "an HLS project") as built:
         _write(plan, built, part, clock_mhz, backend, io_type)
     return folder
 
@@ -333,4 +333,4 @@ def _write_manifest(
         },
         "files": {p.relative_to(folder).as_posix(): sha256(p) for p in files},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest), indent=2) + "\n")

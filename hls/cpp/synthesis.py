@@ -5,7 +5,6 @@ Every figure read here is of the kind *vendor*: it comes from a report of AMD's 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from hls.estimate import estimate
 from hls.folding import Folding, LayerFolding
 from hls.plan import Plan
 from qmodel.errors import InputError, UserError
+from qmodel.files import read_sealed
 from qmodel.frozen import FrozenNetwork
 
 STEPS = ("csim", "csynth", "cosim", "export")
@@ -128,7 +128,7 @@ def _manifest(folder: Path) -> dict:
     path = folder / "manifest.json"
     if not path.is_file():
         raise SynthesisError(f"{folder} is not an HLS project (no manifest.json): run convert first")
-    return json.loads(path.read_text())
+    return read_sealed(path, "run convert again")
 
 
 def run_logged(command: list[str], folder: Path, environment: dict[str, str], progress: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from flow.build.products import MANIFEST, locked, make
 from qmodel.errors import InputError
-from qmodel.files import sha256
+from qmodel.files import read_sealed, sha256
 from qmodel.program import program
 
 
@@ -34,7 +35,7 @@ def run(build, work, inputs=None, settings=None, **options):
 
 def test_manifest_says_what_it_was_made_from(tmp_path):
     product = run(tmp_path, Work())
-    manifest = json.loads((tmp_path / "step" / MANIFEST).read_text())
+    manifest = read_sealed(tmp_path / "step" / MANIFEST, "again")
     assert manifest == product.manifest
     assert manifest["inputs"] == {"data": "1", "program": program(__file__)}
     assert manifest["settings"] == {"seed": 0}
@@ -42,7 +43,7 @@ def test_manifest_says_what_it_was_made_from(tmp_path):
     assert manifest["results"] == {"found": "content"}
     assert {"python", "numpy"} <= set(manifest["versions"])
     assert manifest["seconds"] >= 0
-    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+    assert {path.name for path in tmp_path.iterdir()} == {"step", ".step.lock"}
 
 
 def test_same_inputs_are_free(tmp_path, capsys):
@@ -70,19 +71,76 @@ def test_another_version_runs_again(tmp_path, monkeypatch):
     assert work.runs == 2
 
 
-@pytest.mark.parametrize("damage", ["changed", "lost", "broken manifest"])
-def test_damaged_product_is_made_again(tmp_path, damage):
+@pytest.mark.parametrize("damage", ["changed", "lost"])
+def test_damaged_product_is_made_again(tmp_path, damage, capsys):
     work = Work()
     run(tmp_path, work)
-    product, manifest = tmp_path / "step" / "sub" / "product.txt", tmp_path / "step" / MANIFEST
+    product = tmp_path / "step" / "sub" / "product.txt"
     if damage == "changed":
-        product.write_text("other")
-    elif damage == "lost":
-        product.unlink()
+        product.write_text("mine")
     else:
-        manifest.write_text("{")
+        product.unlink()
     assert not run(tmp_path, work).cached
     assert product.read_text() == "content"
+    said = capsys.readouterr().err
+    assert "sub/product.txt was changed or lost: running again" in said
+    # what somebody wrote there is not lost
+    kept = tmp_path / "step.kept-1"
+    if damage == "changed":
+        assert {path.name: path.read_text() for path in kept.rglob("*.*")} == {"product.txt": "mine"}
+        assert f"kept      {kept}: sub/product.txt was changed or added there" in said
+    else:
+        assert not kept.exists()
+
+
+def edited(manifest, change):
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(change(content)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content | {"results": {"found": "better"}},
+        lambda content: content | {"seconds": 0},
+        lambda content: content | {"outputs": {}},
+        lambda content: {key: content[key] for key in content if key != "outputs"},
+        lambda content: {key: content[key] for key in content if key != "sha256"},
+        lambda content: content | {"outputs": None, "sha256": "0" * 64},
+        lambda content: None,
+        lambda content: [content],
+        lambda content: {},
+        lambda content: 3,
+    ],
+)
+def test_an_edited_manifest_is_noticed(tmp_path, change, capsys):
+    work = Work()
+    run(tmp_path, work)
+    edited(tmp_path / "step" / MANIFEST, change)
+    product = run(tmp_path, work)
+    assert (product.cached, work.runs, product.results) == (False, 2, {"found": "content"})
+    assert "manifest.json" in capsys.readouterr().err
+    assert run(tmp_path, work).cached
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 200_000, b'{"step": NaN}'])
+def test_a_damaged_manifest_is_noticed(tmp_path, content):
+    work = Work()
+    run(tmp_path, work)
+    (tmp_path / "step" / MANIFEST).write_bytes(content)
+    assert not run(tmp_path, work).cached
+
+
+def test_strays_are_said_and_kept(tmp_path, capsys):
+    work = Work()
+    run(tmp_path, work)
+    (tmp_path / "step" / "notes.txt").write_text("mine")
+    assert run(tmp_path, work).cached
+    assert f"notes.txt in {tmp_path / 'step'} is not of this product and is left alone" in capsys.readouterr().err
+    for seed in (1, 2):
+        run(tmp_path, work, settings={"seed": seed})
+    assert {path.name for path in tmp_path.iterdir()} == {"step", ".step.lock", "step.kept-1"}
+    assert [path.name for path in (tmp_path / "step.kept-1").iterdir()] == ["notes.txt"]
 
 
 def test_failure_leaves_the_old_product_and_nothing_else(tmp_path):
@@ -94,7 +152,7 @@ def test_failure_leaves_the_old_product_and_nothing_else(tmp_path):
 
     with pytest.raises(OSError, match="No space"):
         run(tmp_path, fails, settings={"seed": 1})
-    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+    assert {path.name for path in tmp_path.iterdir()} == {"step", ".step.lock"}
     assert (tmp_path / "step" / "sub" / "product.txt").read_text() == "old"
 
 
@@ -117,8 +175,8 @@ def test_interrupted_work_is_handed_to_the_next_run(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, interrupted, resumable=True)
         run(tmp_path, work, settings=settings, resumable=True)
-        assert [path.name for path in tmp_path.iterdir()] == ["step"]
-        (tmp_path / "step" / MANIFEST).write_text("{}")
+        assert {path.name for path in tmp_path.iterdir()} == {"step", ".step.lock"}
+        shutil.rmtree(tmp_path / "step")
 
 
 def test_interruption_before_a_checkpoint_leaves_nothing(tmp_path):
@@ -128,15 +186,31 @@ def test_interruption_before_a_checkpoint_leaves_nothing(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, interrupted, resumable=True)
-    assert not list(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {".step.lock"}
 
 
-def test_foreign_folder_is_not_touched(tmp_path):
+@pytest.mark.parametrize("manifest", [None, '{"name": "web app"}', "null", "[]", '{"step": "other", "key": "1"}', "{"])
+def test_foreign_folder_is_not_touched(tmp_path, manifest):
     (tmp_path / "step").mkdir()
     (tmp_path / "step" / "thesis.txt").write_text("ten years")
-    with pytest.raises(InputError, match="not a product of this step"):
+    if manifest is not None:
+        (tmp_path / "step" / MANIFEST).write_text(manifest)
+    if manifest is None or "key" not in manifest:
+        with pytest.raises(InputError, match="not a product of this step"):
+            run(tmp_path, Work())
+        assert (tmp_path / "step" / "thesis.txt").read_text() == "ten years"
+    else:  # it says that it is a product, and is damaged
         run(tmp_path, Work())
-    assert (tmp_path / "step" / "thesis.txt").read_text() == "ten years"
+        assert (tmp_path / "step.kept-1" / "thesis.txt").read_text() == "ten years"
+
+
+def test_links_and_files_in_the_place_of_a_product(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for make_it in (lambda p: p.symlink_to(tmp_path / "elsewhere"), lambda p: p.write_text("mine")):
+        make_it(tmp_path / "step")
+        with pytest.raises(InputError, match="not a product of this step"):
+            run(tmp_path, Work())
+        (tmp_path / "step").unlink()
 
 
 def test_of_two_that_ask_at_once_one_works(tmp_path):
@@ -155,7 +229,7 @@ def test_of_two_that_ask_at_once_one_works(tmp_path):
         finish.set()
         assert [first.result().cached, second.result().cached] == [False, True]
     assert len(runs) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["step"]
+    assert {path.name for path in tmp_path.iterdir()} == {"step", ".step.lock"}
 
 
 def test_a_step_without_a_file_is_refused(tmp_path):
