@@ -18,7 +18,7 @@ from tqdm import tqdm
 from board.codec import Codec
 from board.driver import ArrhythmiaOverlay, Result, Times, TransferError
 from board.manifest import MANIFEST, Manifest
-from flow.lessons.walk import BUILD, Check, CheckedTable, checked, show_progress_as_text
+from flow.lessons.walk import BUILD, Check, CheckedTable, Exercise, checked, show_progress_as_text
 from flow.look.html import Html, card, facts, table
 from flow.look.pictures import ACCENT, GRID, INK, MUTED, SECOND, ecg_strip, figure
 from qmodel.files import sha256
@@ -223,6 +223,11 @@ def stall(session: Session) -> str:
 def stall_card(message: str) -> Html:
     """The message as the user sees it."""
     return Html(card(f"<code>{message}</code>", "A board that stops answering"), 940)
+
+
+def exercise() -> Exercise:
+    """Bytes that DMA moves per window: 3600 samples of one byte, 17 logits of four."""
+    return Exercise(3600 * 1 + 17 * 4, "8 bits are one byte, 32 bits are four.")
 
 
 def final_table(session: Session, results: list[Result], message: str) -> CheckedTable:

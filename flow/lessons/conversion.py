@@ -12,7 +12,7 @@ import numpy as np
 
 from flow.build.products import Product
 from flow.lessons.planes import load  # noqa: F401 - the notebook calls it here
-from flow.lessons.walk import Check, CheckedTable, Walk, checked, same_as_report
+from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked, same_as_report
 from flow.look.html import Html, card, facts, table
 from flow.look.pictures import ACCENT, BAD, GOOD, GRID, INK, MUTED, SECOND, figure
 from qmodel.frozen import FrozenNetwork, PlaneLayer, Stage
@@ -259,6 +259,11 @@ def flip_picture(flipped: Flipped) -> Html:
         ("classes", f"{flipped.decisions} of {flipped.windows} windows are now said to be of another class"),
     )
     return Html(card(_grid("flipped", flipped.layers), _verdict(flipped.mismatches)) + facts(rows), 940)
+
+
+def exercise() -> Exercise:
+    """Change of the accumulator when a sign over the input 5 flips to minus, coordinate 3."""
+    return Exercise(-2 * 3 * 5, "before, the plane added 3 x 5; now it subtracts 3 x 5.")
 
 
 def final_table(

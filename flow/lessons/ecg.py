@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import wfdb
 
-from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
+from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked, percent
 from flow.look.html import Html, card, facts
 from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, SECOND, ecg_strip, figure
-from qmodel.data import annotations, fragments, mitdb, splits, synthetic
+from qmodel.data import annotations, fragments, mitdb, sample, splits
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Fragments, Windows
 from qmodel.data.mitdb import RECORD_SAMPLES, SAMPLING_RATE_HZ
 from qmodel.data.splits import Fold
 from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES, standardise
 
 REAL_RECORD = "119"  # sinus rhythm, bigeminy and trigeminy, a clean signal
-SYNTHETIC_RECORD = (("NSR", 150_000), ("Bigeminy", 90_000), ("NSR", 120_000), ("Trigeminy", 110_000), ("AFIB", 180_000))
 ADC_UNITS_PER_MV, ADC_ZERO = 200, 1024
 RHYTHM_COLOURS = ("#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#e69f00", "#0072b2", "#999999")
 LOOK_FOR = {
@@ -65,23 +63,23 @@ class AnnotatedRecord:
 
 
 def read(walk: Walk, name: str = REAL_RECORD) -> AnnotatedRecord:
-    """A real record by name; without records a synthetic one, written to the build folder and read back."""
+    """A real record by name; without records the minute that ships."""
     if walk.records is None:
-        folder, name, sums = Path(walk.build) / "record", "synthetic", {}
-        synthetic.write_record(folder, name, SYNTHETIC_RECORD)
+        folder, name, source = sample.PATH.parent, sample.PATH.stem, f"{mitdb.SOURCE}, the minute that ships"
+        content = wfdb.rdrecord(str(folder / name), physical=False, return_res=16)
+        leads, signals = tuple(content.sig_name), content.d_signal
     else:
-        folder, sums = walk.records, None
-    record = mitdb.read_record(folder, name, sums)
-    mitdb.check_files(folder, name, [".atr"], sums)
+        folder, source = walk.records, mitdb.SOURCE
+        record = mitdb.read_record(folder, name)
+        mitdb.check_files(folder, name, [".atr"])
+        leads, signals = record.leads, record.signals
     marks = wfdb.rdann(str(folder / name), "atr")
     samples, symbols = np.asarray(marks.sample), np.asarray(marks.symbol)
     beats = np.isin(symbols, list(annotations.BEATS))
     starts = [(int(samples[i]), marks.aux_note[i].rstrip("\0")) for i in np.flatnonzero(symbols == "+")]
-    ends = [start for start, _ in starts[1:]] + [len(record.signals)]
+    ends = [start for start, _ in starts[1:]] + [len(signals)]
     rhythms = tuple((start, end, annotations.RHYTHMS[note]) for (start, note), end in zip(starts, ends))
-    return AnnotatedRecord(
-        name, record.leads, record.signals, samples[beats], symbols[beats], rhythms, walk.source["data_source"]
-    )
+    return AnnotatedRecord(name, leads, signals, samples[beats], symbols[beats], rhythms, source)
 
 
 def describe(record: AnnotatedRecord) -> Html:
@@ -101,7 +99,7 @@ def describe(record: AnnotatedRecord) -> Html:
         ("rhythms", ", ".join(dict.fromkeys(name for *_, name in record.rhythms))),
         (
             "windows of ten seconds",
-            f"{RECORD_SAMPLES // WINDOW_SAMPLES} of {WINDOW_SAMPLES:,} samples; a network sees one at a time",
+            f"{len(record.signals) // WINDOW_SAMPLES} of {WINDOW_SAMPLES:,} samples; a network sees one at a time",
         ),
     )
     return Html(facts(rows), 860)
@@ -331,6 +329,12 @@ def leak_picture(shares: Mapping[str, Mapping[str, float]], remembered: Mapping[
             axes.tick_params(length=0)
             axes.grid(axis="y")
     return Html(card(drawn[0]), 940)
+
+
+def exercise() -> Exercise:
+    """How many beats of the sample come from a ventricle."""
+    symbols = wfdb.rdann(str(sample.PATH.with_suffix("")), "atr").symbol
+    return Exercise(symbols.count("V"), "<code>marks.symbol</code> is a list with one letter per annotation.")
 
 
 def final_table(

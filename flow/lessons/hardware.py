@@ -13,7 +13,7 @@ from flow.build.products import Product
 from flow.build.work.names import FROZEN
 from flow.experiments import hardware
 from flow.lessons.planes import load
-from flow.lessons.walk import Check, CheckedTable, Walk, checked
+from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked
 from flow.look.html import Html, card, facts, image, table
 from flow.look.pictures import ACCENT, GRID, figure
 from hls.area import DEVICES, device_of
@@ -205,6 +205,11 @@ def vendor(walk: Walk, converted: Product) -> Html:
     names = ("kind", "tool", "luts", "ffs", "bram36", "dsp", "cycles_per_frame", "clock_mhz")
     rows = [tuple("" if row.get(name) is None else str(row[name]) for name in names) for row in figures]
     return Html(table([name.replace("_", " ") for name in names], rows), 1000)
+
+
+def exercise() -> Exercise:
+    """Patients that a core of 5,570 cycles between frames serves at 100 MHz, a frame every ten seconds each."""
+    return Exercise(10 * 100_000_000 // 5570, "ten seconds have 10 x 100,000,000 cycles.")
 
 
 def final_table(

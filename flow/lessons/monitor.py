@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
+from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked, percent
 from flow.look.html import Html, facts, image, table
-from flow.monitor.stream import HOP_S, demonstration
+from flow.monitor.stream import HOP_S
 from flow.monitor.widget import Widget
 from flow.recordings import strips
 from flow.recordings.classify import Classification, Classifier, full_name
 from qmodel import models
-from qmodel.data import recording
+from qmodel.data import recording, sample
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import Recording
 from qmodel.fixed_point import WINDOW_SAMPLES
 
@@ -24,8 +25,8 @@ PLAYED_S, PLAYED_FULL_S = 120, 600
 
 
 def recorded(walk: Walk, name: str = REAL_RECORD) -> Recording:
-    """A real record, or made-up ECG that goes from rhythm to rhythm."""
-    return demonstration() if walk.records is None else recording.read(walk.records / name)
+    """A real record; in quick mode the minute that ships."""
+    return sample.read() if walk.records is None else recording.read(walk.records / name)
 
 
 def classifier() -> Classifier:
@@ -40,21 +41,21 @@ def describe(source: Recording, said_by: Classifier) -> Html:
         ("recording", source.name),
         ("length", f"{source.duration_s / 60:.1f} minutes at {source.sampling_rate_hz:g} Hz"),
         ("network", f"compact, {network.size_bytes:,} bytes; it has learned from real ECG"),
-        ("says nothing below", f"a confidence of {said_by.threshold:g}: then it is 'unsure'"),
+        ("gives no class below", f"a confidence of {said_by.threshold:g}: the result is then 'unsure'"),
     )
     return Html(facts(rows), 860)
 
 
 def picture(result: Classification) -> Html:
-    """What is said over the whole recording, and strips of it on the standard grid."""
+    """The result over the whole recording, and strips of it on the standard grid."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.png"
         strips.draw(result, path)
-        return image(path, "What is said, and ten seconds of each", 1000)
+        return image(path, "The result, and ten seconds of each rhythm", 1000)
 
 
 def episodes(result: Classification, most: int = 12) -> Html:
-    """The changes in what is said."""
+    """The changes in the result."""
     rows = [
         (
             f"{int(e.start_s // 60)}:{e.start_s % 60:04.1f}",
@@ -66,13 +67,18 @@ def episodes(result: Classification, most: int = 12) -> Html:
         for e in result.episodes
     ]
     more = f"<p>... and {len(rows) - most} more</p>" if len(rows) > most else ""
-    return Html(table(("from", "for", "said", "in words", "confidence"), rows[:most], kind="words") + more, 860)
+    return Html(table(("from", "for", "result", "in words", "confidence"), rows[:most], kind="words") + more, 860)
 
 
 def part(walk: Walk, source: Recording) -> Recording:
     """The beginning of a recording, as much as the widget plays: a page grows by 100 kB a minute."""
     seconds = PLAYED_FULL_S if walk.full else PLAYED_S
     return replace(source, signals=source.signals[: round(seconds * source.sampling_rate_hz)])
+
+
+def exercise() -> Exercise:
+    """Seconds until a window holds the new rhythm alone."""
+    return Exercise(WINDOW_SAMPLES // SAMPLING_RATE_HZ, "the oldest sample of the window must be of the new rhythm.")
 
 
 def final_table(
@@ -103,7 +109,7 @@ def final_table(
                 len(result.windows) == len(result.findings),
             ),
             Check(
-                "decisions heard in the stream",
+                "decisions made in the stream",
                 len(heard),
                 f"one per {HOP_S:g} s after the first window",
                 len(heard) == int((seconds - 10) / HOP_S) + 1,
@@ -113,7 +119,7 @@ def final_table(
             ),
             Check("windows with a usable signal", percent(float(usable.mean())), "some", bool(usable.any())),
             Check(
-                "of those, sure enough to say a class",
+                "of those, with a class",
                 percent(float(sure.sum() / usable.sum())),
                 "some",
                 bool(sure.any()),
@@ -127,7 +133,7 @@ def final_table(
             Check(
                 "bytes of the widget's page",
                 len(page),
-                "asks nothing of any network",
+                "loads nothing from other servers",
                 "http://" not in page.replace("http://www.w3.org/", "") and "https://" not in page,
             ),
         ]

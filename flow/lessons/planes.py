@@ -9,7 +9,7 @@ import numpy as np
 from flow.build.products import Product, say
 from flow.build.quiet import import_tensorflow
 from flow.build.work.names import FROZEN
-from flow.lessons.walk import Check, CheckedTable, Walk, checked
+from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked
 from flow.look import pictures
 from flow.look.html import Html, card, table
 from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, figure
@@ -226,6 +226,12 @@ def layer_table(frozen: Product) -> Html:
     totals = [f"{sum(layer[key] for layer in results['layers']):,}" for key in ("weights", "groups", "planes")]
     head = ("layer", "weights", "groups", "planes", "bits per weight", "accumulator bits")
     return Html(table(head, rows, ("all", *totals, f"{results['average_bits']:.2f}", "")), 760)
+
+
+def exercise() -> Exercise:
+    """Bytes of signs and coordinates: 16 filters of 7 taps and 8 channels, two planes each, coordinates of 8 bits."""
+    bits = 16 * 2 * (7 * 8 + 8)
+    return Exercise(bits // 8, "a plane has one sign bit per weight and one coordinate; 8 bits are a byte.")
 
 
 def final_table(walk: Walk, quantised: Product, frozen: Product) -> CheckedTable:

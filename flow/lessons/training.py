@@ -8,7 +8,7 @@ import numpy as np
 
 from flow.build.products import Product, say
 from flow.build.quiet import import_tensorflow
-from flow.lessons.walk import Check, CheckedTable, Walk, checked, percent
+from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked, percent
 from flow.look import pictures
 from flow.look.html import Html, card, table
 from flow.look.pictures import ACCENT, INK, MUTED, SECOND, ecg_strip, figure
@@ -230,6 +230,11 @@ def mistakes(walk: Walk, predictions: Predictions, number: int = 4) -> Html:
         samples = walk.windows.signals[predictions.windows[place]].astype(np.int64)
         drawn.append(card(ecg_strip(samples, f"{name}, taken for {said}"), caption))
     return Html(f'<div class="strips">{"".join(drawn) or "no mistakes"}</div>', 1100)
+
+
+def exercise() -> Exercise:
+    """Parameters of a convolution of 8 filters, 16 taps and 1 channel."""
+    return Exercise(8 * (16 * 1 + 1), "every filter has one weight per tap and channel, and one bias.")
 
 
 def final_table(walk: Walk, trained: Product, predictions: Predictions) -> CheckedTable:

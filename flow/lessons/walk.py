@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from flow.build.products import Product, locked
 from flow.build.settings import Settings, record
 from flow.build.steps import Flow
-from flow.look.html import Html, facts, table
+from flow.look.html import Html, card, facts, table
 
 BUILD = "../build"  # the notebooks run in their own folder
 QUICK = Settings(build=f"{BUILD}/walk", network="tiny", quick=True, synthetic=True)
@@ -124,6 +125,23 @@ def _text(value: object) -> str:
 
 def _short(text: str) -> str:
     return f"{text[:12]}..." if len(text) == 64 else text  # a hash
+
+
+class Exercise(NamedTuple):
+    """A question whose answer is a number; the notebook asks it in words."""
+
+    right: float
+    hint: str
+
+    def check(self, answer: float | None) -> Html:
+        """Say whether an answer is right; None has not been answered yet."""
+        if answer is None:
+            colour, text = "muted", "Put your number into <code>answer</code> and run the cell again."
+        elif isinstance(answer, (int, float)) and abs(answer - self.right) < 1e-9:
+            colour, text = "good", f"{answer:,} is right."
+        else:
+            colour, text = "bad", f"{escape(str(answer))} is not right. Hint: {self.hint}"
+        return Html(card(f'<span style="color: var(--{colour})">{text}</span>'), 760)
 
 
 def percent(share: float) -> str:

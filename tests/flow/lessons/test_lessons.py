@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flow.build.products import locked
-from flow.lessons import board, conversion, ecg, hardware, planes
+from flow.lessons import board, conversion, ecg, hardware, monitor, planes, training
 from flow.lessons.walk import Walk
 from flow.look.html import Html, table
 from qmodel.data import synthetic
@@ -165,6 +165,30 @@ class TestBoard:
 
 def test_annotated_record_is_read_back(walk):
     record = ecg.read(walk)
-    assert record.source == "synthetic"
-    assert {"N", "V"} <= set(record.beat_symbols)
-    assert [name for *_, name in record.rhythms][:2] == ["normal sinus rhythm", "ventricular bigeminy"]
+    assert record.source == "MIT-BIH, the minute that ships"
+    assert set(record.beat_symbols) == {"N", "V"}
+    assert [name for *_, name in record.rhythms] == ["normal sinus rhythm", "ventricular bigeminy"]
+    assert len(record.signals) == 21_600
+
+
+@pytest.mark.parametrize(
+    ("lesson", "right"),
+    [
+        (ecg, 25),  # of its 71 annotations: 43 N, 25 V, 2 rhythms, 1 noise
+        (training, 136),
+        (planes, 256),
+        (conversion, -30),
+        (hardware, 179_533),
+        (board, 3668),
+        (monitor, 10),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_exercises_know_their_answer(lesson, right):
+    exercise = lesson.exercise()
+    assert "Put your number" in exercise.check(None)
+    assert "is right" in exercise.check(right)
+    assert "var(--good)" in exercise.check(right)
+    for wrong in (right + 1, -right, str(right), "<b>"):
+        assert "is not right. Hint: " in exercise.check(wrong)
+        assert "<b>" not in exercise.check(wrong)

@@ -1,4 +1,5 @@
-"""The notebooks: one library call per step, no outputs stored, executed in quick mode, same numbers as the commands."""
+"""The notebooks: the lines that matter, an exercise, no outputs stored, executed in quick mode, same numbers as the
+commands."""
 
 import ast
 import json
@@ -17,11 +18,8 @@ from qmodel.errors import InputError
 nbformat = pytest.importorskip("nbformat")
 PATHS = notebooks.find()
 NAMES = [path.stem for path in PATHS]
-# What a cell may hold: imports, names for what a call returns, calls, and values to show.
-PLAIN = (
-    ast.Module, ast.ImportFrom, ast.alias, ast.Assign, ast.AugAssign, ast.Add, ast.Expr, ast.Call, ast.keyword,
-    ast.Name, ast.Attribute, ast.Constant, ast.Load, ast.Store, ast.With, ast.withitem,
-)  # fmt: skip
+LONGEST_CELL = 18  # lines
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.Try, ast.While)  # a cell is read from top to bottom
 
 
 def cells_of(path: Path) -> list:
@@ -51,10 +49,21 @@ class TestStored:
         switches = [cell.source for cell in cells_of(path) if notebooks.SWITCH in cell.metadata.get("tags", ())]
         assert switches == [source for source in sources(PATHS[0]) if source.startswith("FULL = False")]
 
-    def test_no_logic_in_cells(self, path):
+    def test_cells_are_short_and_plain(self, path):
         for source in sources(path):
-            for node in ast.walk(ast.parse(source)):
-                assert isinstance(node, PLAIN), f"{type(node).__name__} in:\n{source}"
+            assert len(source.splitlines()) <= LONGEST_CELL, source
+            assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, DEFINITIONS)], source
+
+    def test_shows_the_lines_that_matter(self, path):
+        """At least one cell does the work itself: several statements, more than calls into flow.lessons."""
+        own = [s for s in sources(path) if len(s.splitlines()) >= 6 and "walk = Walk" not in s]
+        assert own, path.name
+
+    def test_asks_one_question(self, path):
+        identifiers = [cell.id for cell in cells_of(path)]
+        assert identifiers.index("exercise") == identifiers.index("exercise-text") + 1
+        source = next(cell.source for cell in cells_of(path) if cell.id == "exercise")
+        assert re.fullmatch(r"answer = None  # your number\n\w+\.exercise\(\)\.check\(answer\)", source)
 
     def test_ends_in_a_checked_table(self, path):
         assert re.search(r"\bfinal_table\(", sources(path)[-1])
