@@ -189,7 +189,7 @@ class ArrhythmiaOverlay:
         magic, version = self._read("magic"), self._read("version")
         if (magic, version) != (MAGIC, REGISTERS_VERSION):
             raise OverlayError(
-                f"no core of ours answers at 0x{self.manifest.address:08x} "
+                f"no ecg-alq core answers at 0x{self.manifest.address:08x} "
                 f"(it reads 0x{magic:08x}, version {version}): "
                 f"is {self.manifest.bit} the bitstream of this manifest?"
             )

@@ -65,7 +65,7 @@ def check(name):
         if ours(parent):
             sys.exit(f"{parent} is a deployment of ecg-alq: nothing is put inside it; choose another --name")
         if present(parent) and not parent.is_dir():
-            sys.exit(f"{parent} is no folder: choose another --name")
+            sys.exit(f"{parent} is not a folder: choose another --name")
 
 
 def sha256(path):

@@ -126,7 +126,7 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise ManifestError(f"{path} is damaged ({error}): {again}") from None
         if not isinstance(content, dict) or "format" not in content:
-            raise ManifestError(f"{path} is no manifest of a deploy folder: {again}")
+            raise ManifestError(f"{path} is not the manifest of a deploy folder: {again}")
         found = content.pop("format")
         if type(found) is not int or found != FORMAT:
             raise ManifestError(f"{path} has format {found!r}, this program reads {FORMAT}: {again} with it")

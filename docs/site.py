@@ -46,7 +46,7 @@ _outputs: dict[str, list[str]] = {}  # address of a notebook's page -> HTML of i
 
 def on_config(config):
     """The navigation: what a reader wants to do comes first."""
-    from flow.cli.help import GROUPS
+    from flow.cli.main import GROUPS
 
     config["nav"] = [
         {"Start": ["index.md", "install.md", "changelog.md"]},
@@ -191,8 +191,7 @@ def _address(file: str) -> str | None:
 
 def command_pages() -> dict[str, str]:
     """Address -> Markdown: a page per command and one of all, made from the parser."""
-    from flow.cli.help import GROUPS
-    from flow.cli.main import COMMANDS, parser
+    from flow.cli.main import COMMANDS, GROUPS, parser
 
     top = parser()
     parsers = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction)).choices

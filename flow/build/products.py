@@ -228,7 +228,7 @@ def locked(build: Path) -> Iterator[None]:
         try:
             held.enter_context(alone(build / ".lock", wait=False))
         except BlockingIOError:
-            raise InputError(f"another ecg-alq is at work in {build}: wait for it or choose another --build") from None
+            raise InputError(f"another ecg-alq is running in {build}: wait for it or choose another --build") from None
         try:
             yield
         finally:

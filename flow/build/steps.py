@@ -173,7 +173,7 @@ class Flow:
     def report(self) -> Product:
         """The page and its figures, `report.html` and `report.json`, also at the top of the build folder."""
         if self.settings.frozen is not None:
-            raise InputError("a report tells of training as well: run `ecg-alq flow`, not a build with --frozen")
+            raise InputError("a report covers training too: run `ecg-alq flow`; a build with --frozen has no training")
         products = {
             step: getattr(self, step)() for step in ("train", "quantise", "freeze", "convert", "csim", "parity")
         }

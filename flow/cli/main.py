@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         parsed = parser(command).parse_args(given)
         return _show(parsed.run(parsed), parsed.json)
     except KeyboardInterrupt:
-        print("interrupted: the same command again goes on where it stopped", file=sys.stderr)
+        print("interrupted: run the same command again to continue", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -156,7 +156,7 @@ def _data(arguments: argparse.Namespace) -> Result:
     if broken and arguments.check:
         raise InputError(
             f"{len(broken)} files of {folder} do not match PhysioNet's SHA-256 sums, the first is {broken[0]}: "
-            "run `ecg-alq data` to fetch them again"
+            "run `ecg-alq data` to download them again"
         )
     if folder is None or broken:
         folder = mitdb.download(arguments.data or folder)

@@ -1,4 +1,4 @@
-"""What saying nothing gains: accuracy against the share of windows answered, on windows the networks never saw."""
+"""What abstaining gains: accuracy against the share of windows answered, on windows the networks never saw."""
 
 from __future__ import annotations
 

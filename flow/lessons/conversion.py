@@ -256,7 +256,7 @@ def flip_picture(flipped: Flipped) -> Html:
     rows = (
         ("changed", f"{flipped.line}: {flipped.changed}"),
         ("first difference", flipped.first),
-        ("classes", f"{flipped.decisions} of {flipped.windows} windows are now said to be of another class"),
+        ("classes", f"{flipped.decisions} of {flipped.windows} windows now get another class"),
     )
     return Html(card(_grid("flipped", flipped.layers), _verdict(flipped.mismatches)) + facts(rows), 940)
 

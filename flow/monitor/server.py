@@ -98,7 +98,7 @@ async def serve(app: web.Application, port: int | None, ready: Callable[[str], N
             except (OSError, OverflowError):
                 if port is not None:
                     raise InputError(
-                        f"--port {port} cannot be had on {HOST}: give one of 1024 to 65535 that no other program "
+                        f"--port {port} is not available on {HOST}: give one of 1024 to 65535 that no other program "
                         "uses, or leave it out"
                     ) from None
         host, bound = runner.addresses[0][:2]

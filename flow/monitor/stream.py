@@ -21,10 +21,10 @@ HOP_S = 1.0  # from decision to decision
 LONGEST_STRETCH = 30 * SAMPLING_RATE_HZ  # given at once: a page that looks far ahead stays alive meanwhile
 MISSING_UV = -32768  # stands for a sample that the recorder did not give; all others are clipped to 16 bits
 TITLES = CLASS_NAMES | {
-    UNSURE: "no class is sure enough",
+    UNSURE: "no class with enough confidence",
     "missing": "samples are missing",
     "flat": "flat line: is the lead off?",
-    "saturated": "the signal stands at the recorder's limit",
+    "saturated": "the signal is at the recorder's limit",
     "noise": "too much noise",
 }
 

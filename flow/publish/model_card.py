@@ -86,7 +86,7 @@ def _accuracy(results: Path) -> str:
     if not rows:
         return ""
     head = ["network", "protocol", "folds", "accuracy", "std", "95 % interval", "macro F1", "largest file, bytes"]
-    note = "Frozen integer networks on windows that no step had seen; mean over folds (measured)."
+    note = "Frozen integer networks on windows that no training step has seen. Mean over folds (measured)."
     return f"### Accuracy\n\n{note}\n\n" + _table(head, rows, 2)
 
 
@@ -115,7 +115,7 @@ def _confusions(results: Path, most: int = 8) -> str:
         wrong = np.array(row["confusion"]) * (1 - np.eye(len(names), dtype=int))
         worst = np.argsort(-wrong, axis=None, kind="stable")[:most]
         mistakes = [
-            f"{names[i // len(names)]} taken for {names[i % len(names)]} {times} {'time' if times == 1 else 'times'}"
+            f"{names[i // len(names)]} classified as {names[i % len(names)]} {times} time{'s'[: times - 1]}"
             for i in worst
             if (times := wrong.flat[i])
         ]
@@ -124,10 +124,10 @@ def _confusions(results: Path, most: int = 8) -> str:
         return ""
     for row in read_rows(results / "annotations.json"):
         lines.append(
-            f"- Nor do cardiologists' annotations tell it all: a forest that reads beats and rhythms from them, not "
-            f"from the signal, names the class of {percent(row['accuracy_mean'])} of the same windows."
+            f"- The labels have a limit too: a random forest that reads the annotated beats and rhythms instead of "
+            f"the signal is right on {percent(row['accuracy_mean'])} of the same windows."
         )
-    return "### What it mistakes (measured, `stratified`)\n\n" + "\n".join(lines)
+    return "### Most frequent confusions (measured, `stratified`)\n\n" + "\n".join(lines)
 
 
 def _matrices(results: Path) -> str:
@@ -144,7 +144,7 @@ def _matrices(results: Path) -> str:
             rows.append([shown.get(network, "") for network in networks])
     if not rows:
         return ""
-    note = "Windows of a class (row) by what the frozen network says (column), test parts of all folds together."
+    note = "Rows: class of the window. Columns: answer of the frozen network. Test windows of all folds together."
     return f"### Confusion matrices (measured)\n\n{note}\n\n" + _table(networks, rows, len(networks))
 
 
@@ -174,8 +174,8 @@ def _recipes(results: Path) -> str:
         return ""
     head = ["network", "what differs from the row above", "before quantisation", "frozen", "macro F1", "bytes"]
     note = (
-        "Oldest first; a network's last row is the recipe above. Each was chosen on validation parts, then tested "
-        "once; between rows the program changed too."
+        "Oldest first. The last row of a network is the recipe above. Each recipe was chosen on validation windows and "
+        "then tested once. The program also changed between rows."
     )
     table = _table(head, rows, 2)
     return f"### Every recipe tested so far (measured, `stratified`)\n\n{note}\n\n{table}"

@@ -130,7 +130,7 @@ def _accuracy(results: Path) -> list[Row]:
     # Sun 2021 (arXiv 2202.12943) and Pu 2023 (arXiv 2304.01568), as their authors report them.
     marks = "published: 95.84 % for `paper` (the split leaks), 97.50 % in 4.45 KB (of the best test epoch)"
     for row in read_rows(results / "annotations.json"):
-        marks += f"; measured: {percent(row['accuracy_mean'])} by a forest that reads the annotations, not the signal"
+        marks += f"; measured: {percent(row['accuracy_mean'])} by a random forest on the annotations alone"
     found: list[Row] = []
     for protocol in ("stratified", "blocked", "patient"):
         for stage, suffix in (("frozen", ""), ("float", ", before quantisation")):

@@ -59,13 +59,13 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         _head(title, summary),
         _verdict(summary),
         _tiles(summary),
-        "<h2>The flow</h2><p>Each step takes the product of the one before it. Times: of the run that made them.</p>",
+        "<h2>The flow</h2><p>Each step uses the product of the step before. Times are from the run that made it.</p>",
         _flow(summary, products),
         "<h2>The windows</h2><p>One test window of every class, ten seconds on the standard grid (25 mm/s, 10 mm/mV: "
-        "one large square is 0.2 s by 0.5 mV), and what the frozen network says of it.</p>",
+        "one large square is 0.2 s by 0.5 mV), and the frozen network's answer.</p>",
         _strips(windows, test, predicted),
         "<h2>Training</h2><p>First in floating point, then with sign planes under a byte budget. Nothing was chosen on "
-        "the test part.</p>",
+        "the test windows.</p>",
         _curves(products),
         "<h2>Planes</h2><p>A group of weights is a sum of sign planes, each with one coordinate. Pruning decides how "
         "many planes a group keeps; none at all means that its weights are zero.</p>",

@@ -69,7 +69,7 @@ def find(path: str | os.PathLike | None = None) -> Path:
         if named:
             folder = Path(named).expanduser()
             if not folder.is_dir():
-                raise DataError(f"MIT-BIH folder must exist: {origin} is {str(folder)!r}, which is no folder.")
+                raise DataError(f"MIT-BIH folder must exist: {origin} is {str(folder)!r}, which is not a folder.")
             if missing := _missing_files(folder):
                 raise DataError(
                     f"MIT-BIH folder must hold the 48 records: {origin}, {str(folder)!r}, lacks {len(missing)} files, "
@@ -149,7 +149,7 @@ def _download_file(name: str, part: Path, digest: str, fetch: Callable[[str, Pat
         part.unlink(missing_ok=True)
     raise DataError(
         f"{name} could not be downloaded in {_ATTEMPTS} attempts: {reason}. "
-        "Files already verified are kept: run `ecg-alq data` again to go on."
+        "Files already verified are kept: run `ecg-alq data` again to continue."
     ) from cause
 
 
@@ -175,7 +175,7 @@ def read_record(folder: str | os.PathLike, name: str, sums: Mapping[str, str] | 
     if set(header.fmt) == {"212"} and actual != expected:
         raise DataError(
             f"{name}.dat must have {expected} bytes, it has {actual}: it is truncated or not this record's. "
-            "Run `ecg-alq data` to fetch it again."
+            "Run `ecg-alq data` to download it again."
         )
     content = wfdb.rdrecord(str(folder / name), physical=False, return_res=16)
     return Record(name, tuple(content.sig_name), SAMPLING_RATE_HZ, content.d_signal)
@@ -193,5 +193,5 @@ def check_files(folder: Path, name: str, suffixes: Iterable[str], sums: Mapping[
         if sums and _sha256(path) != sums[path.name]:
             raise DataError(
                 f"{path} does not match PhysioNet's SHA-256 sum ({path.stat().st_size} bytes): it is truncated or "
-                "changed (headers must keep their CR LF line ends). Run `ecg-alq data` to fetch it again."
+                "changed (headers must keep their CR LF line ends). Run `ecg-alq data` to download it again."
             )

@@ -242,7 +242,7 @@ def test_links_files_and_places_inside_a_deployment(tmp_path, monkeypatch, capsy
             install.prepare(name)
     with pytest.raises(SystemExit, match="real is a deployment of ecg-alq: nothing is put inside it"):
         install.prepare("real/lib")
-    with pytest.raises(SystemExit, match="file is no folder"):
+    with pytest.raises(SystemExit, match="file is not a folder"):
         install.prepare("file/below")
 
 

@@ -201,7 +201,7 @@ def test_another_network_in_the_core(folder, board):
 
 def test_another_core_at_the_address(folder, board):
     board.faults.magic = 0
-    with pytest.raises(OverlayError, match="no core of ours answers at 0x43c00000"):
+    with pytest.raises(OverlayError, match="no ecg-alq core answers at 0x43c00000"):
         ArrhythmiaOverlay(folder)
 
 
@@ -245,8 +245,8 @@ def test_wrong_manifests(network, folder, board, tmp_path):
             ArrhythmiaOverlay(folder)
     for text, message in (
         ("{", "is damaged"),
-        ("null", "is no manifest of a deploy folder"),
-        ("[]", "is no manifest"),
+        ("null", "is not the manifest of a deploy folder"),
+        ("[]", "is not the manifest"),
         ("[" * 10**6, "is damaged"),
         ('{"format": 2, "format": 2}', "an entry comes twice"),
         ("\udcff", "is damaged"),

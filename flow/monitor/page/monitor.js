@@ -323,11 +323,11 @@ class Monitor {
     document.title = `${record.title}: ecg-alq monitor`;
     byId("title").textContent = record.title;
     byId("subtitle").textContent = record.description;
-    this.note = `colour: what was said at that moment about the ${window} seconds before it`;
+    this.note = `colour: result for the ${window} seconds before that moment`;
     byId("strip-note").textContent = this.note;
     byId("explanation").textContent =
-      `Every ${hop === 1 ? "second" : `${hop} seconds`} the network reads the last ${window} seconds and says one of ` +
-      `${record.classes} rhythms. Below the mark on the confidence bar it abstains; poor signal is said, not guessed.`;
+      `Every ${hop === 1 ? "second" : `${hop} seconds`} the network reads the last ${window} seconds and names one of ` +
+      `${record.classes} rhythms. Below the mark on the confidence bar it names none. A poor signal is reported, not guessed at.`;
     byId("position").max = record.samples;
     byId("speed").append(...SPEEDS.map((speed) => new Option(`${speed}x`, speed)));
     byId("confidence-bar").style.setProperty("--threshold", percent(record.threshold).replace(" ", ""));
@@ -422,7 +422,7 @@ class Monitor {
     } else if (ended) this.say(this.search.notFound, true);
     if (place !== undefined || ended) this.search = null;
     byId("next").setAttribute("aria-busy", String(Boolean(this.search)));
-    byId("strip-note").textContent = this.search ? `listening ahead: ${clock(this.seconds(this.history.received))}` : this.note;
+    byId("strip-note").textContent = this.search ? `looking ahead: ${clock(this.seconds(this.history.received))}` : this.note;
   }
 
   /** Asks for what is needed next, one request at a time. */
@@ -486,7 +486,7 @@ class Monitor {
     document.documentElement.style.setProperty("--rhythm", decision ? this.palette.colour(decision.said) : "var(--line)");
     const window = record.window_samples / record.rate_hz;
     byId("rhythm").textContent = decision?.said ?? "listening";
-    byId("rhythm-title").textContent = decision ? this.palette.title(decision.said) : `to the first ${window} seconds`;
+    byId("rhythm-title").textContent = decision ? this.palette.title(decision.said) : `waiting for the first ${window} seconds`;
     this.gauge("confidence", decision?.confidence);
     this.gauge("quality", decision?.quality);
   }

@@ -136,7 +136,7 @@ def test_interrupted_training_ends_in_the_same_bytes(build, tmp_path, capsys, mo
     def interrupted(*arguments) -> None:
         assert main([*arguments, "--build", str(tmp_path)]) == 130
         error = capsys.readouterr().err
-        assert "interrupted: the same command again goes on" in error
+        assert "interrupted: run the same command again" in error
         assert "Traceback" not in error
 
     with monkeypatch.context() as patch:

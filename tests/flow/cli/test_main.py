@@ -78,8 +78,8 @@ class TestData:
         assert result["folder"] == str(mitdb_folder)
 
     def test_missing_folder(self, tmp_path, capsys):
-        assert "which is no folder" in refused(capsys, "data", "--check", "--data", str(tmp_path / "missing"))
-        assert "which is no folder" in refused(
+        assert "which is not a folder" in refused(capsys, "data", "--check", "--data", str(tmp_path / "missing"))
+        assert "which is not a folder" in refused(
             capsys, "train", "--data", str(tmp_path / "missing"), "--build", str(tmp_path / "build")
         )
         assert not list(tmp_path.iterdir())

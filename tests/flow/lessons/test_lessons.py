@@ -40,7 +40,7 @@ class TestWalk:
         assert (walk.build / "settings.json").is_file()
 
     def test_waits_for_no_other_run(self, walk):
-        with locked(walk.build), pytest.raises(InputError, match="another ecg-alq is at work"), walk.alone():
+        with locked(walk.build), pytest.raises(InputError, match="another ecg-alq is running"), walk.alone():
             pass
 
 

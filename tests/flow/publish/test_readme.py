@@ -72,7 +72,7 @@ def test_values_come_from_the_files(results):
     assert "| accuracy, stratified, 2 folds, before quantisation | 98.53 ± 2.08 % |  | measured |" in table
     answered = "accuracy of the windows answered, stratified (confidence at least 0.5)"
     assert f"| {answered} |  | 96.91 % of 97.2 % | measured |" in table
-    assert "measured: 98.30 % by a forest that reads the annotations" in table
+    assert "measured: 98.30 % by a random forest on the annotations" in table
     assert "4,400 bytes" in table
     assert "| LUT, ecp5-85k |  | 9,000 | routed |" in table  # of the fastest core, not of the smallest
     assert "| smallest core: LUT, ecp5-85k |  | 900 | routed |" in table
@@ -94,8 +94,8 @@ def test_the_card_tells_accuracy_classes_and_mistakes(results):
     assert "| `compact` | `stratified`: windows apart, persons not | 2 | 98.53 % | 2.08 |" in card
     # 24 of 32 windows of NSR found, nothing else taken for it; the person counts are the index table's
     assert "| NSR: normal sinus rhythm | 22 | 32 | 75.00 % | 100.00 % | 85.71 % |" in card
-    assert "- `compact`: NSR taken for APB 8 times." in card
-    assert "names the class of 98.30 % of the same windows" in card
+    assert "- `compact`: NSR classified as APB 8 times." in card
+    assert "is right on 98.30 % of the same windows" in card
     # the finish moved into a group of settings meanwhile
     assert "| `compact` | the first | 50.00 % | 50.00 % |" in card
     assert "| `compact` | alq.finish 40 → 80 |  | 98.53 % |" in card
