@@ -18,7 +18,7 @@ from qmodel.errors import InputError
 nbformat = pytest.importorskip("nbformat")
 PATHS = notebooks.find()
 NAMES = [path.stem for path in PATHS]
-LONGEST_CELL = 18  # lines
+LONGEST_CELL = 20  # lines
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.Try, ast.While)  # a cell is read from top to bottom
 
 
