@@ -1,10 +1,10 @@
-# Everything runs in .venv, made here from requirements.lock: nothing is needed but Python 3.10 to 3.12, make and g++.
+# Everything runs in .venv, made here from requirements.lock: nothing is needed but Python 3.10 to 3.13, make and g++.
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 
 # Records kept beside the checkout are found without a download.
@@ -20,9 +20,10 @@ help: ## Show this list
 install: $(STAMP) ## Make .venv with the locked versions and this project in it
 
 $(STAMP): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo 'ecg-alq needs Python 3.10, 3.11 or 3.12: install one, or name it: make PYTHON=/path/to/python3.11'; exit 1; }
+	@test -n "$(PYTHON)" || { echo 'ecg-alq needs Python 3.10, 3.11, 3.12 or 3.13 here (TensorFlow): install one, or name it: make PYTHON=/path/to/python3.11'; exit 1; }
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --upgrade 'pip>=25'
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -q --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -44,6 +45,7 @@ lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against r
 	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
 	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/cpp/kernels/*.h))
 	$(BIN)/ecg-alq readme --check
+	$(BIN)/python -m flow.publish.licences --check
 	$(BIN)/ecg-alq notebook --check
 
 docs: $(STAMP) ## Documentation site in build/site, warnings as errors

@@ -134,6 +134,28 @@ def test_the_wheel_holds_what_the_package_reads(wheel):
 
 
 @pytest.mark.slow
+def test_what_is_uploaded_passes_twine(tmp_path):
+    """Wheel and source distribution, built from the sources as they are in the repository."""
+    root = Path(board.__file__).parents[1]
+    names = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=False).stdout
+    if not names:
+        pytest.skip("not a git checkout")
+    for name in names.decode().split("\0")[:-1]:
+        if (root / name).is_file():
+            (tmp_path / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, tmp_path / "sources" / name)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), "sources"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = sorted((tmp_path / "dist").iterdir())
+    assert [path.name for path in made] == ["ecg_alq-0.2.0-py3-none-any.whl", "ecg_alq-0.2.0.tar.gz"]
+    check = [sys.executable, "-m", "twine", "check", "--strict", *map(str, made)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+@pytest.mark.slow
 def test_the_board_extra_in_a_bare_environment(wheel, tmp_path):
     """pip, NumPy and nothing else: the driver imports, without TensorFlow, hls4ml or a compiler."""
     venv.create(tmp_path / "bare", with_pip=True)
