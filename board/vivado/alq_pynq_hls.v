@@ -2,11 +2,11 @@
 // the driver finds the same identity, counters and error flags whichever core the bitstream holds.
 `default_nettype none
 module alq_pynq_hls #(
-    parameter SAMPLE_BITS = 8,
-    parameter LOGIT_BITS = 32,
-    parameter SAMPLES = 3600,
-    parameter VALUES = 17,
-    parameter IDENTITY = 256'h0
+    parameter integer SAMPLE_BITS = 8,
+    parameter integer LOGIT_BITS = 32,
+    parameter integer SAMPLES = 3600,
+    parameter integer VALUES = 17,
+    parameter [255:0] IDENTITY = 256'h0
 ) (
     (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 clk CLK" *)
     (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axis:m_axis:to_core:from_core:s_axi, ASSOCIATED_RESET aresetn" *)
@@ -17,20 +17,26 @@ module alq_pynq_hls #(
     input wire [SAMPLE_BITS-1:0] s_axis_tdata,
     input wire s_axis_tvalid,
     output wire s_axis_tready,
+    input wire [SAMPLE_BITS/8-1:0] s_axis_tkeep,  // every byte counts: the DMA sends whole samples
     input wire s_axis_tlast,
     output wire [SAMPLE_BITS-1:0] to_core_tdata,
     output wire to_core_tvalid,
     input wire to_core_tready,
+    output wire [SAMPLE_BITS/8-1:0] to_core_tkeep,
+    output wire [SAMPLE_BITS/8-1:0] to_core_tstrb,
     output wire to_core_tlast,
     input wire [LOGIT_BITS-1:0] from_core_tdata,
     input wire from_core_tvalid,
     output wire from_core_tready,
+    input wire [LOGIT_BITS/8-1:0] from_core_tkeep,
+    input wire [LOGIT_BITS/8-1:0] from_core_tstrb,
     input wire from_core_tlast,
     output wire [LOGIT_BITS-1:0] m_axis_tdata,
     output wire m_axis_tvalid,
     input wire m_axis_tready,
+    output wire [LOGIT_BITS/8-1:0] m_axis_tkeep,
     output wire m_axis_tlast,
-    input wire [5:0] s_axi_awaddr,
+    input wire [11:0] s_axi_awaddr,
     input wire [2:0] s_axi_awprot,
     input wire s_axi_awvalid,
     output wire s_axi_awready,
@@ -41,7 +47,7 @@ module alq_pynq_hls #(
     output wire [1:0] s_axi_bresp,
     output wire s_axi_bvalid,
     input wire s_axi_bready,
-    input wire [5:0] s_axi_araddr,
+    input wire [11:0] s_axi_araddr,
     input wire [2:0] s_axi_arprot,
     input wire s_axi_arvalid,
     output wire s_axi_arready,
@@ -53,10 +59,13 @@ module alq_pynq_hls #(
   assign to_core_tdata = s_axis_tdata;
   assign to_core_tvalid = s_axis_tvalid;
   assign s_axis_tready = to_core_tready;
+  assign to_core_tkeep = {(SAMPLE_BITS / 8) {1'b1}};
+  assign to_core_tstrb = {(SAMPLE_BITS / 8) {1'b1}};
   assign to_core_tlast = s_axis_tlast;
   assign m_axis_tdata = from_core_tdata;
   assign m_axis_tvalid = from_core_tvalid;
   assign from_core_tready = m_axis_tready;
+  assign m_axis_tkeep = {(LOGIT_BITS / 8) {1'b1}};
   assign m_axis_tlast = from_core_tlast;
 
   reg reset;

@@ -1,8 +1,8 @@
 // The Verilog core as a block of a Vivado block design. The attributes tell Vivado which clock and reset the buses use.
 `default_nettype none
 module alq_pynq_rtl #(
-    parameter SAMPLE_BITS = 8,
-    parameter LOGIT_BITS = 32
+    parameter integer SAMPLE_BITS = 8,
+    parameter integer LOGIT_BITS = 32
 ) (
     (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 clk CLK" *)
     (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF s_axis:m_axis:s_axi, ASSOCIATED_RESET aresetn" *)
@@ -13,12 +13,14 @@ module alq_pynq_rtl #(
     input wire [SAMPLE_BITS-1:0] s_axis_tdata,
     input wire s_axis_tvalid,
     output wire s_axis_tready,
+    input wire [SAMPLE_BITS/8-1:0] s_axis_tkeep,  // every byte counts: the DMA sends whole samples
     input wire s_axis_tlast,
     output wire [LOGIT_BITS-1:0] m_axis_tdata,
     output wire m_axis_tvalid,
     input wire m_axis_tready,
+    output wire [LOGIT_BITS/8-1:0] m_axis_tkeep,
     output wire m_axis_tlast,
-    input wire [5:0] s_axi_awaddr,
+    input wire [11:0] s_axi_awaddr,
     input wire [2:0] s_axi_awprot,
     input wire s_axi_awvalid,
     output wire s_axi_awready,
@@ -29,7 +31,7 @@ module alq_pynq_rtl #(
     output wire [1:0] s_axi_bresp,
     output wire s_axi_bvalid,
     input wire s_axi_bready,
-    input wire [5:0] s_axi_araddr,
+    input wire [11:0] s_axi_araddr,
     input wire [2:0] s_axi_arprot,
     input wire s_axi_arvalid,
     output wire s_axi_arready,
@@ -38,6 +40,7 @@ module alq_pynq_rtl #(
     output wire s_axi_rvalid,
     input wire s_axi_rready
 );
+  assign m_axis_tkeep = {(LOGIT_BITS / 8) {1'b1}};
   ecg_alq core (
       .aclk(clk),
       .aresetn(aresetn),

@@ -30,21 +30,43 @@ proc with_whole_paths {from to} {
     close $file
 }
 
+# Another of AMD's tools, without what Vivado has put into the environment for its own libraries and scripts: they would
+# be taken for that tool's own.
+proc exec_clean {args} {
+    set kept [array get ::env]
+    foreach name [array names ::env] {
+        if {[regexp {^(LD_LIBRARY_PATH|LD_PRELOAD|TCL_LIBRARY|TCLLIBPATH|TK_LIBRARY|PYTHON.*|RDI_.*|XIL_.*|HDI_.*|ISL_.*|SYNTH_COMMON)$} $name]} {
+            unset ::env($name)
+        }
+    }
+    set ::env(ECG_ALQ_STEPS) "csynth export"
+    set failed [catch {exec {*}$args >@stdout 2>@stderr} message]
+    array set ::env $kept
+    if {$failed} { fail "[lindex $args 0] ended with an error: $message" }
+}
+
 file delete ecg_alq.bit ecg_alq.hwh
 if {[package vcompare [version -short] 2022.1] < 0} {
     fail "Vivado 2022.1 or later is needed, this is [version -short]"
 }
 create_project -force -part [dict get $settings part] system project
+# A table that is not found would be a warning, and the core would hold zeros.
+set_msg_config -id {Synth 8-4445} -new_severity ERROR
+set_msg_config -id {Synth 8-2898} -new_severity ERROR
+# The board's own preset of the processing system, where its files are installed.
+set boards [get_board_parts -quiet -latest_file_version {*:pynq-z2:*}]
+if {[llength $boards]} {
+    set_property board_part [lindex $boards 0] [current_project]
+}
 set sources [glob $here/core/*.v]
 if {[dict get $settings engine] eq "hls"} {
     set ip $here/hls/ecg_alq_prj/solution1/impl/ip
     if {![file exists $ip/component.xml]} {
         puts "INFO: the HLS core is made first"
-        set ::env(ECG_ALQ_STEPS) "csynth export"
         if {[auto_execok vitis-run] ne ""} {
-            exec vitis-run --mode hls --tcl $here/hls/build_prj.tcl >@stdout 2>@stderr
+            exec_clean vitis-run --mode hls --tcl $here/hls/build_prj.tcl
         } else {
-            exec vitis_hls -f $here/hls/build_prj.tcl >@stdout 2>@stderr
+            exec_clean vitis_hls -f $here/hls/build_prj.tcl
         }
     }
     set_property ip_repo_paths $ip [current_project]

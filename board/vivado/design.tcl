@@ -23,6 +23,11 @@ proc create_system {settings} {
     # The boot loader of the PYNQ image has set up the processing system. What counts here: the clock that PYNQ sets from
     # the handoff when it loads the bitstream, the ports, and the size of the memory.
     create_bd_cell -type ip -vlnv xilinx.com:ip:processing_system7:5.5 processing_system7_0
+    if {[get_property board_part [current_project]] ne ""} {
+        apply_bd_automation -rule xilinx.com:bd_rule:processing_system7 \
+            -config {make_external "none" apply_board_preset "1" Master "Disable" Slave "Disable"} \
+            [get_bd_cells processing_system7_0]
+    }
     set_property -dict [list \
         CONFIG.PCW_CRYSTAL_PERIPHERAL_FREQMHZ 50 \
         CONFIG.PCW_APU_PERIPHERAL_FREQMHZ 650 \
@@ -96,7 +101,7 @@ proc create_system {settings} {
 
     foreach {space segment offset range} [list \
         processing_system7_0/Data axi_dma_0/S_AXI_LITE/Reg [dict get $settings dma_address] 64K \
-        processing_system7_0/Data ecg_alq_0/s_axi/reg0 [dict get $settings core_address] 64K \
+        processing_system7_0/Data ecg_alq_0/s_axi/reg0 [dict get $settings core_address] 4K \
         axi_dma_0/Data_MM2S processing_system7_0/S_AXI_HP0/HP0_DDR_LOWOCM 0x00000000 512M \
         axi_dma_0/Data_S2MM processing_system7_0/S_AXI_HP0/HP0_DDR_LOWOCM 0x00000000 512M \
     ] {

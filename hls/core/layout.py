@@ -23,7 +23,7 @@ NO_PLACE = (1 << PLACE_BITS) - 1  # of a lane that takes nothing
 STREAM_BITS = (8, 16, 32, 64)  # widths of TDATA
 Parameters = dict[str, "str | int"]
 
-AXI_LITE = """input wire [5:0] s_axi_awaddr
+AXI_LITE = """input wire [11:0] s_axi_awaddr
 input wire [2:0] s_axi_awprot
 input wire s_axi_awvalid
 output wire s_axi_awready
@@ -34,7 +34,7 @@ output wire s_axi_wready
 output wire [1:0] s_axi_bresp
 output wire s_axi_bvalid
 input wire s_axi_bready
-input wire [5:0] s_axi_araddr
+input wire [11:0] s_axi_araddr
 input wire [2:0] s_axi_arprot
 input wire s_axi_arvalid
 output wire s_axi_arready
@@ -421,9 +421,28 @@ class _Builder:
         self.instance(
             "alq_registers",
             "registers",
-            {"IDENTITY": f"256'h{plan.network.identity}", "SAMPLES": plan.network.input_length, "VALUES": values},
+            {
+                "IDENTITY": f"256'h{plan.network.identity}",
+                "SAMPLES": plan.network.input_length,
+                "VALUES": values,
+                "FRAMES": _frames_inside(plan),
+            },
             {name: name for name in names},
         )
+
+
+def _frames_inside(plan: Plan) -> int:
+    """A power of two, at least as many as the frames that can be inside the core at once, FIFOs full to the last beat.
+
+    A FIFO of n beats holds parts of at most n / (beats of a frame) + 2 frames; so do a layer and its input.
+    """
+    inside = 4
+    for segment in plan.segments:
+        if segment.buffer is not None:
+            stage = segment.after[-1][1] if segment.after else segment.head.stage if segment.head else None
+            steps = stage.output_length if stage else plan.network.input_length
+            inside += segment.buffer.depth // (steps * len(segment.leaving.channels)) + 4
+    return max(32, 1 << (inside - 1).bit_length())
 
 
 def layout(plan: Plan, top: str, input_bits: int | None = None) -> Layout:

@@ -62,22 +62,22 @@ void ecg_alq(hls::stream<sample_axis> &samples, hls::stream<logit_axis> &logits)
     // All stages at once: the next frame enters while the last one is still on its way.
     #pragma HLS DATAFLOW
 {declarations}
-    alq::read_frame<n_samples>(samples, input);
-    alq_network(input, output);
-    alq::write_frame<n_logits, {output_signed}>(output, logits);
+    alq::read_frame<n_samples>(samples, beats_in);
+    alq_network(beats_in, beats_out);
+    alq::write_frame<n_logits, {output_signed}>(beats_out, logits);
 }}
 """
 
-STREAM_DECLARATIONS = """    hls::stream<input_t> input("input");
-    #pragma HLS STREAM variable=input depth={input_depth}
-    hls::stream<result_t> output("output");
-    #pragma HLS STREAM variable=output depth={output_depth}
+STREAM_DECLARATIONS = """    hls::stream<input_t> beats_in("beats_in");
+    #pragma HLS STREAM variable=beats_in depth={input_depth}
+    hls::stream<result_t> beats_out("beats_out");
+    #pragma HLS STREAM variable=beats_out depth={output_depth}
 """
 
-ARRAY_DECLARATIONS = """    input_t input[n_samples];
-    #pragma HLS ARRAY_PARTITION variable=input complete
-    result_t output[n_logits];
-    #pragma HLS ARRAY_PARTITION variable=output complete
+ARRAY_DECLARATIONS = """    input_t beats_in[n_samples];
+    #pragma HLS ARRAY_PARTITION variable=beats_in complete
+    result_t beats_out[n_logits];
+    #pragma HLS ARRAY_PARTITION variable=beats_out complete
 """
 
 BUILD_SCRIPT = """# C simulation, synthesis, co-simulation and export of the core.
@@ -111,7 +111,9 @@ exit
 VIVADO_SCRIPT = """# Places and routes the core alone (out of context), after csynth, and reports resources and timing.
 #   vivado -mode batch -source vivado.tcl
 cd [file dirname [file normalize [info script]]]
-read_verilog [glob {top}_prj/solution1/syn/verilog/*.v]
+# The folder, not its *.v: the tables of the ROMs lie beside them as *.dat, and without one a ROM would hold zeros.
+set_msg_config -id {{Synth 8-4445}} -new_severity ERROR
+add_files {top}_prj/solution1/syn/verilog
 foreach script [glob -nocomplain {top}_prj/solution1/syn/verilog/*.tcl] {{ source $script }}
 set clock [open vivado_clock.xdc w]
 puts $clock "create_clock -period {period} -name ap_clk \\[get_ports ap_clk\\]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -54,8 +55,7 @@ def run(
 
 def set_parameter(text: str, name: str, value: int | str) -> str:
     """A Verilog module's text with another default of one parameter. Raises: ToolError: it has no such parameter."""
-    head, found, tail = text.partition(f"parameter {name} = ")
-    if not found:
+    found = re.search(rf"parameter (?:integer |\[[^\]]*\] )?{name} = ([^,\n]*)", text)
+    if found is None:
         raise ToolError(f"the Verilog has no parameter {name}")
-    end = min(tail.index(mark) for mark in (",", "\n") if mark in tail)
-    return f"{head}{found}{value}{tail[end:]}"
+    return f"{text[: found.start(1)]}{value}{text[found.end(1) :]}"

@@ -63,6 +63,7 @@ def vivado(network, tmp_path, monkeypatch):
         "STUB_VERSION": "2022.1",
         "STUB_SLACK": "1.5",
         "STUB_PROGRESS": "100%",
+        "STUB_BOARDS": "",
         "PATH": f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin",
     }
     for name, value in stub.items():
@@ -131,6 +132,9 @@ def test_the_block_design_around_the_verilog_core(file, tmp_path, vivado):
     assert {end.partition("/")[0] for bus in buses for end in bus} - set(cells) == {"DDR", "FIXED_IO"}
     addresses = {call[-1]: call[3:6:2] for call in calls if call[0] == "assign_bd_address"}
     assert addresses["ecg_alq_0/s_axi/reg0"][0] == f"0x{bitstream.CORE_ADDRESS:08X}"
+    assert addresses["ecg_alq_0/s_axi/reg0"][1] == "4K"  # 12 bits of address, the least that AXI maps
+    assert ["set_msg_config", "-id", "Synth 8-4445", "-new_severity", "ERROR"] in calls
+    assert not any(call[0] == "apply_bd_automation" for call in calls)
     assert addresses["axi_dma_0/S_AXI_LITE/Reg"][0] == f"0x{bitstream.DMA_ADDRESS:08X}"
     assert sum(call[0] == "assign_bd_address" for call in calls) == 4
     order = [call[0] for call in calls]
@@ -165,14 +169,35 @@ def test_the_block_design_around_the_hls_core(network, file, tmp_path, vivado):
     assert "VALUES = 3\n" in text.replace(",", "")
 
 
-def test_the_hls_core_is_made_first_where_it_is_missing(network, file, tmp_path, vivado):
+def test_the_boards_own_preset_where_it_is_installed(file, tmp_path, vivado, monkeypatch):
+    board = "tul.com.tw:pynq-z2:part0:1.0"
+    monkeypatch.setenv("STUB_BOARDS", board)
+    folder = tmp_path / "bitstream"
+    bitstream.write(file, folder)
+    assert bitstream.run_vivado(folder, progress=False)
+    calls = vivado()
+    assert ["set_property", "board_part", board, "project"] in calls
+    (preset,) = (call for call in calls if call[0] == "apply_bd_automation")
+    assert "apply_board_preset" in preset[4]
+    assert preset[-1] == "processing_system7_0"
+
+
+def test_the_hls_core_is_made_first_where_it_is_missing(network, file, tmp_path, vivado, monkeypatch):
     (tmp_path / "bin" / "vitis_hls").write_text(
         f"#!{sys.executable}\nimport os, sys\nfrom pathlib import Path\n"
         "assert os.environ['ECG_ALQ_STEPS'] == 'csynth export'\n"
+        "assert not {'LD_LIBRARY_PATH', 'TCL_LIBRARY', 'RDI_APPROOT', 'PYTHONHOME'} & set(os.environ)\n"
+        "assert os.environ['XILINXD_LICENSE_FILE'] == '2100@licences'\n"
         "ip = Path(sys.argv[2]).parent / 'ecg_alq_prj/solution1/impl/ip'\n"
         "ip.mkdir(parents=True)\n(ip / 'component.xml').write_text('<component/>')\n"
     )
     (tmp_path / "bin" / "vitis_hls").chmod(0o755)
+    # what Vivado leaves in the environment of a script's programs
+    for name in ("LD_LIBRARY_PATH", "TCL_LIBRARY", "RDI_APPROOT", "PYTHONHOME"):
+        inside = f"set ::env({name}) /opt/vivado\n"
+        stubs = tmp_path / "bin" / "both.tcl"
+        stubs.write_text(stubs.read_text().replace("info script", f"{inside}info script", 1))
+    monkeypatch.setenv("XILINXD_LICENSE_FILE", "2100@licences")
     folder = tmp_path / "bitstream"
     bitstream.write(file, folder, "hls", project=convert(network, tmp_path / "project"))
     assert bitstream.run_vivado(folder, progress=False)
@@ -186,7 +211,7 @@ def test_the_blocks_have_the_interfaces_that_the_design_connects(name):
     ports = set(re.findall(r"(?:input|output) wire (?:\[[^\]]*\] )?(\w+)", text))
     streams = {"s_axis", "m_axis"} | ({"to_core", "from_core"} if name.endswith("hls") else set())
     for stream in streams:
-        assert {f"{stream}_{signal}" for signal in ("tdata", "tvalid", "tready", "tlast")} <= ports
+        assert {f"{stream}_{signal}" for signal in ("tdata", "tvalid", "tready", "tlast", "tkeep")} <= ports
     assert {"clk", "aresetn", "s_axi_awaddr", "s_axi_rdata"} <= ports
     associated = set(re.search(r"ASSOCIATED_BUSIF ([\w:]+)", text)[1].split(":"))
     assert associated == streams | {"s_axi"}

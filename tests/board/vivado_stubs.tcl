@@ -1,7 +1,7 @@
 # Stand-ins for Vivado's commands: they record their calls, and make the files that runs leave behind.
 # This proves the script's syntax and the connections that it asks for; not that Vivado accepts them.
 # Environment: STUB_CALLS: file for the record; STUB_REPORTS: folder of sample reports; STUB_HWH: handoff to hand out;
-# STUB_VERSION, STUB_SLACK, STUB_PROGRESS: what Vivado says.
+# STUB_VERSION, STUB_SLACK, STUB_PROGRESS, STUB_BOARDS: what Vivado says.
 set calls [open $::env(STUB_CALLS) w]
 proc record {args} {
     puts $::calls [join [lmap word $args {string map {"\n" " " "\t" " "} $word}] "\t"]
@@ -11,7 +11,7 @@ proc record {args} {
 foreach command {
     create_bd_design create_bd_cell create_bd_intf_port connect_bd_intf_net connect_bd_net set_property
     assign_bd_address validate_bd_design save_bd_design create_project add_files update_compile_order update_ip_catalog
-    generate_target wait_on_run open_run
+    generate_target wait_on_run open_run set_msg_config apply_bd_automation
 } {
     proc $command {args} [format {record %s {*}$args} $command]
 }
@@ -23,6 +23,10 @@ foreach command {
 }
 proc current_fileset {} {return sources_1}
 proc current_project {} {return project}
+proc get_board_parts {args} {
+    record get_board_parts {*}$args
+    return $::env(STUB_BOARDS)
+}
 proc make_wrapper {args} {return system_wrapper.v}
 proc get_timing_paths {option delay} {return timing_$delay}
 proc get_property {name object} {
@@ -30,6 +34,7 @@ proc get_property {name object} {
         SLACK {return $::env(STUB_SLACK)}
         PROGRESS {return $::env(STUB_PROGRESS)}
         STATUS {return "synth_design ERROR"}
+        board_part {return $::env(STUB_BOARDS)}
     }
     error "no property $name of $object"
 }

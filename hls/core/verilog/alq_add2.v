@@ -1,8 +1,8 @@
 // Sum of two numbers of BITS bits. Where a technology has a better way, it brings a module of the same name.
 `default_nettype none
 module alq_add2 #(
-    parameter BITS = 4,
-    parameter SIGNED = 0
+    parameter integer BITS = 4,
+    parameter integer SIGNED = 0
 ) (
     input wire [BITS-1:0] a,
     input wire [BITS-1:0] b,

@@ -3,12 +3,12 @@
 // in a row are still fast enough and registers are to be saved (ECP5), two for the fastest clock.
 `default_nettype none
 module alq_adder_tree #(
-    parameter NUMBER = 4,
-    parameter BITS = 4,
-    parameter SIGNED = 0,
-    parameter RADIX = 2,
-    parameter LEVELS = 2,  // smallest L with RADIX**L >= NUMBER
-    parameter TOTAL_BITS = 6  // BITS + smallest w with 2**w >= NUMBER
+    parameter integer NUMBER = 4,
+    parameter integer BITS = 4,
+    parameter integer SIGNED = 0,
+    parameter integer RADIX = 2,
+    parameter integer LEVELS = 2,  // smallest L with RADIX**L >= NUMBER
+    parameter integer TOTAL_BITS = 6  // BITS + smallest w with 2**w >= NUMBER
 ) (
     input wire clk,
     input wire [NUMBER*BITS-1:0] values,
@@ -37,6 +37,9 @@ module alq_adder_tree #(
 
   genvar level, place;
   generate
+    if (RADIX < 2 || RADIX > 4 || count_at(LEVELS) != 1 || (LEVELS > 0 && count_at(LEVELS - 1) == 1)) begin : refused
+      alq_adder_tree_LEVELS_must_be_the_smallest_that_adds_up_NUMBER error ();
+    end
     for (level = 0; level <= LEVELS; level = level + 1) begin : stage
       localparam COUNT = count_at(level);
       localparam WIDTH = width_at(level);

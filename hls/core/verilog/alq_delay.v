@@ -1,8 +1,8 @@
 // Delay line of CYCLES registers without reset (a shift-register LUT on xc7); CYCLES may be 0.
 `default_nettype none
 module alq_delay #(
-    parameter WIDTH  = 1,
-    parameter CYCLES = 1
+    parameter integer WIDTH = 1,
+    parameter integer CYCLES = 1
 ) (
     input wire clk,
     input wire [WIDTH-1:0] in,

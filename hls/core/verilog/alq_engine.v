@@ -6,18 +6,18 @@
 // `start` loads the accumulator with the filter's bias instead. All inputs arrive when they are due (alq_layer).
 `default_nettype none
 module alq_engine #(
-    parameter BITS = 4,
-    parameter SIGNED = 0,
-    parameter LANES = 8,
-    parameter RADIX = 2,  // of the adder tree
-    parameter LEVELS = 3,
-    parameter TREE_BITS = 7,
-    parameter SUM_BITS = 8,
-    parameter OWN_SUM = 0,  // 1: add up all x in a second tree, 0: the sum comes from the line buffer
-    parameter TERM_BITS = 10,  // of 2 * masked sum - sum of all x, signed
-    parameter COORDINATE_BITS = 8,
-    parameter ACCUMULATOR_BITS = 20,
-    parameter MULTIPLIER = 1  // 1: *, which synthesis puts into a DSP block; 0: shifts and adders
+    parameter integer BITS = 4,
+    parameter integer SIGNED = 0,
+    parameter integer LANES = 8,
+    parameter integer RADIX = 2,  // of the adder tree
+    parameter integer LEVELS = 3,
+    parameter integer TREE_BITS = 7,
+    parameter integer SUM_BITS = 8,
+    parameter integer OWN_SUM = 0,  // 1: add up all x in a second tree, 0: the sum comes from the line buffer
+    parameter integer TERM_BITS = 10,  // of 2 * masked sum - sum of all x, signed
+    parameter integer COORDINATE_BITS = 8,
+    parameter integer ACCUMULATOR_BITS = 20,
+    parameter integer MULTIPLIER = 1  // 1: *, which synthesis puts into a DSP block; 0: shifts and adders
 ) (
     input wire clk,
     input wire [LANES*BITS-1:0] x,  // stage 1

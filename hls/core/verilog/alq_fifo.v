@@ -2,9 +2,9 @@
 // falls MARGIN words before the end, so that everything already in its pipeline still fits.
 `default_nettype none
 module alq_fifo #(
-    parameter WIDTH = 8,
-    parameter DEPTH = 32,  // a power of two
-    parameter MARGIN = 1
+    parameter integer WIDTH = 8,
+    parameter integer DEPTH = 32,  // a power of two
+    parameter integer MARGIN = 1
 ) (
     input wire clk,
     input wire reset,
@@ -17,6 +17,14 @@ module alq_fifo #(
 );
 `include "alq_functions.vh"
   localparam ADDRESS = width_of(DEPTH);
+  generate
+    if (DEPTH < 2 || (DEPTH & (DEPTH - 1)) != 0) begin : refused_depth
+      alq_fifo_DEPTH_must_be_a_power_of_two error ();
+    end
+    if (MARGIN < 1 || MARGIN >= DEPTH) begin : refused_margin
+      alq_fifo_MARGIN_must_be_1_to_DEPTH_minus_1 error ();
+    end
+  endgenerate
   (* ram_style = "distributed" *) reg [WIDTH-1:0] words[0:DEPTH-1];
   reg [ADDRESS-1:0] head, tail;
   reg [ADDRESS:0] used;

@@ -8,43 +8,43 @@
 `default_nettype none
 module alq_layer #(
     // what enters (see alq_window)
-    parameter BITS = 8,
-    parameter SIGNED = 1,
-    parameter LANES_IN = 1,
-    parameter BEATS_IN = 1,
+    parameter integer BITS = 8,
+    parameter integer SIGNED = 1,
+    parameter integer LANES_IN = 1,
+    parameter integer BEATS_IN = 1,
     parameter [BEATS_IN*LANES_IN-1:0] MASK_IN = 1,
     parameter [16*LANES_IN-1:0] SLOTS_IN = 1,
-    parameter CHANNELS = 1,
-    parameter TAPS = 4,
-    parameter STRIDE = 1,
-    parameter TIMES = 16,
-    parameter FIRST = 3,
-    parameter LAST = 15,
+    parameter integer CHANNELS = 1,
+    parameter integer TAPS = 4,
+    parameter integer STRIDE = 1,
+    parameter integer TIMES = 16,
+    parameter integer FIRST = 3,
+    parameter integer LAST = 15,
     // what computes
-    parameter ENGINES = 1,
-    parameter LANES = 4,
-    parameter RADIX = 2,
-    parameter LEVELS = 2,
-    parameter TREE_BITS = 6,
-    parameter WORDS = 1,  // words of LANES values in the window: groups * CHUNKS
+    parameter integer ENGINES = 1,
+    parameter integer LANES = 4,
+    parameter integer RADIX = 2,
+    parameter integer LEVELS = 2,
+    parameter integer TREE_BITS = 6,
+    parameter integer WORDS = 1,  // words of LANES values in the window: groups * CHUNKS
     parameter [16*WORDS*LANES-1:0] SOURCE = 0,  // place in the window of every value of every word; 16'hffff: zero
-    parameter ROTATE = 0,  // 1: rotating line buffer
-    parameter GROUPED = 0,  // 1: the sign table also holds, for every engine, the word to take
-    parameter CHUNKS = 1,
-    parameter VISITS = 4,
-    parameter SUM_BITS = 12,
-    parameter TERM_BITS = 13,
-    parameter COORDINATE_BITS = 8,
-    parameter ACCUMULATOR_BITS = 20,
-    parameter MULTIPLIER = 1,
+    parameter integer ROTATE = 0,  // 1: rotating line buffer
+    parameter integer GROUPED = 0,  // 1: the sign table also holds, for every engine, the word to take
+    parameter integer CHUNKS = 1,
+    parameter integer VISITS = 4,
+    parameter integer SUM_BITS = 12,
+    parameter integer TERM_BITS = 13,
+    parameter integer COORDINATE_BITS = 8,
+    parameter integer ACCUMULATOR_BITS = 20,
+    parameter integer MULTIPLIER = 1,
     parameter SIGN_FILE = "",
-    parameter SIGN_BLOCK = 0,
+    parameter integer SIGN_BLOCK = 0,
     parameter PROGRAM_FILE = "",
-    parameter PROGRAM_BLOCK = 0,
+    parameter integer PROGRAM_BLOCK = 0,
     // what leaves
-    parameter LOGITS = 0,  // 1: accumulators leave as they are
-    parameter SHIFT = 6,
-    parameter OUTPUT_BITS = 4
+    parameter integer LOGITS = 0,  // 1: accumulators leave as they are
+    parameter integer SHIFT = 6,
+    parameter integer OUTPUT_BITS = 4
 ) (
     input wire clk,
     input wire reset,

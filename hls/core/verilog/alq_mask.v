@@ -2,7 +2,7 @@
 // technology has a better way, it brings a module of the same name.
 `default_nettype none
 module alq_mask #(
-    parameter BITS = 4
+    parameter integer BITS = 4
 ) (
     input wire clk,
     input wire zero,

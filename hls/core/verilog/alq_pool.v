@@ -2,14 +2,14 @@
 // its running maxima of one time step's BEATS beats in a ring of registers (shift-register LUTs on xc7).
 `default_nettype none
 module alq_pool #(
-    parameter BITS = 4,
-    parameter LANES = 1,
-    parameter BEATS = 8,
-    parameter SIZE = 2,
-    parameter STRIDE = 2,
-    parameter RINGS = 1,  // ceil(SIZE / STRIDE)
-    parameter TIMES = 8,  // time steps of a frame that enter
-    parameter SIGNED = 0
+    parameter integer BITS = 4,
+    parameter integer LANES = 1,
+    parameter integer BEATS = 8,
+    parameter integer SIZE = 2,
+    parameter integer STRIDE = 2,
+    parameter integer RINGS = 1,  // ceil(SIZE / STRIDE)
+    parameter integer TIMES = 8,  // time steps of a frame that enter
+    parameter integer SIGNED = 0
 ) (
     input wire clk,
     input wire reset,
@@ -22,6 +22,11 @@ module alq_pool #(
   localparam BEAT_BITS = width_of(BEATS);
   localparam TIME_BITS = width_of(TIMES);
   localparam PERIOD = RINGS * STRIDE;
+  generate
+    if (PERIOD < SIZE || PERIOD - STRIDE >= SIZE) begin : refused
+      alq_pool_RINGS_must_be_SIZE_by_STRIDE_rounded_up error ();
+    end
+  endgenerate
   localparam PHASE_BITS = width_of(PERIOD > SIZE ? PERIOD : SIZE);
 
   reg [BEAT_BITS-1:0] beat;

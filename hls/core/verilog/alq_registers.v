@@ -9,25 +9,26 @@
 module alq_registers #(
     parameter [255:0] IDENTITY = 0,
     parameter [31:0] SAMPLES = 0,
-    parameter [31:0] VALUES = 0
+    parameter [31:0] VALUES = 0,
+    parameter integer FRAMES = 32  // that may be inside the core at once, a power of two
 ) (
     input wire clk,
     input wire reset,
-    input wire [5:0] s_axi_awaddr,
+    input wire [11:0] s_axi_awaddr,
     input wire [2:0] s_axi_awprot,
     input wire s_axi_awvalid,
-    output wire s_axi_awready,
+    output reg s_axi_awready,
     input wire [31:0] s_axi_wdata,
     input wire [3:0] s_axi_wstrb,
     input wire s_axi_wvalid,
-    output wire s_axi_wready,
+    output reg s_axi_wready,
     output wire [1:0] s_axi_bresp,
     output reg s_axi_bvalid,
     input wire s_axi_bready,
-    input wire [5:0] s_axi_araddr,
+    input wire [11:0] s_axi_araddr,
     input wire [2:0] s_axi_arprot,
     input wire s_axi_arvalid,
-    output wire s_axi_arready,
+    output reg s_axi_arready,
     output reg [31:0] s_axi_rdata,
     output wire [1:0] s_axi_rresp,
     output reg s_axi_rvalid,
@@ -37,8 +38,16 @@ module alq_registers #(
     input wire too_short,
     input wire too_long
 );
+  `include "alq_functions.vh"
   localparam [31:0] MAGIC = 32'h414c5146;  // "ALQF"
   localparam [31:0] VERSION = 32'd1;
+
+  localparam integer FRAME_BITS = width_of(FRAMES);
+  generate
+    if (FRAMES < 2 || (FRAMES & (FRAMES - 1)) != 0) begin : refused
+      alq_registers_FRAMES_must_be_a_power_of_two error ();
+    end
+  endgenerate
 
   // A frame's start time waits in a small ring until its last logit has left: frames overlap in the pipeline. The events
   // come one cycle late, which keeps this block out of the streams' timing and changes no difference.
@@ -48,8 +57,8 @@ module alq_registers #(
     done  <= ends && !reset;
   end
   reg [31:0] now, cycles, frames;
-  (* ram_style = "distributed" *) reg [31:0] started[0:31];
-  reg [4:0] head, tail;
+  (* ram_style = "distributed" *) reg [31:0] started[0:FRAMES-1];
+  reg [FRAME_BITS-1:0] head, tail;
   reg [1:0] errors;
   always @(posedge clk) begin
     if (begun) started[tail] <= now;
@@ -70,51 +79,69 @@ module alq_registers #(
     end
   end
 
-  // write: address and data are taken together
-  wire write = s_axi_awvalid && s_axi_wvalid && !s_axi_bvalid && !reset;
-  assign s_axi_awready = write;
-  assign s_axi_wready = write;
+  // Every handshake leaves from a register: no path from an input to an output, as AXI demands. Address and data of a
+  // write are taken one by one and wait for each other.
+  reg have_address, have_data, clears;
+  reg [1:0] cleared;
+  wire address_in = s_axi_awvalid && s_axi_awready;
+  wire data_in = s_axi_wvalid && s_axi_wready;
+  wire answered = s_axi_bvalid && s_axi_bready;
+  wire hold_address = (have_address || address_in) && !answered;
+  wire hold_data = (have_data || data_in) && !answered;
+  wire write = have_address && have_data && !s_axi_bvalid;
   assign s_axi_bresp = 2'b00;
-  wire clear = write && s_axi_awaddr[5:2] == 4'h4 && s_axi_wstrb[0];
-  always @(posedge clk)
+  always @(posedge clk) begin
+    if (address_in) clears <= s_axi_awaddr[11:2] == 10'h004;
+    if (data_in) cleared <= s_axi_wstrb[0] ? s_axi_wdata[1:0] : 2'b00;
     if (reset) begin
+      have_address <= 1'b0;
+      have_data <= 1'b0;
+      s_axi_awready <= 1'b0;
+      s_axi_wready <= 1'b0;
       s_axi_bvalid <= 1'b0;
       errors <= 2'b00;
     end else begin
-      if (write) s_axi_bvalid <= 1'b1;
-      else if (s_axi_bready) s_axi_bvalid <= 1'b0;
-      errors <= (errors & ~(clear ? s_axi_wdata[1:0] : 2'b00)) | {too_long, too_short};
+      have_address <= hold_address;
+      have_data <= hold_data;
+      s_axi_awready <= !hold_address;
+      s_axi_wready <= !hold_data;
+      s_axi_bvalid <= write || (s_axi_bvalid && !s_axi_bready);
+      errors <= (errors & ~(write && clears ? cleared : 2'b00)) | {too_long, too_short};
     end
+  end
 
-  assign s_axi_arready = !reset && (!s_axi_rvalid || s_axi_rready);
-  assign s_axi_rresp   = 2'b00;
+  wire read_in = s_axi_arvalid && s_axi_arready;
+  wire hold_read = read_in || (s_axi_rvalid && !s_axi_rready);
+  assign s_axi_rresp = 2'b00;
   reg [31:0] word;
   always @*
-    case (s_axi_araddr[5:2])
-      4'h0: word = MAGIC;
-      4'h1: word = VERSION;
-      4'h2: word = cycles;
-      4'h3: word = frames;
-      4'h4: word = {30'd0, errors};
-      4'h5: word = SAMPLES;
-      4'h6: word = VALUES;
-      4'h8: word = IDENTITY[255-:32];
-      4'h9: word = IDENTITY[223-:32];
-      4'ha: word = IDENTITY[191-:32];
-      4'hb: word = IDENTITY[159-:32];
-      4'hc: word = IDENTITY[127-:32];
-      4'hd: word = IDENTITY[95-:32];
-      4'he: word = IDENTITY[63-:32];
-      4'hf: word = IDENTITY[31-:32];
+    case (s_axi_araddr[11:2])
+      10'h000: word = MAGIC;
+      10'h001: word = VERSION;
+      10'h002: word = cycles;
+      10'h003: word = frames;
+      10'h004: word = {30'd0, errors};
+      10'h005: word = SAMPLES;
+      10'h006: word = VALUES;
+      10'h008: word = IDENTITY[255-:32];
+      10'h009: word = IDENTITY[223-:32];
+      10'h00a: word = IDENTITY[191-:32];
+      10'h00b: word = IDENTITY[159-:32];
+      10'h00c: word = IDENTITY[127-:32];
+      10'h00d: word = IDENTITY[95-:32];
+      10'h00e: word = IDENTITY[63-:32];
+      10'h00f: word = IDENTITY[31-:32];
       default: word = 32'd0;
     endcase
   always @(posedge clk)
     if (reset) begin
-      s_axi_rvalid <= 1'b0;
-      s_axi_rdata  <= 32'd0;
-    end else if (s_axi_arready) begin
-      s_axi_rvalid <= s_axi_arvalid;
-      s_axi_rdata  <= word;
+      s_axi_arready <= 1'b0;
+      s_axi_rvalid  <= 1'b0;
+      s_axi_rdata   <= 32'd0;
+    end else begin
+      s_axi_arready <= !hold_read;
+      s_axi_rvalid  <= hold_read;
+      if (read_in) s_axi_rdata <= word;
     end
 endmodule
 `default_nettype wire

@@ -2,9 +2,9 @@
 // (its tables of biases hold that half), so only an exact tie is left to repair: it clears the lowest bit.
 `default_nettype none
 module alq_requantise #(
-    parameter BITS = 20,
-    parameter SHIFT = 6,  // may be negative: zeros are appended
-    parameter OUTPUT_BITS = 4
+    parameter integer BITS = 20,
+    parameter integer SHIFT = 6,  // may be negative: zeros are appended
+    parameter integer OUTPUT_BITS = 4
 ) (
     input wire signed [BITS-1:0] sum,
     output wire [OUTPUT_BITS-1:0] value

@@ -6,14 +6,14 @@
 // A time step arrives as CHANNELS beats of one value; WORD divides CHANNELS.
 `default_nettype none
 module alq_ring #(
-    parameter BITS = 8,
-    parameter WORD = 1,
-    parameter CHANNELS = 1,
-    parameter TAPS = 4,
-    parameter STRIDE = 1,
-    parameter TIMES = 16,  // time steps of a frame
-    parameter FIRST = 3,  // the time step that completes the first window
-    parameter LAST = 15  // the last time step, zeros after the frame included
+    parameter integer BITS = 8,
+    parameter integer WORD = 1,
+    parameter integer CHANNELS = 1,
+    parameter integer TAPS = 4,
+    parameter integer STRIDE = 1,
+    parameter integer TIMES = 16,  // time steps of a frame
+    parameter integer FIRST = 3,  // the time step that completes the first window
+    parameter integer LAST = 15  // the last time step, zeros after the frame included
 ) (
     input wire clk,
     input wire reset,
@@ -27,6 +27,11 @@ module alq_ring #(
 );
 `include "alq_functions.vh"
   localparam WORDS = TAPS * CHANNELS / WORD;
+  generate
+    if (CHANNELS % WORD != 0) begin : refused
+      alq_ring_WORD_must_divide_CHANNELS error ();
+    end
+  endgenerate
   localparam BEAT_BITS = width_of(CHANNELS);
   localparam FILL_BITS = width_of(WORD);
   localparam CLEAR_BITS = width_of(WORDS);

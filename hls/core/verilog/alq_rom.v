@@ -1,10 +1,10 @@
 // Read-only table with a registered output, from a file of hexadecimal words.
 `default_nettype none
 module alq_rom #(
-    parameter DEPTH = 2,
-    parameter WIDTH = 8,
-    parameter ADDRESS = 1,
-    parameter BLOCK = 0,  // 1: block RAM, 0: look-up tables
+    parameter integer DEPTH = 2,
+    parameter integer WIDTH = 8,
+    parameter integer ADDRESS = 1,
+    parameter integer BLOCK = 0,  // 1: block RAM, 0: look-up tables
     parameter FILE = ""
 ) (
     input wire clk,

@@ -1,10 +1,10 @@
 // AXI4-Stream output: one logit per beat, sign-extended to TDATA_BITS, TLAST with the last of the VALUES of a frame.
 `default_nettype none
 module alq_sink #(
-    parameter BITS = 20,
-    parameter SIGNED = 1,
-    parameter VALUES = 17,
-    parameter TDATA_BITS = 32
+    parameter integer BITS = 20,
+    parameter integer SIGNED = 1,
+    parameter integer VALUES = 17,
+    parameter integer TDATA_BITS = 32
 ) (
     input wire clk,
     input wire reset,
@@ -25,6 +25,9 @@ module alq_sink #(
   assign m_axis_tlast = count == VALUES - 1;
   assign ends = m_axis_tvalid && m_axis_tready && m_axis_tlast;
   generate
+    if (TDATA_BITS < BITS) begin : refused
+      alq_sink_TDATA_BITS_must_hold_BITS error ();
+    end
     if (TDATA_BITS > BITS) begin : extended
       assign m_axis_tdata = {{(TDATA_BITS - BITS) {SIGNED ? data[BITS-1] : 1'b0}}, data};
     end else begin : same

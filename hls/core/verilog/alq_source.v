@@ -4,9 +4,9 @@
 // early is filled up with zeros, what exceeds a frame is dropped up to its TLAST. Either raises an error for one cycle.
 `default_nettype none
 module alq_source #(
-    parameter BITS = 8,
-    parameter SAMPLES = 16,
-    parameter TDATA_BITS = 8
+    parameter integer BITS = 8,
+    parameter integer SAMPLES = 16,
+    parameter integer TDATA_BITS = 8
 ) (
     input wire clk,
     input wire reset,

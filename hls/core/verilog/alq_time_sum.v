@@ -1,12 +1,12 @@
 // Sum over all time steps of a frame, one running sum per channel in a ring of registers, BEATS beats per time step.
 `default_nettype none
 module alq_time_sum #(
-    parameter BITS = 4,
-    parameter SIGNED = 0,
-    parameter LANES = 1,
-    parameter BEATS = 8,
-    parameter TIMES = 8,
-    parameter OUTPUT_BITS = 7
+    parameter integer BITS = 4,
+    parameter integer SIGNED = 0,
+    parameter integer LANES = 1,
+    parameter integer BEATS = 8,
+    parameter integer TIMES = 8,
+    parameter integer OUTPUT_BITS = 7
 ) (
     input wire clk,
     input wire reset,

@@ -7,21 +7,21 @@
 // (alq_ring is the small and slow form of the same.)
 `default_nettype none
 module alq_window #(
-    parameter BITS = 8,
-    parameter SIGNED = 1,
-    parameter LANES = 1,
-    parameter BEATS = 1,
+    parameter integer BITS = 8,
+    parameter integer SIGNED = 1,
+    parameter integer LANES = 1,
+    parameter integer BEATS = 1,
     parameter [BEATS*LANES-1:0] MASK = 1,
     parameter [16*LANES-1:0] SLOTS = 1,
-    parameter CHANNELS = 1,  // sum of SLOTS
-    parameter TAPS = 4,
-    parameter STRIDE = 1,
-    parameter TIMES = 16,  // time steps of a frame
-    parameter FIRST = 3,  // the time step that completes the first window
-    parameter LAST = 15,  // the last time step, zeros after the frame included
-    parameter SUM = 1,  // 1: keep the running sum of the window
-    parameter SUM_DELAY = 1,  // 1: a register behind the differences, 0: the sum is there one cycle earlier
-    parameter SUM_BITS = 12
+    parameter integer CHANNELS = 1,  // sum of SLOTS
+    parameter integer TAPS = 4,
+    parameter integer STRIDE = 1,
+    parameter integer TIMES = 16,  // time steps of a frame
+    parameter integer FIRST = 3,  // the time step that completes the first window
+    parameter integer LAST = 15,  // the last time step, zeros after the frame included
+    parameter integer SUM = 1,  // 1: keep the running sum of the window
+    parameter integer SUM_DELAY = 1,  // 1: a register behind the differences, 0: the sum is there one cycle earlier
+    parameter integer SUM_BITS = 12
 ) (
     input wire clk,
     input wire reset,

@@ -1,9 +1,9 @@
 // One of WORDS words, as a tree of two-way choices (two levels fit one six-input LUT).
 `default_nettype none
 module alq_word_select #(
-    parameter WORDS = 4,
-    parameter WIDTH = 8,
-    parameter INDEX = 2  // smallest number of bits that counts WORDS, at least 1
+    parameter integer WORDS = 4,
+    parameter integer WIDTH = 8,
+    parameter integer INDEX = 2  // smallest number of bits that counts WORDS, at least 1
 ) (
     input wire [WORDS*WIDTH-1:0] words,
     input wire [INDEX-1:0] index,
@@ -11,6 +11,9 @@ module alq_word_select #(
 );
   genvar level, place;
   generate
+    if (INDEX < 1 || (1 << INDEX) < WORDS) begin : refused
+      alq_word_select_INDEX_must_count_WORDS error ();
+    end
     for (level = 0; level <= INDEX; level = level + 1) begin : stage
       localparam COUNT = (WORDS + (1 << level) - 1) >> level;
       wire [COUNT*WIDTH-1:0] left;

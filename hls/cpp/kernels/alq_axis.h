@@ -51,6 +51,7 @@ Samples:
     for (unsigned n = 0; n < LENGTH; n++) {
 #pragma HLS PIPELINE II = 1
         data_T beat;
+        ALQ_PACKED(beat)
         beat[0] = receive<typename data_T::value_type>(samples, ended);
         data.write(beat);
     }
@@ -75,10 +76,18 @@ void write_frame(hls::stream<data_T> &data, hls::stream<axis_T> &logits) {
 Steps:
     for (unsigned start = 0; start < LENGTH; start += data_T::size) {
         const data_T beat = data.read();
+        ALQ_PACKED(beat)
+        typename data_T::value_type values[data_T::size]; // read one after the other: each in a register of its own
+#pragma HLS ARRAY_PARTITION variable = values complete
+    Unpack:
+        for (unsigned n = 0; n < data_T::size; n++) {
+#pragma HLS UNROLL
+            values[n] = beat[n];
+        }
     Logits:
         for (unsigned n = 0; n < data_T::size; n++) {
 #pragma HLS PIPELINE II = 1
-            give<SIGNED>(logits, beat[n], start + n == LENGTH - 1);
+            give<SIGNED>(logits, values[n], start + n == LENGTH - 1);
         }
     }
 }

@@ -135,6 +135,7 @@ template <typename CONFIG_T> struct line_buffer {
         clear(newest);
         if (position >= CONFIG_T::pad_left && position < n_positions) {
             const data_T beat = data.read();
+            ALQ_PACKED(beat)
         Unpack:
             for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
 #pragma HLS UNROLL
@@ -309,6 +310,7 @@ Steps:
                 if (slot == CONFIG_T::n_slots - 1 && chunk == CONFIG_T::n_chunks - 1) {
                     cycle = 0;
                     res_T beat;
+                    ALQ_PACKED(beat)
                 Pack:
                     for (unsigned filter = 0; filter < CONFIG_T::n_filters; filter++) {
 #pragma HLS UNROLL

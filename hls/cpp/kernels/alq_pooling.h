@@ -37,7 +37,9 @@ Steps:
     for (unsigned step = 0; step < CONFIG_T::in_length; step++) {
 #pragma HLS PIPELINE II = 1
         const data_T beat = data.read();
+        ALQ_PACKED(beat)
         res_T out;
+        ALQ_PACKED(out)
         if (phase == 0 && started < n_open)
             started++;
     Channels:
@@ -97,12 +99,14 @@ Steps:
     for (unsigned step = 0; step < CONFIG_T::in_length; step++) {
 #pragma HLS PIPELINE II = 1
         const data_T beat = data.read();
+        ALQ_PACKED(beat)
         for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
 #pragma HLS UNROLL
             sums[channel] = sums[channel] + sum_t(raw<CONFIG_T::in_signed, CONFIG_T::in_bits>::of(beat[channel]));
         }
     }
     res_T out;
+    ALQ_PACKED(out)
     for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
 #pragma HLS UNROLL
         out[channel] = from_raw<typename res_T::value_type>(sums[channel]);

@@ -58,6 +58,14 @@ template <unsigned HIGHEST> struct counter {
 };
 #endif
 
+// A beat of a stream as one word. Vitis HLS makes one of a struct by itself; Vivado HLS would make a stream per member.
+#if defined(__SYNTHESIS__) && !defined(__VITIS_HLS__)
+#define ALQ_PRAGMA(text) _Pragma(#text)
+#define ALQ_PACKED(name) ALQ_PRAGMA(HLS DATA_PACK variable = name)
+#else
+#define ALQ_PACKED(name)
+#endif
+
 // One sign of a plane: 1 = +1, 0 = -1.
 #if defined(__SYNTHESIS__) || defined(ALQ_EXACT_WIDTHS)
 typedef ap_uint<1> sign;

@@ -1,5 +1,6 @@
 """Modules on their own: requantisation over all inputs, adders of a technology proved, the language level kept."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,44 @@ def test_the_core_keeps_to_verilog_2001(verilator, ecg_core):
     argv += [*map(str, ecg_core.sources)]
     log = run(argv, ecg_core.folder, "lint.log", 600, environment)
     assert "%Warning" not in log.read_text()
+
+
+ILLEGAL = {
+    "alq_fifo_DEPTH_must_be_a_power_of_two": ("alq_fifo", {"DEPTH": 24}),
+    "alq_fifo_MARGIN_must_be_1_to_DEPTH_minus_1": ("alq_fifo", {"DEPTH": 16, "MARGIN": 16}),
+    "alq_registers_FRAMES_must_be_a_power_of_two": ("alq_registers", {"FRAMES": 12}),
+    "alq_adder_tree_LEVELS_must_be_the_smallest_that_adds_up_NUMBER": ("alq_adder_tree", {"NUMBER": 9, "LEVELS": 3}),
+    "alq_ring_WORD_must_divide_CHANNELS": ("alq_ring", {"WORD": 2, "CHANNELS": 5}),
+    "alq_pool_RINGS_must_be_SIZE_by_STRIDE_rounded_up": ("alq_pool", {"SIZE": 5, "STRIDE": 2, "RINGS": 2}),
+    "alq_word_select_INDEX_must_count_WORDS": ("alq_word_select", {"WORDS": 5, "INDEX": 2}),
+    "alq_sink_TDATA_BITS_must_hold_BITS": ("alq_sink", {"BITS": 40, "TDATA_BITS": 32}),
+}
+
+
+def elaborate(folder, module, parameters):
+    sources = " ".join(str(path) for path in sorted(VERILOG.glob("*.v")))
+    steps = [f"read_verilog -defer -DSYNTHESIS -I{VERILOG} {sources}"]
+    steps += [f"chparam -set {name} {value} {module}" for name, value in parameters.items()]
+    return run_script([*steps, f"hierarchy -check -top {module}"], folder, module)
+
+
+@pytest.mark.parametrize("message", ILLEGAL)
+def test_illegal_parameters_are_refused_before_anything_is_built(tmp_path, message):
+    """Verilog-2001 has no $error at elaboration: the rule is the name of a module that there is not."""
+    pytest.importorskip("pyosys")
+    module, parameters = ILLEGAL[message]
+    with pytest.raises(ToolError, match=message):
+        elaborate(tmp_path, module, parameters)
+
+
+def test_the_parameters_by_default_are_legal(tmp_path):
+    pytest.importorskip("pyosys")
+    for module in {module for module, _ in ILLEGAL.values()}:
+        elaborate(tmp_path, module, {})
+
+
+def test_every_parameter_has_a_type():
+    for path in VERILOG.rglob("*.v"):
+        for line in path.read_text().splitlines():
+            found = re.match(r"\s*parameter (?!integer |\[)(\w+)\s*= (.*)", line)
+            assert found is None or found[2].startswith('"'), f"{path.name}: {line.strip()}"

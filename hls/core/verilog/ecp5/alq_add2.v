@@ -3,8 +3,8 @@
 // thousands of short chains take a placer most of its time. Wide numbers are faster on a chain.
 `default_nettype none
 module alq_add2 #(
-    parameter BITS = 4,
-    parameter SIGNED = 0
+    parameter integer BITS = 4,
+    parameter integer SIGNED = 0
 ) (
     input wire [BITS-1:0] a,
     input wire [BITS-1:0] b,

@@ -2,7 +2,7 @@
 // the registers of a tile share two reset lines: a line for every lane of every engine leaves a placer hardly a choice.
 `default_nettype none
 module alq_mask #(
-    parameter BITS = 4
+    parameter integer BITS = 4
 ) (
     input wire clk,
     input wire zero,

@@ -2,11 +2,11 @@
 // LEDs: 0 to 4 the class of the last frame, 5 changes with every frame, 6 receiving, 7 the clock is locked.
 `default_nettype none
 module alq_ulx3s #(
-    parameter MULTIPLY = 7,  // core clock = 25 MHz * MULTIPLY / 2; the oscillator runs at 12.5 MHz * MULTIPLY * DIVIDE
-    parameter DIVIDE = 7,  // 400 to 800 MHz
-    parameter BAUD = 1000000,
-    parameter SAMPLES = 3600,
-    parameter VALUES = 17
+    parameter integer MULTIPLY = 7,  // core clock = 25 MHz * MULTIPLY / 2; the oscillator runs at 12.5 MHz * MULTIPLY * DIVIDE
+    parameter integer DIVIDE = 7,  // 400 to 800 MHz
+    parameter integer BAUD = 1000000,
+    parameter integer SAMPLES = 3600,
+    parameter integer VALUES = 17
 ) (
     input wire clk_25mhz,
     input wire ftdi_txd,

@@ -6,8 +6,8 @@
 // that did not arrive whole has no answer. Every frame finds the core as after a reset: nothing reaches the next one.
 `default_nettype none
 module alq_frame_in #(
-    parameter SAMPLES = 3600,  // below 65536
-    parameter IDLE_BITS = 23  // a silence of 2**IDLE_BITS cycles inside a frame ends it
+    parameter integer SAMPLES = 3600,  // below 65536
+    parameter integer IDLE_BITS = 23  // a silence of 2**IDLE_BITS cycles inside a frame ends it
 ) (
     input wire clk,
     input wire reset,

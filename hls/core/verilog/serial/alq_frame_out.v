@@ -6,7 +6,7 @@
 // Logits carry the number of the last frame that began; those of a frame before it are cut off.
 `default_nettype none
 module alq_frame_out #(
-    parameter VALUES = 17  // logits, below 16384
+    parameter integer VALUES = 17  // logits, below 16384
 ) (
     input wire clk,
     input wire reset,

@@ -3,10 +3,10 @@
 // its length and a CRC-32. What is flipped, lost or added on the line is found out, and the next frame is right again.
 `default_nettype none
 module alq_serial #(
-    parameter SAMPLES = 3600,
-    parameter VALUES = 17,
-    parameter CYCLES_PER_BIT = 100,
-    parameter IDLE_BITS = 23
+    parameter integer SAMPLES = 3600,
+    parameter integer VALUES = 17,
+    parameter integer CYCLES_PER_BIT = 100,
+    parameter integer IDLE_BITS = 23
 ) (
     input wire clk,
     input wire reset,
@@ -71,7 +71,7 @@ module alq_serial #(
       .m_axis_tvalid(core_valid),
       .m_axis_tready(logit_ready),
       .m_axis_tlast(logit_last),
-      .s_axi_awaddr(6'd0),
+      .s_axi_awaddr(12'd0),
       .s_axi_awprot(3'd0),
       .s_axi_awvalid(1'b0),
       .s_axi_awready(),
@@ -82,7 +82,7 @@ module alq_serial #(
       .s_axi_bresp(),
       .s_axi_bvalid(),
       .s_axi_bready(1'b1),
-      .s_axi_araddr(6'd0),
+      .s_axi_araddr(12'd0),
       .s_axi_arprot(3'd0),
       .s_axi_arvalid(1'b0),
       .s_axi_arready(),

@@ -2,7 +2,7 @@
 // that misses it is found out by its CRC.
 `default_nettype none
 module alq_uart_in #(
-    parameter CYCLES_PER_BIT = 100
+    parameter integer CYCLES_PER_BIT = 100
 ) (
     input wire clk,
     input wire reset,

@@ -1,7 +1,7 @@
 // Bytes to a serial line (8 data bits, no parity, one stop bit).
 `default_nettype none
 module alq_uart_out #(
-    parameter CYCLES_PER_BIT = 100
+    parameter integer CYCLES_PER_BIT = 100
 ) (
     input wire clk,
     input wire reset,

@@ -2,8 +2,8 @@
 // their parity xor the majority one place below (O6); the carry chain adds the two. Vivado builds the same from `a+b+c`.
 `default_nettype none
 module alq_add3 #(
-    parameter BITS = 4,
-    parameter SIGNED = 0
+    parameter integer BITS = 4,
+    parameter integer SIGNED = 0
 ) (
     input wire [BITS-1:0] a,
     input wire [BITS-1:0] b,
