@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ from qmodel.data.readers.channels import (
     unnamed,
     voltage_unit,
 )
+from qmodel.data.resampling import Converter, resample
 from qmodel.fixed_point import MAX_ADC_MAGNITUDE, WINDOW_SAMPLES
 
 ADC_UNITS_PER_MV = 200  # of the MIT-BIH records, which the networks are trained on
@@ -46,6 +46,8 @@ CUT_AT_ONCE = 256  # windows: bounds the memory of short hops over long recordin
 # Peak to peak in ten seconds; a surface ECG has 0.5 to 10 mV, other figures are in other units.
 LOWEST_SPAN_MV, HIGHEST_SPAN_MV = 0.05, 50.0
 SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".tsv", ".txt")
+
+__all__ = ["Recording", "Samples", "Windows", "cut", "find", "hop_samples", "mv_per", "read", "resample"]
 
 
 @dataclass(frozen=True)
@@ -174,9 +176,11 @@ class Recording:
             )
         if not self.chosen_units:
             _check_span(signal, rate, self.name, one.leads[0])
-        resampled = resample(signal, rate)
+        converter = Converter(rate)
+        parts = [converter.feed(signal), converter.flush()]
+        resampled, missing = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         at = np.minimum((np.arange(len(resampled)) * (rate / SAMPLING_RATE_HZ)).astype(np.int64), len(signal) - 1)
-        return Samples(one.leads[0], resampled, np.isnan(signal)[at], clipped_samples(signal, rate)[at])
+        return Samples(one.leads[0], resampled, missing, clipped_samples(signal, rate)[at])
 
 
 @dataclass(frozen=True)
@@ -230,28 +234,6 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.integers)
-
-
-def resample(signal: np.ndarray, from_hz: float, to_hz: float = SAMPLING_RATE_HZ) -> np.ndarray:
-    """Resample one signal, float32 (sample,), with a low-pass below half the lower rate; NaN are bridged by a line.
-
-    Polyphase filter, Kaiser window, linear phase, no delay; at the same rate the samples stay what they are.
-    Source: Crochiere and Rabiner, Multirate Digital Signal Processing, 1983; scipy.signal.resample_poly.
-    """
-    signal = np.asarray(signal, np.float32)
-    gaps = np.isnan(signal)
-    if gaps.any():
-        given = np.flatnonzero(~gaps)
-        bridge = np.interp(np.flatnonzero(gaps), given, signal[given]) if len(given) else 0.0
-        signal = signal.copy()
-        signal[gaps] = bridge
-    ratio = Fraction(to_hz).limit_denominator(1000) / Fraction(from_hz).limit_denominator(1000)
-    if ratio == 1:
-        return signal
-    from scipy.signal import resample_poly  # takes half a second to import, and most rates of interest are 360 Hz
-
-    level = np.median(signal)  # the filter takes what lies beyond the ends as zero
-    return (resample_poly(signal - level, ratio.numerator, ratio.denominator) + level).astype(np.float32)
 
 
 def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.ndarray]:
