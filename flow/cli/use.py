@@ -50,7 +50,7 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
 
 def _classify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file, or a folder of them"
+        "path", metavar="PATH", nargs="?", help="a recording: WFDB, EDF, BDF, CSV, clinical files; or a folder of them"
     )
     parser.add_argument("--sample", action="store_true", help="take the minute of MIT-BIH ECG that ships with ecg-alq")
     _recording_options(parser, hop_s=10.0)
@@ -77,7 +77,14 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _monitor_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", nargs="?", help="WFDB record, EDF, BDF or CSV file")
+    parser.add_argument("path", metavar="PATH", nargs="?", help="a recording: WFDB, EDF, BDF, CSV, clinical files")
+    parser.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help="a live source: lsl:NAME, serial:/dev/ttyUSB0, brainflow:BOARD, or - for standard input",
+    )
+    parser.add_argument("--baud", type=int, default=115_200, help="of a serial line (default: %(default)s)")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep what a live source sends, as a WFDB record")
     parser.add_argument("--sample", action="store_true", help="play the minute of MIT-BIH ECG that ships with ecg-alq")
     parser.add_argument("--synthetic", action="store_true", help="play made-up ECG: a demonstration")
     _recording_options(parser, hop_s=1.0)
@@ -89,7 +96,7 @@ def _monitor_options(parser: argparse.ArgumentParser) -> None:
 
 def _only_one_source(arguments: argparse.Namespace, *options: str) -> None:
     """Refuse commands that name no recording, or more than one."""
-    given = [arguments.path is not None, *(getattr(arguments, option) for option in options)]
+    given = [arguments.path is not None, *(bool(getattr(arguments, option)) for option in options)]
     if sum(given) != 1:
         raise InputError(f"give one of these: PATH, {', '.join(f'--{option}' for option in options)}")
 
@@ -138,8 +145,12 @@ def _classify_archive(arguments: argparse.Namespace, network) -> Result:
     return Result(summary, archive(summary))
 
 
-def _monitor(arguments: argparse.Namespace) -> None:
-    _only_one_source(arguments, "sample", "synthetic")
+def _monitor(arguments: argparse.Namespace) -> Result | None:
+    _only_one_source(arguments, "sample", "synthetic", "source")
+    if arguments.source:
+        return _monitor_live(arguments)
+    if arguments.save:
+        raise InputError("--save goes with --source: a recording is on disk already")
     import asyncio
     import webbrowser
 
@@ -170,8 +181,37 @@ def _monitor(arguments: argparse.Namespace) -> None:
             return Play.of(source, samples, classifier, hop_s=arguments.hop)
 
         new_play()  # refuses bad settings before anything is served
+        token = server.new_token()
         with suppress(KeyboardInterrupt):
-            asyncio.run(server.serve(server.application(new_play), arguments.port, ready))
+            asyncio.run(server.serve(server.application(new_play, token=token), arguments.port, ready, token))
+    return None
+
+
+def _monitor_live(arguments: argparse.Namespace) -> Result | None:
+    import asyncio
+    import webbrowser
+
+    from flow.monitor import server, sources
+    from flow.monitor.live import Live
+    from flow.recordings import classify
+
+    wanted = sources.Wanted(arguments.lead, arguments.fs, arguments.units, arguments.baud)
+    source = sources.source(arguments.source, wanted)
+
+    def ready(address: str) -> None:
+        print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
+        print("Press Ctrl-C to stop.", file=sys.stderr)
+        if arguments.browser:
+            webbrowser.open(address)
+
+    network = network_of(arguments.frozen)
+    with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
+        live, token = Live(source, classifier, arguments.hop, arguments.save), server.new_token()
+        with suppress(KeyboardInterrupt), live:
+            asyncio.run(server.serve(server.application(live=live, token=token), arguments.port, ready, token))
+    if live.recorded is None:
+        return None
+    return Result({"recorded": str(live.recorded)}, [f"recorded: {live.recorded}"])
 
 
 COMMANDS = (
@@ -186,8 +226,9 @@ COMMANDS = (
     ),
     Command(
         "monitor",
-        "Play a recording in the browser like a bedside monitor. Shows the scrolling ECG, the current rhythm and a "
-        "list of events. Only this machine can open the page.",
+        "Play a recording, or a live source, in the browser like a bedside monitor. Shows the scrolling ECG, beats and "
+        "heart rate, the current rhythm and a list of events. Only this machine can open the page, with the token in "
+        "its address.",
         "ecg-alq monitor my_record --lead II",
         _monitor_options,
         _monitor,

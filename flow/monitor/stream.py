@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from flow.look.pictures import CLASS_COLOURS, UNSURE_COLOUR, UNUSABLE_COLOUR
+from flow.recordings import beats
 from flow.recordings.classify import UNSURE, Classifier, Finding
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -75,6 +77,77 @@ def _joined(first: Samples, second: Samples) -> Samples:
     return Samples(first.lead, *(np.concatenate([getattr(first, name), getattr(second, name)]) for name in arrays))
 
 
+BEATS_OVER_S, BEATS_EVERY_S, BEATS_SETTLE_S = 10, 1.0, 0.5
+RATE_OVER_S = 10.0
+
+
+@dataclass
+class BeatFinder:
+    """Beats of a stream: looked for every second in the last ten, and told once nothing can change them any more."""
+
+    rate: deque = field(default_factory=lambda: deque(maxlen=64))
+
+    def __post_init__(self):
+        self._signal, self._missing = np.zeros(0, np.float32), np.zeros(0, bool)
+        self._end, self._looked, self._last = 0, 0, -SAMPLING_RATE_HZ
+
+    def feed(self, samples: Samples) -> list[tuple[int, str]]:
+        """Take samples at 360 Hz, give the beats they settle: sample of the stream, type."""
+        self._signal = np.concatenate([self._signal, samples.signal_mv])
+        self._missing = np.concatenate([self._missing, samples.missing])
+        self._end += len(samples)
+        if self._end - self._looked < BEATS_EVERY_S * SAMPLING_RATE_HZ or len(self._signal) < 4 * SAMPLING_RATE_HZ:
+            return []
+        self._looked = self._end
+        run, _, _ = beats.detector()
+        found, kinds = run(self._signal)
+        start, settled = self._end - len(self._signal), self._end - int(BEATS_SETTLE_S * SAMPLING_RATE_HZ)
+        told = []
+        for at, kind in zip(np.asarray(found).tolist(), np.asarray(kinds).tolist()):
+            place = start + at
+            if self._last + SAMPLING_RATE_HZ // 5 < place <= settled and not self._missing[at]:
+                told.append((place, str(kind)))
+                self.rate.append(place)
+                self._last = place
+        keep = BEATS_OVER_S * SAMPLING_RATE_HZ
+        self._signal, self._missing = self._signal[-keep:], self._missing[-keep:]
+        return told
+
+    @property
+    def rate_bpm(self) -> float | None:
+        """Heart rate of the last ten seconds, None with fewer than two intervals."""
+        recent = [at for at in self.rate if at > self._end - RATE_OVER_S * SAMPLING_RATE_HZ]
+        steps = np.diff(recent)
+        return None if len(steps) < 2 else float(60 * SAMPLING_RATE_HZ / np.median(steps))
+
+
+def beats_of(finder: BeatFinder, samples: Samples) -> dict:
+    """What a message says of beats: those that are settled now, and the heart rate."""
+    found = finder.feed(samples)
+    rate = finder.rate_bpm
+    return {
+        "beats": [{"at": at, "kind": kind} for at, kind in found],
+        "heart_rate_bpm": None if rate is None else round(rate, 1),
+    }
+
+
+def opening(title: str, description: str, lead: str, classifier: Classifier, hop_s: float) -> dict:
+    """What every first message to a page holds: what is heard, and everything that may be said of it."""
+    colours = CLASS_COLOURS | {UNSURE: UNSURE_COLOUR} | dict.fromkeys(REASONS, UNUSABLE_COLOUR)
+    return {
+        "title": title,
+        "description": description,
+        "lead": lead,
+        "start_s": 0.0,
+        "rate_hz": SAMPLING_RATE_HZ,
+        "window_samples": WINDOW_SAMPLES,
+        "hop_samples": hop_samples(hop_s),
+        "threshold": classifier.threshold,
+        "classes": len(CLASSES),
+        "sayings": [{"name": name, "title": TITLES[name], "colour": colour} for name, colour in colours.items()],
+    }
+
+
 @dataclass
 class Play:
     """A lead played to one listener: what it has heard, and the stream that classifies it.
@@ -96,6 +169,7 @@ class Play:
         self.samples[:WINDOW_SAMPLES].windows(self.hop_s)  # refuses now what could never be classified
         self._stream = Stream(self.classifier, self.hop_s)
         self._at = 0
+        self._beats = BeatFinder()
         self._said: str | None = None
 
     @classmethod
@@ -110,27 +184,14 @@ class Play:
 
     def opening(self) -> dict:
         """The first message: what is played, and everything that may be said of it, with title and colour."""
-        colours = CLASS_COLOURS | {UNSURE: UNSURE_COLOUR} | dict.fromkeys(REASONS, UNUSABLE_COLOUR)
-        return {
-            "title": self.title,
-            "description": self.description,
-            "lead": self.samples.lead,
-            "start_s": self.start_s,
-            "samples": len(self.samples),
-            "rate_hz": SAMPLING_RATE_HZ,
-            "window_samples": WINDOW_SAMPLES,
-            "hop_samples": hop_samples(self.hop_s),
-            "threshold": self.classifier.threshold,
-            "classes": len(CLASSES),
-            "sayings": [{"name": name, "title": TITLES[name], "colour": colour} for name, colour in colours.items()],
-            "playing": self.playing,
-        }
+        common = opening(self.title, self.description, self.samples.lead, self.classifier, self.hop_s)
+        return common | {"start_s": self.start_s, "samples": len(self.samples), "playing": self.playing}
 
     def advance(self, to: int) -> dict:
         """The next stretch of samples with the decisions it completes, and the changes of what is said among them.
 
         Args: to: sample to reach; at most LONGEST_STRETCH further, and nothing when it has been reached.
-        Returns: start, microvolts, decisions, changes.
+        Returns: start, microvolts, decisions, changes, beats, heart_rate_bpm.
         """
         stop = min(max(to, self._at), self._at + LONGEST_STRETCH, len(self.samples))
         stretch = self.samples[self._at : stop]
@@ -142,13 +203,13 @@ class Play:
             "changes": [],
         }
         for decision in self._stream.feed(stretch):
-            row = _row(decision)
+            row = row_of(decision)
             message["decisions"].append(row)
             if row["said"] != self._said:
                 message["changes"].append(row)
             self._said = row["said"]
         self._at = stop
-        return message
+        return message | beats_of(self._beats, stretch)
 
 
 def demonstration() -> Recording:
@@ -158,7 +219,7 @@ def demonstration() -> Recording:
         return replace(read(header), name="Made-up ECG", kind="synthetic", path=None)
 
 
-def _row(decision: Decision) -> dict:
+def row_of(decision: Decision) -> dict:
     """A decision for the page: at, said, confidence (None where the signal is not usable), quality, likely."""
     finding = decision.finding
     known = finding.label >= 0

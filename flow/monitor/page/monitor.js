@@ -1,5 +1,6 @@
-// The monitor's page. It owns the clock: it asks a source to advance, draws what came back, and says what is new.
-// A source is the server (one WebSocket, one request at a time) or a recording inside the page, for notebooks.
+// The monitor's page. Of a record it owns the clock: it asks a source to advance, draws what came back, and says what
+// is new. A live source owns the clock itself: the page follows, a little behind so that the trace flows evenly.
+// A source is the server (one WebSocket) or a recording inside the page, for notebooks.
 
 const MM_PER_SECOND = 25, GAINS_MM_PER_MV = [10, 5, 2.5, 1.25];
 const PIXELS_PER_MM = 96 / 25.4; // CSS pixels: the nominal size of a millimetre
@@ -9,6 +10,9 @@ const RIBBON = 20, TIMES = 16; // pixels below and above the trace
 const WANDER_UV = 300, GLIDE_SECONDS = 0.8; // of the base line
 const SILENCE_MS = 3000; // between two spoken announcements
 const MISSING = -32768; // a sample that the record does not have
+const LIVE_SECONDS = 900, LIVE_EVENTS = 200, LIVE_BEATS = 2000; // that a page keeps of a live source
+const BEHIND_SECONDS = 0.25, CATCH_UP_SECONDS = 3, REPORT_MS = 1000; // of a page that follows
+const RATE_SECONDS = 10; // that a heart rate is taken over
 const KEEP_POSITION_KEYS = new Set(["INPUT", "SELECT"]);
 
 const byId = (id) => document.getElementById(id);
@@ -28,16 +32,36 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 class LiveSource {
   /** Resolves to the description of the record, the server's first message. */
   open(lost) {
-    this.socket = new WebSocket(new URL("stream", location.href.replace(/^http/, "ws")));
+    // The token is a part of the page's own address.
+    this.socket = new WebSocket(new URL(`stream${location.search}`, location.href.replace(/^http/, "ws")));
     return new Promise((resolve, reject) => {
       this.waiting = { resolve, reject };
-      this.socket.onmessage = (message) => this.waiting.resolve(JSON.parse(message.data));
+      this.socket.onmessage = (message) => {
+        const content = JSON.parse(message.data);
+        if (this.follow) this.follow(content);
+        else if (content.live) {
+          this.early = []; // stretches that come before the page is ready for them
+          this.follow = (stretch) => this.early.push(stretch);
+          this.waiting.resolve(content);
+        } else this.waiting.resolve(content);
+      };
       this.socket.onclose = (event) => {
         const reason = event.reason || "the server has stopped: start ecg-alq monitor again and reload";
         this.waiting.reject(new Error(reason));
         lost(reason);
       };
     });
+  }
+
+  /** Hands every stretch of a live source on as it comes. */
+  listen(take) {
+    this.follow = take;
+    this.early.forEach(take);
+  }
+
+  /** Tells the server what is on the screen, so that it knows the latency. */
+  shown(sample) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ shown: sample }));
   }
 
   /** Resolves to the next stretch of the record, which reaches `to` or as far as the server gives at once. */
@@ -61,19 +85,40 @@ class RecordedSource {
   }
 }
 
-/** What has been received so far: samples in microvolts, decisions in the order of their ends, changes of rhythm. */
+/**
+ * What has been received so far: samples in microvolts, decisions in the order of their ends, changes of rhythm, beats.
+ * Of a live source the last quarter of an hour, in a ring.
+ */
 class History {
   constructor(record) {
-    this.signal = new Int16Array(record.samples);
+    this.live = Boolean(record.live);
+    this.capacity = this.live ? LIVE_SECONDS * record.rate_hz : record.samples;
+    this.signal = new Int16Array(this.capacity).fill(this.live ? MISSING : 0);
+    this.begin = this.live ? null : 0;
     this.received = 0;
     this.decisions = [];
     this.events = [];
+    this.beats = [];
+  }
+  /** Microvolts of a sample, MISSING where there is none or it is no longer kept. */
+  at(sample) {
+    if (sample < this.begin || sample < this.received - this.capacity) return MISSING;
+    return this.signal[sample % this.capacity];
   }
   add(stretch) {
-    this.signal.set(stretch.microvolts, stretch.start);
+    this.begin ??= stretch.start;
+    stretch.microvolts.forEach((value, i) => (this.signal[(stretch.start + i) % this.capacity] = value));
     this.received = stretch.start + stretch.microvolts.length;
     this.decisions.push(...stretch.decisions);
     this.events.push(...stretch.changes);
+    this.beats.push(...(stretch.beats ?? []));
+    if (!this.live) return;
+    if (this.decisions.length > 2 * LIVE_SECONDS) this.decisions.splice(0, LIVE_SECONDS);
+    if (this.beats.length > LIVE_BEATS) this.beats.splice(0, LIVE_BEATS / 2);
+  }
+  /** Beats between two samples. */
+  beatsIn(from, to) {
+    return this.beats.filter((beat) => beat.at > from && beat.at <= to);
   }
   /** The number of decisions that are known at a position. */
   known(position) {
@@ -150,6 +195,7 @@ class Strip {
     this.grid(context, first, width, paper, middle);
     this.ribbon(context, x, first, position, width, paper, height);
     this.times(context, x, first, width, position);
+    this.beats(context, x, first, position);
     this.trace(context, x, Math.max(0, Math.floor(first)), Math.floor(position), middle);
   }
 
@@ -158,10 +204,10 @@ class Strip {
    * that shifts all the time is hard to read. Takes the largest gain at which everything fits.
    */
   centre(from, to, middle, paper, seconds) {
-    const { signal } = this.history;
+    const { history } = this;
     const seen = [];
     const step = Math.max(1, Math.floor((to - from) / 500));
-    for (let i = from; i < to; i += step) if (signal[i] !== MISSING) seen.push(signal[i]);
+    for (let i = from; i < to; i += step) if (history.at(i) !== MISSING) seen.push(history.at(i));
     if (!seen.length) return;
     seen.sort((a, b) => a - b);
     const median = seen[seen.length >> 1];
@@ -172,9 +218,10 @@ class Strip {
 
     let up = 0, down = 0;
     for (let i = from; i < to; i++) {
-      if (signal[i] === MISSING) continue;
-      up = Math.max(up, signal[i] - this.base);
-      down = Math.max(down, this.base - signal[i]);
+      const value = history.at(i);
+      if (value === MISSING) continue;
+      up = Math.max(up, value - this.base);
+      down = Math.max(down, this.base - value);
     }
     const fits = (gain, room) => {
       const pixels = (room * PIXELS_PER_MM * gain) / 1000;
@@ -249,13 +296,31 @@ class Strip {
     context.stroke();
   }
 
+  /** A mark above every beat, with its type where it is told and not normal. */
+  beats(context, x, first, position) {
+    context.fillStyle = this.palette.page.accent;
+    context.font = `600 11px ${this.palette.font}`;
+    context.textAlign = "center";
+    context.textBaseline = "top";
+    for (const beat of this.history.beatsIn(Math.max(first, 0), position)) {
+      const place = x(beat.at);
+      context.beginPath();
+      context.moveTo(place - 3.5, TIMES + 2);
+      context.lineTo(place + 3.5, TIMES + 2);
+      context.lineTo(place, TIMES + 8);
+      context.fill();
+      if (!"NQ".includes(beat.kind)) context.fillText(beat.kind, place, TIMES + 10);
+    }
+    context.textAlign = "start";
+  }
+
   trace(context, x, from, to, middle) {
-    const { signal } = this.history, scale = (this.gain * PIXELS_PER_MM) / 1000;
-    const y = (i) => middle - (signal[i] - this.base) * scale;
+    const { history } = this, scale = (this.gain * PIXELS_PER_MM) / 1000;
+    const y = (i) => middle - (history.at(i) - this.base) * scale;
     context.beginPath();
     let drawing = false;
     for (let i = from; i < to; i++) {
-      if (signal[i] === MISSING) drawing = false;
+      if (history.at(i) === MISSING) drawing = false;
       else if (drawing) context.lineTo(x(i), y(i));
       else {
         context.moveTo(x(i), y(i));
@@ -309,8 +374,47 @@ class Monitor {
     this.strip = new Strip(byId("strip"), this.record, this.history, this.palette);
     this.describe();
     this.listen();
-    this.play(this.record.playing && !this.strip.still.matches);
+    this.play(this.record.playing && (this.record.live || !this.strip.still.matches));
+    if (this.record.live) this.source.listen((stretch) => this.take(stretch));
     requestAnimationFrame((now) => this.frame(now, now));
+  }
+
+  /** A stretch of a live source, or the news that it has fallen silent, was lost, is back, has ended. */
+  take(stretch) {
+    const before = this.history.received;
+    this.history.add(stretch);
+    if (!before) this.position = this.head = this.history.received;
+    while (this.history.events.length > LIVE_EVENTS && this.rows.length > 1) {
+      this.history.events.shift();
+      this.rows.shift().remove();
+    }
+    if (stretch.latency_ms != null) byId("latency").textContent = `${Math.round(stretch.latency_ms)} ms`;
+    if (!stretch.state || stretch.state === this.state) return;
+    this.state = stretch.state;
+    const said = {
+      connected: this.record.description,
+      silent: "the source is silent: waiting for it",
+      lost: "the source was cut off: waiting for it to come back",
+      ended: "the source has ended",
+    }[stretch.state];
+    const good = stretch.state === "connected";
+    byId("subtitle").textContent = said + (good || !stretch.why ? "" : ` (${stretch.why})`);
+    byId("subtitle").classList.toggle("bad", !good);
+    byId("badge").textContent = good ? "live" : stretch.state;
+    document.body.classList.toggle("waiting", !good);
+    if (!good) this.say(said, true);
+  }
+
+  /** Moves evenly along with a live source, a quarter of a second behind what has come. */
+  follow(seconds, now) {
+    const { record, history } = this, rate = record.rate_hz;
+    const target = history.received - BEHIND_SECONDS * rate, off = (target - this.position) / rate;
+    if (Math.abs(off) > CATCH_UP_SECONDS) this.position = target;
+    else this.position += seconds * rate * (1 + clamp(off, -0.5, 2));
+    this.position = clamp(this.position, history.begin ?? 0, history.received);
+    if (now - (this.reportedAt ?? 0) < REPORT_MS || this.state !== "connected") return;
+    this.reportedAt = now;
+    this.source.shown(Math.floor(this.position));
   }
 
   /** Seconds of the whole record at a sample of the part that is played. */
@@ -328,7 +432,15 @@ class Monitor {
     byId("explanation").textContent =
       `Every ${hop === 1 ? "second" : `${hop} seconds`} the network reads the last ${window} seconds and names one of ` +
       `${record.classes} rhythms. Below the mark on the confidence bar it names none. A poor signal is reported, not guessed at.`;
-    byId("position").max = record.samples;
+    document.body.classList.toggle("live", Boolean(record.live));
+    for (const part of document.querySelectorAll("[data-of]")) {
+      part.hidden = (part.dataset.of === "live") !== Boolean(record.live);
+    }
+    if (record.live) {
+      this.state = "connected";
+      if (record.recording) byId("recording-name").textContent = `recording to ${record.recording}`;
+    }
+    byId("position").max = record.samples ?? 0;
     byId("speed").append(...SPEEDS.map((speed) => new Option(`${speed}x`, speed)));
     byId("confidence-bar").style.setProperty("--threshold", percent(record.threshold).replace(" ", ""));
   }
@@ -349,7 +461,8 @@ class Monitor {
     const { target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || !byId("shortcuts").checked) return;
     if (target.tagName === "SELECT") return;
-    const press = {
+    const live = this.record.live;
+    const press = live && event.key !== " " ? null : {
       " ": ["BUTTON", "INPUT"].includes(target.tagName) && target.type !== "range" ? null : () => this.play(!this.playing),
       n: () => this.nextEvent(),
       p: () => this.previousEvent(),
@@ -382,10 +495,11 @@ class Monitor {
   }
 
   play(playing) {
-    if (playing && this.position >= this.record.samples) this.jump(0);
+    if (playing && !this.record.live && this.position >= this.record.samples) this.jump(0);
     this.playing = playing;
     byId("play").classList.toggle("playing", playing);
-    byId("play-label").textContent = playing ? "Pause" : "Play";
+    const [stop, go] = this.record.live ? ["Freeze", "Follow"] : ["Pause", "Play"];
+    byId("play-label").textContent = playing ? stop : go;
   }
 
   previousEvent() {
@@ -446,7 +560,9 @@ class Monitor {
   frame(now, before) {
     if (this.stopped) return;
     const seconds = Math.min((now - before) / 1000, 0.25); // a page that was hidden goes on where it stopped
-    if (this.playing && !this.search) {
+    if (this.record.live) {
+      if (this.playing) this.follow(seconds, now);
+    } else if (this.playing && !this.search) {
       const reach = this.position + seconds * this.speed * this.record.rate_hz;
       this.position = Math.min(reach, Math.max(this.history.received, this.position));
       if (this.position >= this.record.samples) {
@@ -454,7 +570,7 @@ class Monitor {
         this.say("end of the record", true);
       }
     }
-    this.request();
+    if (!this.record.live) this.request();
     if (this.palette.stale) {
       this.palette.read();
       this.drawn = null;
@@ -465,7 +581,7 @@ class Monitor {
       this.drawn = drawn;
       this.head = Math.max(this.head, this.position);
       this.strip.draw(this.position, jumped ? 0 : seconds);
-      this.overview();
+      if (!this.record.live) this.overview();
       this.tell();
       this.list();
     }
@@ -476,10 +592,15 @@ class Monitor {
   tell() {
     const { record, history } = this;
     const decision = history.decisions[history.known(this.position) - 1];
-    const now = this.seconds(this.position), end = clock(this.seconds(record.samples));
-    byId("clock").replaceChildren(clock(now, true), element("small", ` of ${end}`));
-    byId("position").value = Math.round(this.position);
-    byId("position").setAttribute("aria-valuetext", `${clock(now)} of ${end}`);
+    const now = this.seconds(this.position);
+    if (record.live) byId("clock").textContent = clock(now, true);
+    else {
+      const end = clock(this.seconds(record.samples));
+      byId("clock").replaceChildren(clock(now, true), element("small", ` of ${end}`));
+      byId("position").value = Math.round(this.position);
+      byId("position").setAttribute("aria-valuetext", `${clock(now)} of ${end}`);
+    }
+    byId("heart-rate").replaceChildren(...this.heartRate());
     byId("scale").textContent = `${MM_PER_SECOND} mm/s, ${this.strip.gain} mm/mV, lead ${record.lead}`;
     if (decision === this.told) return;
     this.told = decision;
@@ -489,6 +610,15 @@ class Monitor {
     byId("rhythm-title").textContent = decision ? this.palette.title(decision.said) : `waiting for the first ${window} seconds`;
     this.gauge("confidence", decision?.confidence);
     this.gauge("quality", decision?.quality);
+  }
+
+  /** Beats a minute over the ten seconds before what is shown, of the median interval. */
+  heartRate() {
+    const { record, history } = this;
+    const beats = history.beatsIn(this.position - RATE_SECONDS * record.rate_hz, this.position);
+    const steps = beats.slice(1).map((beat, i) => beat.at - beats[i].at).sort((a, b) => a - b);
+    if (steps.length < 2) return ["–"];
+    return [`${Math.round((60 * record.rate_hz) / steps[steps.length >> 1])}`, element("small", " /min")];
   }
 
   gauge(name, share) {
@@ -520,6 +650,7 @@ class Monitor {
       const jump = element("button", clock(this.seconds(event.at)));
       jump.type = "button";
       jump.setAttribute("aria-label", `jump to ${clock(this.seconds(event.at))}, ${event.said}`);
+      jump.disabled = Boolean(this.record.live);
       jump.onclick = () => this.jump(event.at);
       const dot = element("span", "");
       dot.className = "dot";
@@ -560,6 +691,8 @@ class Monitor {
 
   lost(reason) {
     this.stopped = true;
+    document.body.classList.add("waiting");
+    byId("badge").textContent = "stopped";
     byId("subtitle").textContent = reason;
     byId("subtitle").classList.add("bad");
     byId("play").disabled = true;
