@@ -318,7 +318,7 @@ def _without_pkg_resources() -> None:
     import importlib.util
     import types
 
-    if "brainflow" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
+    if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         return
 
     def resource_filename(name: str, path: str) -> str:

@@ -77,13 +77,13 @@ def _joined(first: Samples, second: Samples) -> Samples:
     return Samples(first.lead, *(np.concatenate([getattr(first, name), getattr(second, name)]) for name in arrays))
 
 
-BEATS_OVER_S, BEATS_EVERY_S, BEATS_SETTLE_S = 10, 1.0, 0.5
+BEATS_OVER_S, BEATS_EVERY_S, BEATS_SETTLE_S = 8, 2.0, 0.5
 RATE_OVER_S = 10.0
 
 
 @dataclass
 class BeatFinder:
-    """Beats of a stream: looked for every second in the last ten, and told once nothing can change them any more."""
+    """Beats of a stream: looked for every two seconds in the last eight, told once nothing can change them any more."""
 
     rate: deque = field(default_factory=lambda: deque(maxlen=64))
 
@@ -209,7 +209,7 @@ class Play:
                 message["changes"].append(row)
             self._said = row["said"]
         self._at = stop
-        return message | beats_of(self._beats, stretch)
+        return message | (beats_of(self._beats, stretch) if len(stretch) else {})
 
 
 def demonstration() -> Recording:
