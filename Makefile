@@ -42,6 +42,7 @@ test: $(STAMP) ## All tests
 lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against results, notebooks without outputs, documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
 	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/cpp/kernels/*.h))
 	$(BIN)/ecg-alq readme --check

@@ -20,8 +20,8 @@ import keras
 from qkeras import binary, quantized_bits
 
 from flow.build.provenance import fingerprint, provenance
-from flow.build.stages import float_stage
 from flow.look import pictures
+from flow.steps.stages import float_stage
 from qmodel import networks, training
 from qmodel.alq.trainer import (
     ASSUMED_BIAS_BITS,
@@ -35,9 +35,10 @@ from qmodel.alq.trainer import (
 from qmodel.data import mitdb
 from qmodel.experiment import Experiment, Records, Split
 from qmodel.files import write_json, write_text
+from qmodel.float_stage import FLOAT_MODEL
 from qmodel.hyperparameters import FloatRecipe, Schedule
 from qmodel.metrics import mean_loss
-from qmodel.quantise import copy_weights, weight_quantizers
+from qmodel.quantised_stage import copy_weights, weight_quantizers
 from qmodel.recipe import RECIPES
 from qmodel.training import predict, train_float
 
@@ -63,7 +64,7 @@ def points(folder: Path, experiment: Experiment, floats: Path) -> list[dict]:
     train, test, fold = experiment.training_set, experiment.test, experiment.split.fold
     train = replace(train, recipe=replace(train.recipe, epoch_windows=WINDOWS))
     stage = float_stage(experiment, floats)
-    model = training.load(stage.folder / training.FLOAT_MODEL)
+    model = training.load(stage.folder / FLOAT_MODEL)
     reference = {"quantizer": "float", "grouping": "", "bits": 32.0, "bytes": 4 * model.count_params()}
     found = [reference | scores(model, test)]
 

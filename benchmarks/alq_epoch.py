@@ -24,7 +24,7 @@ from qmodel import networks
 from qmodel.alq.trainer import ALQTrainer
 from qmodel.files import write_json
 from qmodel.hyperparameters import PAPER_BITS, DataRecipe, FloatRecipe, Schedule
-from qmodel.quantise import copy_weights, weight_quantizers
+from qmodel.quantised_stage import copy_weights, weight_quantizers
 from qmodel.recipe import RECIPES, Recipe
 from qmodel.training import train_float
 from qmodel.training_data import TrainingSet

@@ -225,7 +225,7 @@ def compete(run: Run) -> list[dict]:
 def _compete(missing: dict[str, Path], run: Run) -> None:
     from qmodel import networks
     from qmodel.freeze import freeze
-    from qmodel.quantise import Ensemble, quantise
+    from qmodel.quantised_stage import Ensemble, quantise
     from qmodel.training import FLOAT_MODEL, load, save, train, train_float
     from qmodel.training_data import to_input, training_set, validation_windows
 
@@ -316,7 +316,7 @@ def uniform(entry: Entry, recipe: Recipe, model, taught: Taught, inputs: np.ndar
     from qmodel import networks
     from qmodel.freeze import freeze
     from qmodel.normalisation import fold, settle
-    from qmodel.quantise import copy_weights, weight_quantizers
+    from qmodel.quantised_stage import copy_weights, weight_quantizers
     from qmodel.training import predict, train_float
 
     def quantizer(_: str):

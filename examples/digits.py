@@ -19,7 +19,7 @@ from qmodel.alq.quantizer import alq
 from qmodel.alq.summary import alq_summary
 from qmodel.alq.trainer import ALQTrainer, Budget, average_bits
 from qmodel.hyperparameters import FloatRecipe, Schedule
-from qmodel.quantise import copy_weights
+from qmodel.quantised_stage import copy_weights
 from qmodel.training import accuracy, train_float
 from qmodel.training_data import PlainSet
 

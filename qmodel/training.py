@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -16,16 +15,11 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
-from qmodel import networks
 from qmodel.files import written_beside
 from qmodel.hyperparameters import FloatRecipe
 from qmodel.training_data import PlainSet, TrainingSet
 
-if TYPE_CHECKING:
-    from qmodel.recipe import Recipe
-
 CHECKPOINT = "checkpoint.npz"
-FLOAT_MODEL = "float.keras"
 Validation = tuple[np.ndarray, np.ndarray] | None  # inputs (window, sample, 1) and labels that are held out
 MIN_BEAT_STEPS = 12  # time steps of ten seconds that still tell one beat from the next
 
@@ -179,20 +173,6 @@ def beats_per_step(beats: np.ndarray, steps: int) -> np.ndarray:
     """Beats (window, bin, beat) as float32 (window, time step, beat): 1 where a bin of the time step has the beat."""
     starts = np.arange(steps) * beats.shape[1] // steps
     return np.maximum.reduceat(beats, starts, axis=1).astype(np.float32)
-
-
-def train(recipe: Recipe, data: TrainingSet, validation: Validation, folder: str | os.PathLike) -> keras.Model:
-    """Train the float stage; saved as `float.keras` in the folder, beside its checkpoint.
-
-    Args: validation: inputs (window, sample, 1) and labels, reported, never trained on; None: nothing is held out.
-    """
-    folder = Path(folder)
-    keras.utils.set_random_seed(recipe.seed)
-    model = networks.build(networks.network(recipe.network), "float")
-    label = f"{recipe.network} float"
-    train_float(model, data, validation, recipe.float_training, folder / "float", recipe.seed, label)
-    save(model, folder / FLOAT_MODEL)
-    return model
 
 
 def load(path: str | os.PathLike) -> keras.Model:

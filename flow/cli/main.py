@@ -85,7 +85,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.options(sub)
         sub.usage = help.usage(sub)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, parser=parser)
     return top
 
 

@@ -79,9 +79,7 @@ def _notebook(arguments: argparse.Namespace) -> Result:
 
 
 def _completion(arguments: argparse.Namespace) -> Result:
-    from flow.cli.main import parser
-
-    script = help.completion(parser(), arguments.shell)
+    script = help.completion(arguments.parser(), arguments.shell)
     return Result({"shell": arguments.shell, "script": script}, script.splitlines())
 
 

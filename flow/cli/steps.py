@@ -72,8 +72,8 @@ def step(name: str, fresh: bool = False) -> Callable[[argparse.Namespace], Resul
     def run(arguments: argparse.Namespace) -> Result:
         settings = _settings(arguments, fresh)
         from flow.build.products import locked
-        from flow.build.steps import Flow
         from flow.look.words import lines
+        from flow.steps.chain import Flow
 
         with locked(Path(settings.build)):
             try:

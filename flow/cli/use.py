@@ -116,8 +116,8 @@ def _classify(arguments: argparse.Namespace) -> Result:
     whole = path.resolve()  # "." has no name of its own
     if path.is_dir() and not (whole.parent / f"{whole.name}.hea").is_file():
         return _classify_archive(arguments, network)
-    from flow.look.words import classification
     from flow.recordings import classify, outputs
+    from flow.recordings.words import classification
 
     with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
         result = classify.classify(path, classifier, arguments.lead, arguments.hop, arguments.fs, arguments.units)
@@ -127,8 +127,8 @@ def _classify(arguments: argparse.Namespace) -> Result:
 
 
 def _classify_archive(arguments: argparse.Namespace, network) -> Result:
-    from flow.look.words import archive
     from flow.recordings.archive import Settings, classify_archive
+    from flow.recordings.words import archive
 
     settings = Settings(
         arguments.lead,

@@ -10,9 +10,9 @@ import numpy as np
 
 from flow.build.provenance import provenance
 from flow.build.results import put_rows
-from flow.build.stages import frozen_file
 from flow.experiments.evaluate import fold_tasks
 from flow.recordings.classify import THRESHOLD, Classifier, Findings
+from flow.steps.stages import frozen_file
 from qmodel.data import fragments, mitdb
 from qmodel.data.quality import REASONS
 from qmodel.errors import InputError

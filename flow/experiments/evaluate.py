@@ -14,9 +14,9 @@ import numpy as np
 from flow.build.products import Product
 from flow.build.provenance import fingerprint, provenance
 from flow.build.results import put_rows, read_rows
-from flow.build.stages import float_stage, frozen_stage
-from flow.build.work.names import FROZEN
 from flow.build.workers import check_workers, run_tasks
+from flow.steps.stages import float_stage, frozen_stage
+from flow.steps.work.names import FROZEN
 from qmodel import models as shipped
 from qmodel.data import fragments, mitdb
 from qmodel.data.fragments import CLASSES

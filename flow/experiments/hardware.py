@@ -9,8 +9,8 @@ from flow.build.products import say
 from flow.build.provenance import provenance
 from flow.build.results import put_rows
 from flow.build.settings import recorded
-from flow.build.steps import Flow
-from flow.build.work.names import FROZEN
+from flow.steps.chain import Flow
+from flow.steps.work.names import FROZEN
 from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork
 

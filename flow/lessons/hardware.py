@@ -10,12 +10,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flow.build.products import Product
-from flow.build.work.names import FROZEN
 from flow.experiments import hardware
 from flow.lessons.planes import load
 from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked
 from flow.look.html import Html, card, facts, image, table
 from flow.look.pictures import ACCENT, GRID, figure
+from flow.steps.work.names import FROZEN
 from hls.area import DEVICES, device_of
 from hls.cpp.graph import default_folding
 from hls.estimate import estimate, plot_pipeline

@@ -8,11 +8,11 @@ import numpy as np
 
 from flow.build.products import Product, say
 from flow.build.quiet import import_tensorflow
-from flow.build.work.names import FROZEN
 from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked
 from flow.look import pictures
 from flow.look.html import Html, card, table
 from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, figure
+from flow.steps.work.names import FROZEN
 from qmodel.frozen import FrozenNetwork, stored_bits
 
 GROUPINGS = {
@@ -27,9 +27,9 @@ def kernels(trained: Product) -> dict[str, np.ndarray]:
     """Weights of the trained layers: (tap, channel, filter) or (input, class)."""
     say("keras", "loading TensorFlow")
     import_tensorflow()
-    from qmodel import training
+    from qmodel import float_stage, training
 
-    model = training.load(trained.folder / training.FLOAT_MODEL)
+    model = training.load(trained.folder / float_stage.FLOAT_MODEL)
     return {layer.name: np.array(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")}
 
 

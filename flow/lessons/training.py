@@ -144,11 +144,11 @@ class Predictions:
 def predict(walk: Walk, trained: Product) -> Predictions:
     """Load the trained network and let it classify the test part."""
     import_tensorflow()
-    from qmodel import training
+    from qmodel import float_stage, training
     from qmodel.training import predict as logits_of
     from qmodel.training_data import to_input
 
-    model = training.load(trained.folder / training.FLOAT_MODEL)
+    model = training.load(trained.folder / float_stage.FLOAT_MODEL)
     first = model.get_layer("conv1")
     test = walk.fold.test
     return Predictions(

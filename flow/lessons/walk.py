@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from flow.build.products import Product, locked
 from flow.build.settings import Settings, record
-from flow.build.steps import Flow
 from flow.look.html import Html, card, facts, table
+from flow.steps.chain import Flow
 
 BUILD = "../build"  # the notebooks run in their own folder
 QUICK = Settings(build=f"{BUILD}/walk", network="tiny", quick=True, synthetic=True)

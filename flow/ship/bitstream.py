@@ -31,7 +31,7 @@ def _tcl() -> Path:
 
 def hls_block(network: FrozenNetwork, sample_bits: int, logit_bits: int) -> str:
     """Verilog of the block that gives the HLS core its registers."""
-    from hls.tools.process import set_parameter
+    from hls.process import set_parameter
 
     text = (_tcl() / "alq_pynq_hls.v").read_text("utf-8")
     for name, value in (
@@ -103,7 +103,7 @@ def _write_rtl(network: FrozenNetwork, made: Path, cycles: int | None) -> tuple[
     from hls.core.generate import generate
     from hls.folding import fold
     from hls.plan import Plan
-    from hls.tools.process import set_parameter
+    from hls.process import set_parameter
 
     core = generate(Plan.of(network, fold(network, cycles)), made / "core")
     text = (_tcl() / "alq_pynq_rtl.v").read_text("utf-8")

@@ -102,7 +102,7 @@ def build_wheel(folder: Path) -> Path:
 
     Raises: InputError: these are no sources; ToolError: pip failed.
     """
-    from hls.tools.process import run
+    from hls.process import run
 
     if not (REPOSITORY / "pyproject.toml").is_file():
         raise InputError(f"{REPOSITORY} is not a source tree of ecg-alq: give its wheel with --wheel")

@@ -23,7 +23,7 @@ from hls.core import Core, Tap, generate
 from hls.engines.csim import cache_folder as csim_cache
 from hls.engines.engine import Held
 from hls.plan import Plan
-from hls.tools.process import ToolError, run
+from hls.process import ToolError, run
 from qmodel.files import sha256, swap_folder
 from qmodel.fixed_point import from_transfers, to_transfers
 from qmodel.frozen import FrozenNetwork

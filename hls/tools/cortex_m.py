@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hls.c.generate import SOURCES, write
-from hls.tools.process import ToolError
+from hls.process import ToolError
 from qmodel.errors import InputError
 from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork

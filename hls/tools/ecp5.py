@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hls.core.generate import VERILOG, Core
-from hls.tools.process import ToolError, find, run, set_parameter
+from hls.process import ToolError, find, run, set_parameter
 from hls.tools.yosys import Counts, synthesise_ecp5
 from qmodel.errors import InputError
 

@@ -18,9 +18,9 @@ from hls.engines.rtl import play, stream_of
 from hls.estimate import estimate
 from hls.folding import Folding, FoldingError, fold, smallest
 from hls.plan import Plan
+from hls.process import ToolError
 from hls.tools import ecp5, yosys
 from hls.tools.pictures import plot_floorplan, plot_utilisation
-from hls.tools.process import ToolError
 from qmodel.errors import InputError
 from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from hls.area import DEVICES
 from hls.core.generate import VERILOG, Core
-from hls.tools.process import ToolError, run
+from hls.process import ToolError, run
 
 TIMEOUT = 4 * 3600  # seconds
 # LUTs that a cell occupies: distributed RAM and shift registers take LUTs as well. Source: Xilinx UG474.

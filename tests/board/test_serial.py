@@ -16,8 +16,8 @@ from hls.core import generate
 from hls.engines.rtl import build, run_bench
 from hls.folding import fold
 from hls.plan import Plan
+from hls.process import set_parameter
 from hls.tools.ecp5 import serial_modules
-from hls.tools.process import set_parameter
 from qmodel.fixed_point import standardise
 from tests.board.folders import windows
 from tests.board.serial_networks import SAMPLES, VALUES, core_of, small_network

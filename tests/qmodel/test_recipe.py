@@ -12,7 +12,7 @@ from qmodel.freeze import freeze
 from qmodel.hyperparameters import DataRecipe
 from qmodel.networks import build, network
 from qmodel.normalisation import bias_bits, fold, settle
-from qmodel.quantise import Ensemble, subchannels_of, weight_quantizers
+from qmodel.quantised_stage import Ensemble, subchannels_of, weight_quantizers
 from qmodel.recipe import RECIPES, quick, teacher_recipes
 
 SHIPPED = [name for name, recipe in RECIPES.items() if recipe.teachers]

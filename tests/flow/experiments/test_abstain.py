@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flow.build.stages import frozen_file
 from flow.experiments import abstain
 from flow.experiments.abstain import add_noise, answered, calibration, measure
+from flow.steps.stages import frozen_file
 from qmodel.data import splits
 from qmodel.data.splits import Fold
 from qmodel.errors import InputError

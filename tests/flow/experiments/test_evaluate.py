@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flow.build import stages
 from flow.experiments.evaluate import FoldTask, evaluate, row, run_float_stage, run_fold, run_folds, write_rows
+from flow.steps import stages
 from qmodel import program
 from qmodel.data.fragments import CLASSES
 from qmodel.experiment import Experiment, Records, Split
@@ -131,7 +131,7 @@ def test_a_changed_program_runs_again_and_changed_words_do_not(tmp_path, monkeyp
                 ("bytes", "compression_bytes", "compression_bits", "average_bits", "parameters", "identity"), 1
             )
 
-        work.__module__ = f"flow.build.work.{step}"
+        work.__module__ = f"flow.steps.work.{step}"
         return work
 
     for package in ("qmodel", "flow"):

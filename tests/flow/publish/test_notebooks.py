@@ -192,7 +192,7 @@ def test_runs_in_quick_mode(path, walk):
 
 def _same_as_commands(figures: dict[str, str], build: Path) -> None:
     """Asked for the same build, the command line finds every product in place and says the same figures."""
-    from flow.build.steps import Flow
+    from flow.steps.chain import Flow
 
     flow = Flow(replace(QUICK, build=str(build)))
     report = flow.publish.report()

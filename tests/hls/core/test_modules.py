@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hls.core.generate import VERILOG
-from hls.tools.process import ToolError, run
+from hls.process import ToolError, run
 from hls.tools.yosys import run_script
 from qmodel.fixed_point import Format, requantise
 

@@ -8,7 +8,7 @@ import pytest
 from hls.core import generate
 from hls.folding import Folding, LayerFolding
 from hls.plan import Plan
-from hls.tools.process import run
+from hls.process import run
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool
 from tests.strategies import random_inputs, random_plane_layer

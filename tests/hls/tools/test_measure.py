@@ -9,10 +9,10 @@ from hls.core import generate
 from hls.engines.rtl import build, play, stream_of
 from hls.folding import FoldingError, fold
 from hls.plan import Plan
+from hls.process import ToolError, find, run
 from hls.tools.ecp5 import clock_settings
 from hls.tools.measure import any_windows, cached, hardware, sweep_foldings
 from hls.tools.pictures import plot_floorplan, plot_sweep, plot_utilisation
-from hls.tools.process import ToolError, find, run
 from hls.tools.yosys import cell_delay_ns, fits, netlist_xc7, synthesise_xc7
 from qmodel.fixed_point import Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flow.build.quiet import import_tensorflow
-from flow.build.work.figures import scores, take_history
+from flow.steps.work.figures import scores, take_history
 from qmodel.experiment import Experiment
 
 
@@ -20,10 +20,10 @@ def work(
     """Quantise the float stage: `alq.keras`, `folded.keras`. Args: teachers: float stages, whose mean teaches."""
     data, validation = experiment.training_set, experiment.validation
     import_tensorflow()
-    from qmodel import quantise, training
+    from qmodel import quantised_stage, training
 
     models = {path: training.load(path) for path in {float_model, *teachers}}
-    folded = quantise.quantise(
+    folded = quantised_stage.quantise(
         experiment.recipe,
         models[float_model],
         data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flow.build.quiet import import_tensorflow
-from flow.build.work.figures import scores, take_history
+from flow.steps.work.figures import scores, take_history
 from qmodel.experiment import Experiment
 
 
@@ -13,9 +13,9 @@ def work(folder: Path, experiment: Experiment) -> dict:
     """Train the float stage: `float.keras`."""
     data, validation = experiment.training_set, experiment.validation
     import_tensorflow()
-    from qmodel import training
+    from qmodel import float_stage, training
 
-    model = training.train(experiment.recipe, data, validation, folder)
+    model = float_stage.train(experiment.recipe, data, validation, folder)
     parts = experiment.parts
     return experiment.windows.described | {
         "windows": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},

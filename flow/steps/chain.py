@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.build import stages
 from flow.build.products import Product, make, say
 from flow.build.settings import FOLDS, Settings
-from flow.build.stages import FOLDED_MODEL
-from flow.build.work import convert, csim, parity, report
-from flow.build.work.names import FROZEN, PROJECT, TEST
+from flow.steps import stages
+from flow.steps.stages import FOLDED_MODEL
+from flow.steps.work import convert, csim, parity, report
+from flow.steps.work.names import FROZEN, PROJECT, TEST
 from qmodel import recipe as recipes
 from qmodel.data import mitdb
 from qmodel.data.fragments import Windows

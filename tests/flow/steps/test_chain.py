@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from flow.build import stages
 from flow.cli.main import main
+from flow.steps import stages
 from qmodel import recipe, training
 from qmodel.experiment import Experiment, Split, Synthetic
 from qmodel.hyperparameters import DataRecipe, FloatRecipe, Schedule

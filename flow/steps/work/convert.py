@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flow.build.work.names import PROJECT
+from flow.steps.work.names import PROJECT
 from qmodel.frozen import FrozenNetwork
 
 

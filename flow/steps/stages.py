@@ -13,13 +13,16 @@ from pathlib import Path
 
 from flow.build.products import Product, make
 from flow.build.provenance import fingerprint
-from flow.build.work import freeze, quantise, train
-from flow.build.work.names import FROZEN
+from flow.steps.work import freeze, quantise, train
+from flow.steps.work.names import FROZEN
 from qmodel.experiment import Experiment
 from qmodel.files import sha256
 from qmodel.recipe import teacher_recipes
 
-FLOAT_MODEL, FOLDED_MODEL = "float.keras", "folded.keras"  # of qmodel.training and qmodel.quantise, which need Keras
+FLOAT_MODEL, FOLDED_MODEL = (
+    "float.keras",
+    "folded.keras",
+)  # of qmodel.float_stage, quantised_stage
 
 
 def float_stage(experiment: Experiment, build: Path, step: str | None = None) -> Product:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from flow.build.quiet import import_tensorflow
-from flow.build.work.figures import scores
-from flow.build.work.names import FROZEN, TEST
+from flow.steps.work.figures import scores
+from flow.steps.work.names import FROZEN, TEST
 from qmodel.errors import InputError
 from qmodel.experiment import Experiment
 from qmodel.frozen import FrozenNetwork

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.build.work.names import TEST
+from flow.steps.work.names import TEST
 from qmodel.experiment import Experiment
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flow.build.quiet import import_tensorflow
-from flow.build.work.names import PARITY, TEST
 from flow.recordings.engines import ENGINES
+from flow.steps.work.names import PARITY, TEST
 from qmodel.experiment import Experiment
 from qmodel.frozen import FrozenNetwork
 

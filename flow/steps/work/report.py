@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.build.work.names import TEST
+from flow.steps.work.names import TEST
 from qmodel.experiment import Experiment
 
 if TYPE_CHECKING:
