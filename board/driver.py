@@ -105,6 +105,7 @@ class ArrhythmiaOverlay:
                 f"the overlay has no block {self.manifest.dma}: {self.manifest.hwh} belongs to another design"
             ) from None
         self._mmio = self._pynq.MMIO(self.manifest.address, REGISTERS_BYTES)
+        self.clock_mhz = self._read_clock()
         try:
             self._check_core()
         except OverlayError:
@@ -177,6 +178,12 @@ class ArrhythmiaOverlay:
         self._check_open()
         return {name: self._read(name) for name in self.manifest.registers if name != "identity"}
 
+    def _read_clock(self) -> float:
+        """MHz that the divider of the processing system really gives, which need not be what the design asked for; what
+        the manifest says where PYNQ does not tell."""
+        clocks = getattr(self._pynq, "Clocks", None)
+        return self.manifest.clock_mhz if clocks is None else float(clocks.fclk0_mhz)
+
     def _check_open(self) -> None:
         if self.overlay is None:
             raise OverlayError("the overlay is closed: load it again with ArrhythmiaOverlay(folder)")
@@ -239,7 +246,7 @@ class ArrhythmiaOverlay:
             raise
         seconds = time.perf_counter() - packed
         logits = self.codec.decode(np.array(answer))
-        compute = self._read("cycles") / (self.manifest.clock_mhz * 1e6)
+        compute = self._read("cycles") / (self.clock_mhz * 1e6)
         index = int(logits.argmax())
         label = self.manifest.classes[index] if self.manifest.classes else str(index)
         return Result(logits, index, label, Times(packed - start, max(0.0, seconds - compute), compute))

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -325,7 +326,24 @@ def test_the_status_in_words():
 def test_the_register_map_is_the_cores():
     """Against the Verilog, since neither package may import the other."""
     text = (VERILOG / "alq_registers.v").read_text()
-    words = {int(case, 16): what for case, what in re.findall(r"4'h([0-9a-f]): word = (.*);", text)}
+    words = {int(case, 16): what for case, what in re.findall(r"10'h([0-9a-f]+): word = (.*);", text)}
     names = {"magic": "MAGIC", "version": "VERSION", "samples": "SAMPLES", "values": "VALUES"}
     for name, offset in REGISTERS.items():
         assert re.search(rf"\b{names.get(name, name)}\b", words[offset // 4], re.IGNORECASE), name
+
+
+def test_times_count_the_clock_that_the_divider_gives(folder, board):
+    """Asked for 87.5 MHz, a divider of 1,000 MHz gives 83.3 or 90.9."""
+    pynq = stand_in(board)
+    pynq.Clocks = SimpleNamespace(fclk0_mhz=90.909091)
+    with installed(pynq), ArrhythmiaOverlay(folder) as overlay:
+        assert overlay.clock_mhz == pytest.approx(90.909091)
+        assert overlay.classify(windows(1)[0]).times.compute == pytest.approx(3600 / 90.909091e6)
+
+
+def test_integers_of_the_input_format_as_other_engines_take_them(network, folder, board):
+    integers = standardise(windows(3), network.input_format)
+    with ArrhythmiaOverlay(folder) as overlay:
+        assert np.array_equal(overlay.logits_many(integers), network.run(integers))
+        with pytest.raises(ValueError, match="input must lie in the range of"):
+            overlay.logits_many(integers.astype(int) + 1000)
