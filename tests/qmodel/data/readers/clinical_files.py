@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from pathlib import Path
 
@@ -18,4 +19,59 @@ def atc(path: Path, signal_mv: np.ndarray, rate: int, resolution_nv: int = 500) 
     counts = np.rint(signal_mv * 1e6 / resolution_nv).astype("<i2")
     form = struct.pack("<BHHBH", 1, rate, resolution_nv, 0, 0)
     path.write_bytes(b"ALIVE\0\0\0" + struct.pack("<I", 2) + block(b"fmt ", form) + block(b"ecg ", counts.tobytes()))
+    return path
+
+
+def muse(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
+    """A GE MUSE RestingECG of one lead: 16-bit samples in base64, 4.88 microvolts a unit."""
+    counts = np.rint(signal_mv * 1000 / 4.88).astype("<i2")
+    data = base64.b64encode(counts.tobytes()).decode()
+    path.write_text(
+        '<?xml version="1.0" encoding="ISO-8859-1"?>\n<RestingECG><MuseInfo><MuseVersion>9</MuseVersion></MuseInfo>'
+        "<PatientDemographics><PatientID>1</PatientID></PatientDemographics>"
+        f"<Waveform><WaveformType>Rhythm</WaveformType><SampleBase>{rate}</SampleBase>"
+        f"<SampleExponent>0</SampleExponent>"
+        f"<LeadData><LeadByteCountTotal>{2 * len(counts)}</LeadByteCountTotal><LeadSampleCountTotal>{len(counts)}"
+        "</LeadSampleCountTotal><LeadAmplitudeUnitsPerBit>4.88</LeadAmplitudeUnitsPerBit><LeadAmplitudeUnits>MICROVOLTS"
+        "</LeadAmplitudeUnits><LeadHighLimit>32767</LeadHighLimit><LeadLowLimit>-32768</LeadLowLimit>"
+        "<LeadID>II</LeadID>"
+        f"<LeadSampleSize>2</LeadSampleSize><WaveFormData>{data}</WaveFormData></LeadData></Waveform></RestingECG>\n"
+    )
+    return path
+
+
+def aecg(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
+    """An HL7 annotated ECG (urn:hl7-org:v3) of one lead, in microvolts."""
+    digits = " ".join(str(int(v)) for v in np.rint(signal_mv * 1000))
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<AnnotatedECG xmlns="urn:hl7-org:v3" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><id root="1"/><effectiveTime>'
+        '<low value="20200101000000"/>'
+        '</effectiveTime><component><series><code code="RHYTHM" codeSystem="2.16.840.1.113883.5.4"/><component>'
+        '<sequenceSet><component><sequence><code code="TIME_ABSOLUTE" codeSystem="2.16.840.1.113883.5.4"/>'
+        f'<value xsi:type="GLIST_TS"><head value="20200101000000"/><increment value="{1 / rate}" unit="s"/></value>'
+        '</sequence></component><component><sequence><code code="MDC_ECG_LEAD_II" codeSystem="2.16.840.1.113883.6.24"/>'
+        f'<value xsi:type="SLIST_PQ"><origin value="0" unit="uV"/><scale value="1" unit="uV"/><digits>{digits}</digits>'
+        "</value></sequence></component></sequenceSet></component></series></component></AnnotatedECG>\n"
+    )
+    return path
+
+
+def ishne(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
+    """An ISHNE Holter file of one lead, 1,000 nV a unit (Badilini, Ann. Noninvasive Electrocardiol. 3:263, 1998)."""
+    counts = np.rint(signal_mv * 1000).astype("<i2")
+    head = struct.pack("<iiiih", 0, len(counts), 522, 522, 1)
+    head += b"A".ljust(40, b"\0") + b"B".ljust(40, b"\0") + b"1".ljust(20, b"\0") + struct.pack("<hh", 1, 1)
+    head += struct.pack("<hhh", 1, 1, 1970) + struct.pack("<hhh", 1, 1, 2020) + struct.pack("<hhh", 1, 1, 2020)
+    head += struct.pack("<hhh", 0, 0, 0) + struct.pack("<h", 1)
+    head += struct.pack("<12h", 6, *[-9] * 11) + struct.pack("<12h", 1, *[-9] * 11)
+    head += struct.pack("<12h", 1000, *[-9] * 11) + struct.pack("<h", 0) + b"recorder".ljust(40, b"\0")
+    head += struct.pack("<h", rate) + b"".ljust(80, b"\0") + b"".ljust(80, b"\0") + b"".ljust(88, b"\0")
+    head = head.ljust(512, b"\0")[:512]
+    crc = 0xFFFF  # CRC-CCITT over the header blocks
+    for byte in head:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021) & 0xFFFF if crc & 0x8000 else crc << 1 & 0xFFFF
+    path.write_bytes(b"ISHNE1.0" + struct.pack("<H", crc) + head + counts.tobytes())
     return path
