@@ -112,6 +112,35 @@ def person_of(signal: np.ndarray) -> Person | None:
     return Person(beat, qrs, p_wave, np.clip(residue - np.median(residue), -limit, limit), interval)
 
 
+def synthetic_person(random: np.random.Generator) -> Person:
+    """A person of five bells (P, Q, R, S, T), as in the dynamical model of McSharry et al., IEEE TBME 50:289, 2003."""
+    waves = (
+        (random.uniform(0.04, 0.25), random.uniform(-0.2, -0.13), random.uniform(0.018, 0.035)),
+        (-random.uniform(0, 0.2), -random.uniform(0.02, 0.035), random.uniform(0.007, 0.012)),
+        (1.0, 0.0, random.uniform(0.008, 0.016)),
+        (-random.uniform(0, 0.4), random.uniform(0.02, 0.04), random.uniform(0.007, 0.014)),
+        (
+            random.uniform(0.05, 0.5) * random.choice([1, 1, 1, -1]),
+            random.uniform(0.2, 0.32),
+            random.uniform(0.03, 0.07),
+        ),
+    )
+    early, before, after = int(0.24 * RATE), int(0.06 * RATE), int(0.42 * RATE)
+    time = np.arange(-early, after) / RATE
+    shape = sum(height * np.exp(-0.5 * ((time - place) / width) ** 2) for height, place, width in waves)
+    shape = (3 * shape).astype(np.float32)
+    p_wave = waves[0][0] * np.exp(-0.5 * ((time[: early - before] - waves[0][1]) / waves[0][2]) ** 2)
+    qrs = shape[early - before :].copy()
+    qrs[:12] *= np.linspace(0, 1, 12)
+    return Person(
+        Beat(shape, early),
+        Beat(qrs, before),
+        (3 * p_wave).astype(np.float32),
+        np.zeros(WINDOW_SAMPLES, np.float32),
+        random.uniform(0.5, 1.3) * RATE,
+    )
+
+
 def _place(signal: np.ndarray, shape: np.ndarray, first: float, gain: float) -> None:
     first = round(first)
     low, high = max(0, first), min(len(signal), first + len(shape))

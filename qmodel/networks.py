@@ -28,7 +28,10 @@ BIAS_BITS = 24  # of QKeras' bias quantizer, whose step is that of the accumulat
 
 @dataclass(frozen=True)
 class Block:
-    """Convolution, normalisation, ReLU and max pool; sizes in time steps, padding on each side, no pool if 1."""
+    """Convolution, normalisation, ReLU and max pool; sizes in time steps, padding on each side, no pool if 1.
+
+    dilation: time steps between two taps.
+    """
 
     filters: int
     taps: int
@@ -36,11 +39,15 @@ class Block:
     padding: tuple[int, int]
     pool: int
     pool_stride: int
+    dilation: int = 1
 
 
 @dataclass(frozen=True)
 class Network:
-    """Blocks on a window of one channel, then either flatten or average over time, dense layers with ReLU, logits."""
+    """Blocks on a window of one channel, then either flatten or average over time, dense layers with ReLU, logits.
+
+    per_step: the logits are those of every time step: a convolution of one tap in place of what follows the blocks.
+    """
 
     blocks: tuple[Block, ...]
     average: bool
@@ -48,12 +55,19 @@ class Network:
     classes: int = 17
     input_length: int = WINDOW_SAMPLES
     dropout: float = 0.2
+    per_step: bool = False
 
 
-def _same(filters: int, taps: int, stride: int, pool: int) -> Block:
+def _same(filters: int, taps: int, stride: int, pool: int, dilation: int = 1) -> Block:
     """A block whose padding keeps the length (divided by the stride); pools do not overlap."""
-    total = taps - stride if stride > 1 else taps - 1
-    return Block(filters, taps, stride, (total // 2, total - total // 2), pool, pool)
+    total = (taps - 1) * dilation + 1 - stride
+    return Block(filters, taps, stride, (total // 2, total - total // 2), pool, pool, dilation)
+
+
+def _stream(*contexts: Block, outputs: int) -> Network:
+    """A network that answers every time step of 24 samples (67 ms): two blocks on a beat's shape, then contexts."""
+    front = (_same(8, 16, 2, 4), _same(16, 7, 1, 3))
+    return Network((*front, *contexts), average=False, hidden=(), classes=outputs, dropout=0.0, per_step=True)
 
 
 NETWORKS = {
@@ -120,7 +134,7 @@ def build(
         activation_bits: width of the quantised activations (stages alq and folded).
         bias_fractions: layer name -> binary places of its bias, the accumulator's (stage folded).
         bias_bits: layer name -> width of its bias (stage folded), None: BIAS_BITS.
-    Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits.
+    Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits, or (batch, time, class).
     Raises: InputError: unknown stage, or a folded stage without bias fractions.
     """
     if stage not in STAGES:
@@ -130,7 +144,9 @@ def build(
     quantizer = weight_quantizer or (lambda name: alq())
 
     def weighted(name: str, conv: Block | None, units: int, use_bias: bool):
-        sizes = {"filters": units, "kernel_size": conv.taps, "strides": conv.stride} if conv else {"units": units}
+        sizes: dict = {"units": units}
+        if conv:
+            sizes = {"filters": units, "kernel_size": conv.taps, "strides": conv.stride, "dilation_rate": conv.dilation}
         if stage == "float":
             plain = keras.layers.Conv1D if conv else keras.layers.Dense
             return plain(**sizes, use_bias=use_bias, kernel_initializer="he_normal", name=name)
@@ -163,6 +179,11 @@ def build(
         layers.append(activation(f"relu{i}"))
         if block.pool > 1:
             layers.append(keras.layers.MaxPooling1D(block.pool, block.pool_stride, name=f"pool{i}"))
+    if spec.per_step:
+        layers.append(
+            weighted(f"conv{len(spec.blocks) + 1}", _same(spec.classes, 1, 1, 1), spec.classes, use_bias=True)
+        )
+        return keras.Sequential(layers, name=stage)
     if spec.average:
         layers.append(TimeSum(name="sum") if folded else keras.layers.GlobalAveragePooling1D(name="average"))
     else:

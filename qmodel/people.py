@@ -9,7 +9,7 @@ the set of classes which the labels leave possible.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 from scipy import fft
 from tqdm import tqdm
 
-from qmodel import made_rhythms
+from qmodel import made_rhythms, not_ecg
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS, Tracks, step_targets
@@ -28,18 +28,20 @@ from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES
 class PeopleRecipe:
     """What training draws, and how it changes it.
 
-    Args: batch: windows; made, beats: share of a batch that is made rhythms, and that is drawn for its beats; the rest
-        is drawn for its class. class_power, person_power: 1 draws every class (person of a class) as often, 0 in
-        their own numbers. beat_weights: of the beat loss by target. rhythm_weight: of the class loss.
+    Args: batch: windows; made, beats, foreign: share of a batch that is made rhythms, that is drawn for its beats, and
+        that is no ECG; the rest is drawn for its class. class_power, person_power: of `_weights`. beat_weights: of the
+        beat loss by target. rhythm_weight: of the class loss. invert: share of windows turned upside down; recorders:
+        others' band, baseline and noise; second_leads: train on them too.
     """
 
     batch: int = 32
-    made: float = 0.3
+    made: float = 0.28
     beats: float = 0.3
-    class_power: float = 0.7
+    foreign: float = 0.06
+    class_power: float = 0.5
     person_power: float = 0.6
     beat_weights: tuple[float, ...] = (0.5, 1.0, 3.0, 2.0)
-    rhythm_weight: float = 0.3
+    rhythm_weight: float = 0.15
     invert: float = 0.1
     recorders: bool = True
     second_leads: bool = True
@@ -80,14 +82,17 @@ def make_pool(tracks: Tracks, number: int, seed: int = 0) -> MadePool:
     shares = np.array([made_rhythms.SHARES[kind] for kind in kinds], float)
     signals, beats, labels, owners = [], [], [], []
     for _ in tqdm(range(number), desc="Made rhythms", mininterval=10):
-        place = random.integers(len(persons))
-        window = random.choice(by_person[place])
-        signal = tracks.cut(window).astype(np.float64)
-        person = made_rhythms.person_of((signal - signal.mean()) / max(signal.std(), 1e-6))
+        place, own = random.integers(len(persons)), None
+        if random.random() < SYNTHETIC_SHARE:
+            owner, person = SYNTHETIC, made_rhythms.synthetic_person(random)
+        else:
+            owner, window = persons[place], random.choice(by_person[place])
+            signal = tracks.cut(window).astype(np.float64)
+            person = made_rhythms.person_of((signal - signal.mean()) / max(signal.std(), 1e-6))
+            own = wide.get(int(tracks.window_track[window]))
         if person is None:
             continue
         kind = random.choice(kinds, p=shares / shares.sum())
-        own = wide.get(int(tracks.window_track[window]))
         beat = None
         if own is not None and random.random() < 0.7:
             beat = made_rhythms.Beat(own.shape / max(signal.std(), 1e-6), own.centre)
@@ -98,10 +103,12 @@ def make_pool(tracks: Tracks, number: int, seed: int = 0) -> MadePool:
         signals.append(np.clip(np.rint((made.signal - made.signal.mean()) / deviation * 16), -128, 127).astype(np.int8))
         beats.append(step_targets((made.at, made.kind)))
         labels.append(CLASSES.index(kind))
-        owners.append(persons[place])
+        owners.append(owner)
     return MadePool(np.array(signals), np.array(beats), np.array(labels), np.array(owners))
 
 
+SYNTHETIC = "synthetic"  # person of windows that are made of nobody's beats
+SYNTHETIC_SHARE = 0.12
 _SINUS = ("NSR", "LBBBB", "RBBBB", "WPW", "PVC", "APB", "Fusion")
 
 
@@ -141,13 +148,13 @@ class Sampler:
         allowed = tracks.allowed[windows]
         said = np.flatnonzero(allowed.any(1))
         self.by_class = windows[said]
-        self.class_weights = _weights(_keys(allowed[said]), person[said], recipe)
+        self.class_weights = _weights(_keys(allowed[said]), person[said], recipe.class_power, recipe.person_power)
         has_beats = np.flatnonzero(tracks.track_has_beats[tracks.window_track[windows]])
         self.by_beats = windows[has_beats]
         kinds = np.array([_rare(tracks, w) for w in self.by_beats])
-        self.beat_weights = _weights(kinds, person[has_beats], PeopleRecipe(class_power=0.75, person_power=0.5))
+        self.beat_weights = _weights(kinds, person[has_beats], recipe.class_power, 0.5)
         if made is not None:
-            self.made_windows = np.flatnonzero(np.isin(made.person, np.unique(person)))
+            self.made_windows = np.flatnonzero(np.isin(made.person, [SYNTHETIC, *np.unique(person)]))
         self.made = made
         self.noise = None
 
@@ -156,11 +163,10 @@ class Sampler:
         recipe = self.recipe
         made = round(recipe.batch * recipe.made) if self.made is not None else 0
         beats = round(recipe.batch * recipe.beats)
-        own = recipe.batch - made - beats
-        total = number * recipe.batch
+        foreign = round(recipe.batch * recipe.foreign)
+        own = recipe.batch - made - beats - foreign
         chosen_class = _systematic(self.class_weights, number * own, random)
         chosen_beats = _systematic(self.beat_weights, number * beats, random)
-        del total
         random.shuffle(chosen_class)
         random.shuffle(chosen_beats)
         for i in range(number):
@@ -176,6 +182,12 @@ class Sampler:
                 signals = np.concatenate([signals, self.made.signals[picked].astype(np.float32) / 16])
                 targets = np.concatenate([targets, self.made.beats[picked]])
                 allowed = np.concatenate([allowed, np.eye(len(CLASSES), dtype=bool)[self.made.label[picked]]])
+            allowed = np.pad(allowed, ((0, 0), (0, 1)))  # no ECG is none
+            if foreign:
+                kinds = random.choice(not_ecg.KINDS, foreign)
+                signals = np.concatenate([signals, [not_ecg.make(kind, random) for kind in kinds]])
+                targets = np.concatenate([targets, np.zeros((foreign, STEPS), np.int8)])
+                allowed = np.concatenate([allowed, np.tile(np.arange(len(CLASSES) + 1) == len(CLASSES), (foreign, 1))])
             yield PeopleBatch(augment(signals, random, recipe), targets, allowed)
 
     def _real(self, windows: np.ndarray, random: np.random.Generator):
@@ -205,14 +217,19 @@ def _rare(tracks: Tracks, window: int) -> int:
     return int((kinds == 1).any()) + 2 * int((kinds == 2).any())
 
 
-def _weights(keys: np.ndarray, person: np.ndarray, recipe: PeopleRecipe) -> np.ndarray:
-    """How likely each window is drawn: by its key (what is said of it), and by its person within the key."""
-    _, key, count = np.unique(keys, return_inverse=True, return_counts=True)
+def _weights(keys: np.ndarray, person: np.ndarray, class_power: float, person_power: float) -> np.ndarray:
+    """How likely each window is drawn: by its key (what is said of it), and by its person within the key.
+
+    A key is drawn in proportion to the number of persons who have it to the power `class_power`; a person within it in
+    proportion to their windows to the power 1 - `person_power`.
+    """
+    _, key = np.unique(keys, return_inverse=True)
     pairs = np.char.add(np.char.add(key.astype(str), " "), person.astype(str))
-    _, pair, pair_count = np.unique(pairs, return_inverse=True, return_counts=True)
-    weight = pair_count[pair].astype(float) ** -recipe.person_power
+    _, first, pair, count = np.unique(pairs, return_index=True, return_inverse=True, return_counts=True)
+    persons = np.bincount(key[first])
+    weight = count[pair].astype(float) ** -person_power
     sums = np.bincount(key, weight)
-    return weight / sums[key] * count[key].astype(float) ** (1 - recipe.class_power)
+    return weight / sums[key] * persons[key].astype(float) ** class_power
 
 
 def _systematic(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
@@ -277,63 +294,9 @@ def _standard(x: np.ndarray) -> np.ndarray:
 
 # Network and loss ---------------------------------------------------------------------------------------------------
 
-OUTPUTS = len(BEAT_TARGETS) + len(CLASSES)
-
-
-@dataclass(frozen=True)
-class StreamBlock:
-    """Convolution (same length, dilated), normalisation, ReLU and a pool without overlap."""
-
-    filters: int
-    taps: int
-    stride: int = 1
-    pool: int = 1
-    dilation: int = 1
-
-
-@dataclass(frozen=True)
-class StreamNetwork:
-    """Blocks, then one convolution of one tap to the outputs of every step."""
-
-    blocks: tuple[StreamBlock, ...]
-    outputs: int = OUTPUTS
-    last_taps: int = 1
-    extra: dict = field(default_factory=dict)
-
-
-_FRONT = (StreamBlock(8, 16, 2, 4), StreamBlock(16, 7, 1, 3))
-STREAMS = {
-    "a": StreamNetwork(
-        (*_FRONT, StreamBlock(32, 9), *(StreamBlock(32, 5, dilation=d) for d in (2, 4, 8)), StreamBlock(48, 1))
-    ),
-    "b": StreamNetwork((*_FRONT, *(StreamBlock(32, 9, dilation=d) for d in (1, 2, 4, 8)), StreamBlock(64, 1))),
-    "c": StreamNetwork(
-        (*_FRONT, StreamBlock(24, 9), *(StreamBlock(24, 5, dilation=d) for d in (1, 2, 4, 8, 12)), StreamBlock(48, 3))
-    ),
-}
-
-
-def build_float(spec: StreamNetwork):
-    """Float stage: input (batch, sample, 1), output (batch, step, output)."""
-    import keras
-
-    layers = keras.layers
-    inputs = layers.Input((WINDOW_SAMPLES, 1))
-    x = inputs
-    for i, block in enumerate(spec.blocks, 1):
-        total = block.taps - block.stride if block.stride > 1 else (block.taps - 1) * block.dilation
-        if total:
-            x = layers.ZeroPadding1D((total // 2, total - total // 2), name=f"pad{i}")(x)
-        x = layers.Conv1D(
-            block.filters, block.taps, strides=block.stride, dilation_rate=block.dilation, use_bias=False,
-            kernel_initializer="he_normal", name=f"conv{i}",
-        )(x)  # fmt: skip
-        x = layers.BatchNormalization(momentum=0.98, name=f"norm{i}")(x)
-        x = layers.ReLU(name=f"relu{i}")(x)
-        if block.pool > 1:
-            x = layers.MaxPooling1D(block.pool, name=f"pool{i}")(x)
-    x = layers.Conv1D(spec.outputs, spec.last_taps, padding="same", name=f"conv{len(spec.blocks) + 1}")(x)
-    return keras.Model(inputs, x, name="float")
+NOT_AN_ECG = "not an ECG"
+RHYTHM_OUTPUTS = (*CLASSES, NOT_AN_ECG)
+OUTPUTS = len(BEAT_TARGETS) + len(RHYTHM_OUTPUTS)
 
 
 def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
