@@ -20,7 +20,7 @@ from tqdm import tqdm
 from qmodel import made_rhythms, not_ecg
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS, Tracks, step_targets
+from qmodel.data.partial import BEAT_TARGETS, STEPS, Tracks, step_targets
 from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES
 
 
@@ -292,70 +292,8 @@ def _standard(x: np.ndarray) -> np.ndarray:
     return (x / np.maximum(x.std(1, keepdims=True), 1e-6)).astype(np.float32)
 
 
-# Network and loss ---------------------------------------------------------------------------------------------------
+# What a network answers at every step --------------------------------------------------------------------------------
 
 NOT_AN_ECG = "not an ECG"
 RHYTHM_OUTPUTS = (*CLASSES, NOT_AN_ECG)
 OUTPUTS = len(BEAT_TARGETS) + len(RHYTHM_OUTPUTS)
-
-
-def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
-    """Both losses: outputs (batch, step, output), beats int (batch, step), allowed float (batch, class)."""
-    import tensorflow as tf
-
-    logits = outputs[..., : len(BEAT_TARGETS)]
-    beats = tf.cast(beats, tf.int32)
-    known = tf.cast(beats != MASKED, tf.float32)
-    target = tf.one_hot(tf.maximum(beats, 0), len(BEAT_TARGETS))
-    weight = known * tf.reduce_sum(target * tf.constant(recipe.beat_weights, tf.float32), -1)
-    each = -tf.reduce_sum(target * tf.nn.log_softmax(logits), -1)
-    beat_loss = tf.reduce_sum(each * weight) / tf.cast(tf.size(weight), tf.float32)
-    rhythm = tf.reduce_mean(outputs[..., len(BEAT_TARGETS) :], 1)
-    said = tf.reduce_max(allowed, -1)
-    inside = tf.nn.log_softmax(rhythm) + tf.where(allowed > 0, 0.0, -30.0)
-    class_loss = -tf.reduce_logsumexp(inside, -1) * said
-    return beat_loss + recipe.rhythm_weight * tf.reduce_mean(class_loss), beat_loss, tf.reduce_mean(class_loss)
-
-
-def train(
-    model, sampler: Sampler, epochs: int, steps: int = 250, rate: float = 3e-3, seed: int = 0, average: float = 0.995
-):
-    """Train in place with AdamW, a cosine rate and a running average of weights, which the model ends with."""
-    import keras
-    import tensorflow as tf
-
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, epochs * steps - steps), warmup_target=rate, warmup_steps=steps
-    )
-    optimiser = keras.optimizers.AdamW(schedule, weight_decay=1e-4)
-    optimiser.build(model.trainable_variables)
-    recipe = sampler.recipe
-
-    @tf.function(jit_compile=True)
-    def step(inputs, beats, allowed):
-        with tf.GradientTape() as tape:
-            loss, beat_loss, class_loss = loss_of(model(inputs, training=True), beats, allowed, recipe)
-        optimiser.apply_gradients(
-            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
-        )
-        return tf.stack([loss, beat_loss, class_loss])
-
-    shadow = None
-    for epoch in range(epochs):
-        random = np.random.default_rng([seed, epoch])
-        losses = []
-        for batch in sampler.batches(steps, random):
-            losses.append(
-                step(tf.constant(batch.inputs), tf.constant(batch.beats), tf.constant(batch.allowed.astype(np.float32)))
-            )
-            if epoch >= epochs - max(2, epochs // 4):
-                now = [v.value for v in model.trainable_variables]
-                shadow = (
-                    [tf.identity(v) for v in now]
-                    if shadow is None
-                    else [average * s + (1 - average) * v for s, v in zip(shadow, now)]
-                )
-        print(f"epoch {epoch + 1} {np.round(np.mean(losses, 0), 4)}", flush=True)
-    if shadow is not None:
-        for variable, value in zip(model.trainable_variables, shadow):
-            variable.assign(value)
