@@ -1,0 +1,172 @@
+"""What the answers of a network per time step say of a window: its beats, its class, and whether it is an ECG at all.
+
+The integers come from any engine. Beats are decoded in integers (`qmodel.beats`). A class rests on the sum of its
+logits over the window and on measures of the beats (rate, irregularity, pauses, kinds and their patterns), which enter
+as a small correction in floating point on the host; so do temperature and thresholds. All constants travel with the
+network, in its metadata; they were fitted on persons whom the network that was asked had never met. NumPy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from qmodel.beats import KINDS, STEP_SAMPLES, Beats, decode
+from qmodel.data.fragments import CLASSES
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
+from qmodel.errors import InputError
+from qmodel.frozen import FrozenNetwork
+
+NOT_AN_ECG, UNLIKE = "not an ECG", "unlike the training data"
+BEAT_OUTPUTS = ("none", *KINDS)
+OUTPUTS = (*BEAT_OUTPUTS, *CLASSES, NOT_AN_ECG)
+STEP_S = STEP_SAMPLES / SAMPLING_RATE_HZ
+FEATURES = (
+    "beats", "mean interval", "irregular", "very irregular", "longest", "shortest", "doubled", "ventricular",
+    "supraventricular", "ventricular run", "supraventricular run", "bigeminy", "trigeminy", "fast", "slow", "score",
+)  # fmt: skip
+
+
+def answers_per_step(network: FrozenNetwork) -> bool:
+    """Whether a network answers every step with `OUTPUTS`, by its metadata."""
+    return tuple(network.metadata.get("classes", ())) == OUTPUTS
+
+
+def beat_measures(beats: Beats, steps: int) -> np.ndarray:
+    """Measures of the beats of a window, float64 (feature,), each about 0 to 1; see FEATURES.
+
+    Irregularity is the median difference of successive intervals over the median interval, which finds atrial
+    fibrillation untrained; intervals are told to a step of 67 ms.
+    Args: steps: of the window.
+    """
+    measures = np.zeros(len(FEATURES))
+    number = len(beats.step)
+    seconds = steps * STEP_S
+    measures[0] = number / seconds / 2
+    if number:
+        measures[15] = min(1.0, float(np.median(beats.score)) / 16)
+    if number < 3:
+        return measures
+    gaps = np.diff(beats.step) * STEP_S
+    middle = float(np.median(gaps))
+    changes = np.abs(np.diff(gaps)) / middle
+    measures[1] = min(middle, 2.0) / 2
+    measures[2] = min(1.0, float(np.median(changes)) * 3)
+    measures[3] = float((changes > 0.15).mean())
+    measures[4] = min(1.0, float(gaps.max()) / middle / 3)
+    measures[5] = min(1.0, float(gaps.min()) / middle)
+    measures[6] = float(((gaps / middle > 1.7) & (gaps / middle < 2.3)).mean())
+    letters = "".join(KINDS[k] for k in beats.kind)
+    measures[7], measures[8] = letters.count("V") / number, letters.count("S") / number
+    measures[9], measures[10] = _longest(letters, "V") / number, _longest(letters, "S") / number
+    measures[11] = min(1.0, (letters.count("NVN") + letters.count("VNV")) / max(1, number - 2))
+    measures[12] = min(1.0, 3 * letters.count("VNNV") / max(1, number - 3))
+    measures[13], measures[14] = float(middle < 0.6), float(middle > 1.2)
+    return measures
+
+
+def _longest(letters: str, letter: str) -> int:
+    return max((len(run) for run in "".join(c if c == letter else " " for c in letters).split()), default=0)
+
+
+class Reading(NamedTuple):
+    """shares: float64 (window, class and not an ECG), they sum to one; energy: float64 (window,), how foreign the
+    window is to what was trained on, larger is more; beats: of every window."""
+
+    shares: np.ndarray
+    energy: np.ndarray
+    beats: list[Beats]
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What a host needs beside the integers; kept in a network's metadata under `reading`.
+
+    Args: threshold, offsets: of `decode`, in logits; temperature: of the window's logits; hidden, out: correction by
+        measures of the beats, a layer of ReLU and a linear one, or empty; foreign: share above which a window is no
+        ECG; energy: above which it is unlike the training data.
+    """
+
+    step: float
+    threshold: float = 0.0
+    offsets: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    temperature: float = 1.0
+    hidden: np.ndarray | None = None  # (feature + output + 1, unit)
+    out: np.ndarray | None = None  # (unit + 1, output)
+    foreign: float = 0.5
+    energy: float = np.inf
+
+    @classmethod
+    def of(cls, network: FrozenNetwork) -> Constants:
+        """A network's own. Raises: InputError: its metadata is not as `stored` makes it."""
+        kept = network.metadata.get("reading", {})
+        step = network.stages[-1].output_format.step
+        if not isinstance(kept, Mapping):
+            raise InputError(f"the metadata's reading must be a table, received {type(kept).__name__}")
+        matrices = {}
+        for name in ("hidden", "out"):
+            if name in kept:
+                try:
+                    matrices[name] = np.array(kept[name], np.float64) / float(kept["scale"])
+                except (TypeError, ValueError, KeyError):
+                    raise InputError(f"the metadata's {name} must be a matrix of integers with a scale") from None
+        plain = {n: float(kept[n]) for n in ("threshold", "temperature", "foreign", "energy") if n in kept}
+        offsets = tuple(float(value) for value in kept.get("offsets", (0, 0, 0)))
+        return cls(step, offsets=offsets, **plain, **matrices)
+
+    def stored(self) -> dict:
+        """JSON values; matrices as integers, so that the file stays small and exact."""
+        kept: dict = {
+            "threshold": self.threshold,
+            "offsets": list(self.offsets),
+            "temperature": self.temperature,
+            "foreign": self.foreign,
+        }
+        if np.isfinite(self.energy):
+            kept["energy"] = self.energy
+        if self.hidden is not None:
+            kept |= {"scale": _SCALE} | {
+                name: np.rint(getattr(self, name) * _SCALE).astype(int).tolist() for name in ("hidden", "out")
+            }
+        return kept
+
+
+_SCALE = 64
+
+
+def decode_beats(logits: np.ndarray, constants: Constants) -> Beats:
+    """Beats of consecutive steps. Args: logits: int64 (step, output)."""
+    threshold = round(constants.threshold / constants.step)
+    offsets = tuple(round(offset / constants.step) for offset in constants.offsets)
+    return decode(logits[:, : len(BEAT_OUTPUTS)], threshold, offsets)
+
+
+def read(logits: np.ndarray, constants: Constants) -> Reading:
+    """Read windows. Args: logits: int64 (window, step, output)."""
+    beats = [decode_beats(window, constants) for window in logits]
+    scaled = [b._replace(score=b.score * constants.step) for b in beats]
+    measures = np.array([beat_measures(b, logits.shape[1]) for b in scaled]).reshape(len(logits), len(FEATURES))
+    mean = logits[:, :, len(BEAT_OUTPUTS) :].sum(1) * (constants.step / max(logits.shape[1], 1))
+    shares = softmax(corrected(mean, measures, constants))
+    peak = mean.max(1, initial=-np.inf, keepdims=True)
+    energy = -(peak[:, 0] + np.log(np.exp(mean - peak).sum(1))) if len(mean) else np.zeros(0)
+    return Reading(shares, energy, beats)
+
+
+def corrected(mean: np.ndarray, measures: np.ndarray, constants: Constants) -> np.ndarray:
+    """Logits (window, output) after temperature and the correction by the beats' measures (window, feature)."""
+    logits = mean / constants.temperature
+    if constants.hidden is None or constants.out is None:
+        return logits
+    ones = np.ones((len(mean), 1))
+    units = np.maximum(np.concatenate([measures, logits / 8, ones], 1) @ constants.hidden, 0)
+    return logits + np.concatenate([units, ones], 1) @ constants.out
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Shares, float64 (window, output)."""
+    powers = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(1, keepdims=True)
