@@ -49,6 +49,20 @@ def decode(logits: np.ndarray, threshold: int = 0, offsets: tuple[int, int, int]
     return Beats(step, sums.argmax(1) if len(step) else np.zeros(0, np.int64), score[step])
 
 
+def refine(signal: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """Beats moved to the R wave: the sample farthest from the mean of 0.2 s around the step's middle, in 67 ms of it.
+
+    Integers throughout. Args: signal: int (sample,), 360 Hz; sample: of every beat, in order. Returns: int64 (beat,).
+    """
+    signal, moved = np.asarray(signal, np.int64), np.array(sample, np.int64)
+    for i, middle in enumerate(moved):
+        first, last = max(0, middle - 36), min(len(signal), middle + 37)
+        part = signal[first:last]
+        near = slice(max(0, middle - 24) - first, min(len(signal), middle + 25) - first)
+        moved[i] = first + near.start + int(np.abs(len(part) * part[near] - part.sum()).argmax())
+    return moved
+
+
 def match(reference: np.ndarray, found: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of annotated and detected beats no further apart than `tolerance`, nearest first, each in one pair.
 

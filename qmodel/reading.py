@@ -8,7 +8,7 @@ network, in its metadata; they were fitted on persons whom the network that was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,11 +18,14 @@ from qmodel.beats import KINDS, STEP_SAMPLES, Beats, decode
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.errors import InputError
+from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 
 NOT_AN_ECG, UNLIKE = "not an ECG", "unlike the training data"
 BEAT_OUTPUTS = ("none", *KINDS)
 OUTPUTS = (*BEAT_OUTPUTS, *CLASSES, NOT_AN_ECG)
+_SINUS = [CLASSES.index(name) for name in ("NSR", "APB", "WPW", "PVC", "Fusion", "LBBBB", "RBBBB")]
+RHYTHMS = [_SINUS] + [[i] for i in range(len(CLASSES)) if i not in _SINUS]  # members, indices into CLASSES
 STEP_S = STEP_SAMPLES / SAMPLING_RATE_HZ
 FEATURES = (
     "beats", "mean interval", "irregular", "very irregular", "longest", "shortest", "doubled", "ventricular",
@@ -62,10 +65,15 @@ def beat_measures(beats: Beats, steps: int) -> np.ndarray:
     letters = "".join(KINDS[k] for k in beats.kind)
     measures[7], measures[8] = letters.count("V") / number, letters.count("S") / number
     measures[9], measures[10] = _longest(letters, "V") / number, _longest(letters, "S") / number
-    measures[11] = min(1.0, (letters.count("NVN") + letters.count("VNV")) / max(1, number - 2))
-    measures[12] = min(1.0, 3 * letters.count("VNNV") / max(1, number - 3))
+    measures[11] = min(1.0, (_often(letters, "NVN") + _often(letters, "VNV")) / max(1, number - 2))
+    measures[12] = min(1.0, 3 * _often(letters, "VNNV") / max(1, number - 3))
     measures[13], measures[14] = float(middle < 0.6), float(middle > 1.2)
     return measures
+
+
+def _often(letters: str, pattern: str) -> int:
+    """How many places the pattern begins at."""
+    return sum(letters.startswith(pattern, i) for i in range(len(letters)))
 
 
 def _longest(letters: str, letter: str) -> int:
@@ -79,6 +87,29 @@ class Reading(NamedTuple):
     shares: np.ndarray
     energy: np.ndarray
     beats: list[Beats]
+
+    def foreign(self, constants: Constants) -> np.ndarray:
+        """Bool (window,): no ECG, by its share; where fewer than three beats are found a small share is enough."""
+        few = np.array([len(found.step) < FEWEST_BEATS for found in self.beats], bool)
+        share = self.shares[:, -1]
+        return (share > constants.foreign) | (few & (share > constants.foreign / 10))
+
+    def unlike(self, constants: Constants) -> np.ndarray:
+        """Bool (window,): unlike the training data."""
+        return self.energy > constants.energy
+
+    def rhythm(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The likeliest rhythm's likeliest class, the rhythm's share, and its lead over the second rhythm's.
+
+        The rhythm comes first: premature beats and conduction within sinus rhythm do not take shares from each other.
+        Returns: index into CLASSES, float64, float64, shape (window,) each; shares are those among the classes.
+        """
+        classes = self.shares[:, : len(CLASSES)]
+        classes = classes / np.maximum(classes.sum(1, keepdims=True), 1e-12)
+        rhythms = np.stack([classes[:, members].sum(1) for members in RHYTHMS], axis=1)
+        order = np.sort(rhythms, axis=1)
+        inside = np.array([np.isin(np.arange(len(CLASSES)), members) for members in RHYTHMS])[rhythms.argmax(1)]
+        return np.where(inside, classes, -1).argmax(1), order[:, -1], order[:, -1] - order[:, -2]
 
 
 @dataclass(frozen=True)
@@ -135,6 +166,8 @@ class Constants:
 
 
 _SCALE = 64
+BATCH = 64  # windows at once
+FEWEST_BEATS = 3
 
 
 def decode_beats(logits: np.ndarray, constants: Constants) -> Beats:
@@ -154,6 +187,35 @@ def read(logits: np.ndarray, constants: Constants) -> Reading:
     peak = mean.max(1, initial=-np.inf, keepdims=True)
     energy = -(peak[:, 0] + np.log(np.exp(mean - peak).sum(1))) if len(mean) else np.zeros(0)
     return Reading(shares, energy, beats)
+
+
+HOP_STEPS, EDGE_STEPS = 100, 25  # of windows over a recording; a step nearer a window's end is another window's
+
+
+def record_steps(run: Callable[[np.ndarray], np.ndarray], signal: np.ndarray) -> np.ndarray:
+    """Answers of every step of a recording: windows that overlap, each answering for its middle.
+
+    Args: run: integers of windows (window, sample), standardised, to logits int64 (window, value); signal: int16
+        (sample,), 360 Hz, at least a window. Where a window is flat the answer is "none".
+    Returns: int64 (step, output).
+    """
+    window = WINDOW_SAMPLES // STEP_SAMPLES
+    steps = len(signal) // STEP_SAMPLES
+    starts = np.unique(np.append(np.arange(0, steps - window + 1, HOP_STEPS), steps - window))
+    logits = np.zeros((steps, len(OUTPUTS)), np.int64)
+    logits[:, 0] = 1  # none
+    views = np.lib.stride_tricks.sliding_window_view(signal, WINDOW_SAMPLES)
+    for first in range(0, len(starts), BATCH):
+        some = starts[first : first + BATCH]
+        cut = views[some * STEP_SAMPLES]
+        alive = np.ptp(cut, axis=1) > 0
+        if not alive.any():
+            continue
+        answers = np.asarray(run(standardise(cut[alive]))).reshape(int(alive.sum()), window, len(OUTPUTS))
+        for start, answer in zip(some[alive], answers):
+            own = slice(0 if start == 0 else EDGE_STEPS, window)
+            logits[start + own.start : start + window] = answer[own]
+    return logits
 
 
 def corrected(mean: np.ndarray, measures: np.ndarray, constants: Constants) -> np.ndarray:

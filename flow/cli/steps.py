@@ -92,9 +92,9 @@ def step(name: str, fresh: bool = False) -> Callable[[argparse.Namespace], Resul
     return run
 
 
-def network_of(frozen: str | None) -> FrozenNetwork:
-    """The frozen network of a file, or the shipped one."""
+def network_of(frozen: str | None, name: str = "compact") -> FrozenNetwork:
+    """The frozen network of a file, or a shipped one."""
     from qmodel import models
     from qmodel.frozen import FrozenNetwork
 
-    return models.load() if frozen is None else FrozenNetwork.load(frozen)
+    return models.load(name) if frozen is None else FrozenNetwork.load(frozen)

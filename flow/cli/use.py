@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flow.cli.command import Command, Result
 from flow.cli.steps import network_of
-from flow.recordings.choices import DEFAULT_FORMATS, FORMATS, THRESHOLD
+from flow.recordings.choices import DEFAULT_FORMATS, FORMATS, NETWORK, THRESHOLD
 from flow.recordings.engines import ENGINES
 from qmodel.errors import InputError
 
@@ -111,7 +111,7 @@ def _sample_path() -> Path:
 
 def _classify(arguments: argparse.Namespace) -> Result:
     _only_one_source(arguments, "sample")
-    network = network_of(arguments.frozen)
+    network = network_of(arguments.frozen, NETWORK)
     path = _sample_path() if arguments.sample else Path(arguments.path).expanduser()
     whole = path.resolve()  # "." has no name of its own
     if path.is_dir() and not (whole.parent / f"{whole.name}.hea").is_file():
@@ -174,7 +174,7 @@ def _monitor(arguments: argparse.Namespace) -> Result | None:
         if arguments.browser:
             webbrowser.open(address)
 
-    network = network_of(arguments.frozen)
+    network = network_of(arguments.frozen, NETWORK)
     with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
 
         def new_play() -> Play:

@@ -11,10 +11,9 @@ import numpy as np
 
 from flow.look.pictures import CLASS_COLOURS, UNSURE_COLOUR, UNUSABLE_COLOUR
 from flow.recordings import beats
-from flow.recordings.classify import UNSURE, Classifier, Finding
+from flow.recordings.classify import NOT_AN_ECG, UNLIKE, UNREADABLE, UNSURE, Classifier, Finding
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.quality import REASONS
 from qmodel.data.recording import Recording, Samples, hop_samples, read
 from qmodel.data.synthetic import write_record
 from qmodel.fixed_point import WINDOW_SAMPLES
@@ -24,6 +23,8 @@ LONGEST_STRETCH = 30 * SAMPLING_RATE_HZ  # given at once: a page that looks far 
 MISSING_UV = -32768  # stands for a sample that the recorder did not give; all others are clipped to 16 bits
 TITLES = CLASS_NAMES | {
     UNSURE: "no class with enough confidence",
+    UNLIKE: "unlike everything that was trained on",
+    NOT_AN_ECG: "this is not an ECG",
     "missing": "samples are missing",
     "flat": "flat line: is the lead off?",
     "saturated": "the signal is at the recorder's limit",
@@ -133,7 +134,9 @@ def beats_of(finder: BeatFinder, samples: Samples) -> dict:
 
 def opening(title: str, description: str, lead: str, classifier: Classifier, hop_s: float) -> dict:
     """What every first message to a page holds: what is heard, and everything that may be said of it."""
-    colours = CLASS_COLOURS | {UNSURE: UNSURE_COLOUR} | dict.fromkeys(REASONS, UNUSABLE_COLOUR)
+    colours = (
+        CLASS_COLOURS | dict.fromkeys((UNSURE, UNLIKE), UNSURE_COLOUR) | dict.fromkeys(UNREADABLE, UNUSABLE_COLOUR)
+    )
     return {
         "title": title,
         "description": description,

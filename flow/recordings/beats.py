@@ -1,6 +1,7 @@
 """Beats of one lead at 360 Hz, and what follows from them: rate, premature beats, pauses.
 
-Found by the network `beats` where there is one, else by wfdb.processing.XQRS, which finds beats and tells no types.
+Found by the network that ships for persons never met, which tells types; where it is not there, by
+wfdb.processing.XQRS, which finds beats and tells no types.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from flow.recordings.choices import NETWORK
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import Samples
+from qmodel.data.recording import ADC_UNITS_PER_MV, Samples
 
 UNTYPED = "Q"  # a beat whose type is not told: WFDB's symbol for one that is not classified
 PREMATURE = {"S": "supraventricular", "V": "ventricular"}
@@ -121,9 +123,27 @@ def xqrs(signal_mv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return samples, np.full(len(samples), UNTYPED)
 
 
+def by_network(signal_mv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Beats by the shipped network that answers every step, in integers: samples int64 (beat,), types str (beat,)."""
+    from qmodel import models, reading
+    from qmodel.beats import KINDS, refine
+    from qmodel.fixed_point import MAX_ADC_MAGNITUDE
+
+    network = models.load(NETWORK)
+    units = np.rint(ADC_UNITS_PER_MV * np.asarray(signal_mv, np.float64))
+    units -= np.rint(np.median(units))
+    signal = np.clip(units, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1).astype(np.int16)
+    found = reading.decode_beats(reading.record_steps(network.run, signal), reading.Constants.of(network))
+    return refine(signal, found.sample), np.array(KINDS)[found.kind]
+
+
 @lru_cache(maxsize=1)
 def detector() -> tuple[Detector, bool, str]:
     """What finds beats here: the function, whether it tells types, and its name."""
+    from qmodel import models
+
+    if NETWORK in models.names():
+        return by_network, True, f"network {NETWORK}"
     return xqrs, False, "wfdb XQRS"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from flow.recordings.beats import Beats, find
 from flow.recordings.choices import THRESHOLD
 from flow.recordings.engines import ENGINES
+from qmodel import reading
 from qmodel.data import quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -23,7 +24,10 @@ from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
 
 UNSURE = "unsure"
-SAID = (*CLASSES, UNSURE, *quality.REASONS)  # all that can be said of a window, in the order of tables and pictures
+NOT_AN_ECG, UNLIKE = reading.NOT_AN_ECG, reading.UNLIKE
+# All that can be said of a window, in the order of tables and pictures.
+SAID = (*CLASSES, UNSURE, UNLIKE, NOT_AN_ECG, *quality.REASONS)
+UNREADABLE = (NOT_AN_ECG, *quality.REASONS)  # said where there is no ECG to tell a rhythm of
 BATCH = 64  # windows at once: bounds the memory of long recordings
 
 
@@ -31,7 +35,9 @@ def full_name(said: str) -> str:
     """What is said, in words."""
     if said in CLASS_NAMES:
         return CLASS_NAMES[said]
-    return "no class with enough confidence" if said == UNSURE else f"signal not usable: {said}"
+    if said == UNSURE:
+        return "no class with enough confidence"
+    return said if said in (NOT_AN_ECG, UNLIKE) else f"signal not usable: {said}"
 
 
 class Finding(NamedTuple):
@@ -49,10 +55,12 @@ class Finding(NamedTuple):
 class Findings:
     """What is found in windows; every array's shape is (window,).
 
-    Args: label: most likely class, index into CLASSES, -1 where the signal is not usable; confidence: its share of the
-        softmax of the logits, and margin: its lead over the second share, NaN where not usable; quality: signal
+    Args: label: most likely class, index into CLASSES, -1 where the signal is not usable or no ECG; confidence: its
+        share of the softmax of the logits, and margin: its lead over the second share, NaN where not usable (of a
+        network that answers every step: the share of its rhythm, `qmodel.reading.Reading.rhythm`); quality: signal
         quality, 1 clean to 0 unusable; reason: "good", or why the signal is not usable (qmodel.data.quality.REASONS);
-        said: a name of CLASSES, "unsure" where the confidence is below the threshold, or the reason.
+        said: a name of CLASSES, "unsure" where the confidence is below the threshold, "not an ECG", "unlike the
+        training data", or the reason.
     """
 
     label: np.ndarray
@@ -73,8 +81,9 @@ class Findings:
 class Classifier:
     """A frozen network on an engine; close it, or use it in a `with` statement.
 
-    Args: network: 3600 samples in, 17 logits out; engine: golden, csim, c, rtl or board, which give the same logits
-        (flow.recordings.engines); threshold: of confidence, 0 always says a class; deploy: folder of the engine board.
+    Args: network: 3600 samples in, 17 logits out, or those of every step (qmodel.reading); engine: golden, csim, c,
+        rtl or board, which give the same logits (flow.recordings.engines); threshold: of confidence, 0 always says a
+        class; deploy: folder of the engine board.
     Raises: InputError: unknown engine, another kind of network, threshold out of range; what the engine raises where a
         tool is missing.
     """
@@ -88,7 +97,8 @@ class Classifier:
     ) -> None:
         last = network.stages[-1]
         shape = (network.input_length, last.output_length * last.output_channels)
-        if shape != (WINDOW_SAMPLES, len(CLASSES)):
+        self._constants = reading.Constants.of(network) if reading.answers_per_step(network) else None
+        if shape != (WINDOW_SAMPLES, len(CLASSES)) and (self._constants is None or shape[0] != WINDOW_SAMPLES):
             raise InputError(
                 f"a network that classifies ECG takes {WINDOW_SAMPLES} samples and gives {len(CLASSES)} logits, "
                 f"this one takes {shape[0]} and gives {shape[1]}"
@@ -113,9 +123,10 @@ class Classifier:
         self._held.close()
 
     def logits(self, integers: np.ndarray) -> np.ndarray:
-        """Logits of usable windows int16 (window, 3600), none of them flat: int64 (window, class)."""
+        """Logits of usable windows int16 (window, 3600), none of them flat: int64 (window, value)."""
+        last = self.network.stages[-1]
         parts = [self._engine.run(standardise(integers[i : i + BATCH])) for i in range(0, len(integers), BATCH)]
-        return np.concatenate([np.zeros((0, len(CLASSES)), np.int64), *parts])
+        return np.concatenate([np.zeros((0, last.output_length * last.output_channels), np.int64), *parts])
 
     def windows(
         self, integers: np.ndarray, missing: np.ndarray | None = None, clipped: np.ndarray | None = None
@@ -128,12 +139,26 @@ class Classifier:
         usable = np.flatnonzero(grade.usable)
         label = np.full(len(integers), -1)
         confidence, margin = np.full((2, len(integers)), np.nan)
-        shares = softmax(self.logits(integers[usable]) * self._step)
-        order = np.sort(shares, axis=1)
-        label[usable] = shares.argmax(1)
-        confidence[usable], margin[usable] = order[:, -1], order[:, -1] - order[:, -2]
-        said = np.where(confidence >= self.threshold, np.array(CLASSES)[label], UNSURE)
-        said = np.where(grade.usable, said, grade.reason)
+        logits = self.logits(integers[usable])
+        foreign = unlike = np.zeros(len(usable), bool)
+        if self._constants is None:
+            shares = softmax(logits * self._step)
+            order = np.sort(shares, axis=1)
+            label[usable] = shares.argmax(1)
+            confidence[usable], margin[usable] = order[:, -1], order[:, -1] - order[:, -2]
+        else:
+            found = reading.read(
+                logits.reshape(len(usable), self.network.stages[-1].output_length, len(reading.OUTPUTS)),
+                self._constants,
+            )
+            label[usable], confidence[usable], margin[usable] = found.rhythm()
+            foreign, unlike = found.foreign(self._constants), found.unlike(self._constants)
+        said = np.where(confidence >= self.threshold, np.array(CLASSES)[label], UNSURE).astype(object)
+        said[usable[unlike]] = UNLIKE
+        said[usable[foreign]] = NOT_AN_ECG
+        said[~grade.usable] = grade.reason[~grade.usable]
+        label[usable[foreign]], confidence[usable[foreign]], margin[usable[foreign]] = -1, np.nan, np.nan
+        said = said.astype(str)
         return Findings(label, confidence, margin, grade.index, grade.reason, said)
 
     def recording(self, windows: Windows) -> Findings:

@@ -15,10 +15,9 @@ import numpy as np
 from flow.build.provenance import provenance
 from flow.recordings import strips
 from flow.recordings.choices import DEFAULT_FORMATS
-from flow.recordings.classify import SAID, UNSURE, Classification
+from flow.recordings.classify import SAID, UNLIKE, UNREADABLE, UNSURE, Classification
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.quality import REASONS
 from qmodel.data.recording import WINDOW_S
 from qmodel.errors import InputError
 from qmodel.files import sha256, write_json, written_beside
@@ -38,6 +37,7 @@ RHYTHM_NOTES = {name: f"({name.upper()}" for name in CLASSES} | {
     "SDHB": "(BII",
     "PR": "(P",
     UNSURE: "(UNSURE",
+    UNLIKE: "(UNLIKE",
 }
 RHYTHM_CHANGE, QUALITY_CHANGE = "+", "~"
 CLEAN, NOISY = 0, 1  # subtypes of a change of signal quality
@@ -114,7 +114,7 @@ def annotations(result: Classification) -> list[tuple[int, str, str, int]]:
     rate, marks, usable = result.recording.sampling_rate_hz, [], True
     for episode in result.episodes:
         sample = round(episode.start_s * rate)
-        if episode.said in REASONS:
+        if episode.said in UNREADABLE:
             marks.append((sample, QUALITY_CHANGE, episode.said, NOISY))
             usable = False
             continue

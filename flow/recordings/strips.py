@@ -13,7 +13,7 @@ import numpy as np
 from flow.look.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
 from flow.look.words import clock
 from flow.recordings.beats import UNTYPED
-from flow.recordings.classify import SAID, UNSURE, Classification, full_name
+from flow.recordings.classify import SAID, UNLIKE, UNSURE, Classification, full_name
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import WINDOW_S
@@ -38,7 +38,7 @@ INK, FAINT, GRID_1_MM, GRID_5_MM = "#202020", "#666666", "#f6dede", "#e8b4b4"
 
 def colour(said: str) -> str:
     """Colour of a class, of `unsure`, or of a signal that is not usable."""
-    return CLASS_COLOURS.get(said, UNSURE_COLOUR if said == UNSURE else UNUSABLE_COLOUR)
+    return CLASS_COLOURS.get(said, UNSURE_COLOUR if said in (UNSURE, UNLIKE) else UNUSABLE_COLOUR)
 
 
 def chosen(result: Classification, most: int = STRIPS) -> list[int]:
