@@ -58,15 +58,15 @@ class Network:
     per_step: bool = False
 
 
-def _same(filters: int, taps: int, stride: int, pool: int, dilation: int = 1) -> Block:
+def same(filters: int, taps: int, stride: int, pool: int, dilation: int = 1) -> Block:
     """A block whose padding keeps the length (divided by the stride); pools do not overlap."""
     total = (taps - 1) * dilation + 1 - stride
     return Block(filters, taps, stride, (total // 2, total - total // 2), pool, pool, dilation)
 
 
-def _stream(*contexts: Block, outputs: int) -> Network:
+def stream(*contexts: Block, outputs: int) -> Network:
     """A network that answers every time step of 24 samples (67 ms): two blocks on a beat's shape, then contexts."""
-    front = (_same(8, 16, 2, 4), _same(16, 7, 1, 3))
+    front = (same(8, 16, 2, 4), same(16, 7, 1, 3))
     return Network((*front, *contexts), average=False, hidden=(), classes=outputs, dropout=0.0, per_step=True)
 
 
@@ -90,21 +90,19 @@ NETWORKS = {
     # convolutions of nine taps compare beats 2.3 s apart at steps of 133 ms: a premature beat is a matter of timing.
     "compact": Network(
         blocks=(
-            _same(8, 16, 2, 4),
-            _same(16, 7, 1, 2),
-            _same(24, 7, 1, 3),
-            _same(24, 9, 1, 1),
-            _same(32, 9, 1, 3),
-            _same(64, 3, 1, 1),
+            same(8, 16, 2, 4),
+            same(16, 7, 1, 2),
+            same(24, 7, 1, 3),
+            same(24, 9, 1, 1),
+            same(32, 9, 1, 3),
+            same(64, 3, 1, 1),
         ),
         average=True,
         hidden=(),
         dropout=0.0,
     ),
     # For tests and tutorials: everything of the others in a size that trains and simulates in seconds.
-    "tiny": Network(
-        blocks=(_same(4, 8, 4, 4), Block(6, 5, 1, (2, 2), 3, 2), _same(8, 3, 1, 2)), average=True, hidden=()
-    ),
+    "tiny": Network(blocks=(same(4, 8, 4, 4), Block(6, 5, 1, (2, 2), 3, 2), same(8, 3, 1, 2)), average=True, hidden=()),
 }
 
 WeightQuantizer = Callable[[str], object]
@@ -180,9 +178,7 @@ def build(
         if block.pool > 1:
             layers.append(keras.layers.MaxPooling1D(block.pool, block.pool_stride, name=f"pool{i}"))
     if spec.per_step:
-        layers.append(
-            weighted(f"conv{len(spec.blocks) + 1}", _same(spec.classes, 1, 1, 1), spec.classes, use_bias=True)
-        )
+        layers.append(weighted(f"conv{len(spec.blocks) + 1}", same(spec.classes, 1, 1, 1), spec.classes, use_bias=True))
         return keras.Sequential(layers, name=stage)
     if spec.average:
         layers.append(TimeSum(name="sum") if folded else keras.layers.GlobalAveragePooling1D(name="average"))

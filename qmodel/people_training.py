@@ -18,8 +18,18 @@ from qmodel.alq.trainer import ALQTrainer, _kernels_on_grid
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS
 from qmodel.hyperparameters import Schedule
 from qmodel.normalisation import fold, settle
-from qmodel.people import PeopleRecipe, Sampler
-from qmodel.quantise import copy_weights
+from qmodel.people import OUTPUTS, PeopleRecipe, Sampler
+from qmodel.quantised_stage import copy_weights
+
+# Two blocks on the shape of a beat, then 2.3 s of context at steps of 67 ms; 4,259 cycles and 12,000 LUT as a core.
+RHYTHM = networks.stream(
+    networks.same(28, 7, 1, 1),
+    networks.same(24, 15, 1, 1),
+    networks.same(24, 15, 1, 1),
+    networks.same(48, 1, 1, 1),
+    outputs=OUTPUTS,
+)
+RHYTHM_BITS = (2, 2, 2, 1, 1, 2, 1)  # largest bitwidth per layer: what 13,000 LUT hold at a frame in 3,600 cycles
 
 
 def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
@@ -171,3 +181,17 @@ def quantise(
     last.fit(data, None, folder / "folded", seed + 2, "people ALQ finish")
     settle(folded)
     return folded
+
+
+def polish(
+    folded: keras.Model,
+    sampler: Sampler,
+    teacher: keras.Model,
+    schedule: Schedule,
+    folder: str | os.PathLike,
+    steps: int = 250,
+) -> None:
+    """Train a folded stage on in place, on other batches; its weights end on their grids."""
+    trainer = PeopleTrainer(folded, schedule, sampler.recipe, teacher, sketch=False)
+    trainer.fit(PackedData(sampler, steps), None, Path(folder) / "polish", 9, "people polish")
+    settle(folded)

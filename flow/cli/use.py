@@ -204,7 +204,7 @@ def _monitor_live(arguments: argparse.Namespace) -> Result | None:
         if arguments.browser:
             webbrowser.open(address)
 
-    network = network_of(arguments.frozen)
+    network = network_of(arguments.frozen, NETWORK)
     with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
         live, token = Live(source, classifier, arguments.hop, arguments.save), server.new_token()
         with suppress(KeyboardInterrupt), live:

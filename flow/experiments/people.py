@@ -121,3 +121,31 @@ def area(scores: np.ndarray, positive: np.ndarray) -> float:
 
     ranks, ones = rankdata(scores), int(positive.sum())
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / max(1, ones * (len(scores) - ones)))
+
+
+def rhythm_scores(found: dict[str, np.ndarray], name: str) -> dict:
+    """Atrial fibrillation against sinus rhythm on cinc2017, VT and VFL against the rest on vfdb, and how many refused.
+
+    Windows whose labels leave both sides possible do not count, nor does ventricular fibrillation, which is no class.
+    """
+    shares, possible = found["shares"][:, : len(CLASSES)], found["possible"]
+    row: dict = {
+        "windows": len(shares),
+        "persons": len(np.unique(found["person"])),
+        "refused_percent": round(100 * float(found["foreign"].mean()), 2),
+    }
+    if name == "cinc2017":
+        fibrillation, sinus = CLASSES.index("AFIB"), [CLASSES.index(c) for c in databases.SINUS]
+        score = shares[:, fibrillation] / np.maximum(shares[:, fibrillation] + shares[:, sinus].sum(1), 1e-12)
+        row["af_auc_windows"] = round(area(score, possible[:, fibrillation]), 4)
+        inverse = np.unique(found["person"], return_inverse=True)[1]
+        mean = np.bincount(inverse, score) / np.bincount(inverse)
+        truth = np.bincount(inverse, possible[:, fibrillation]) > 0
+        row["af_auc_records"] = round(area(mean, truth), 4)
+    elif name == "vfdb":
+        wanted = [CLASSES.index("VT"), CLASSES.index("VFL")]
+        some = possible[:, wanted].any(1)
+        only = some & ~np.delete(possible, wanted, axis=1).any(1) & ~possible[:, wanted].all(1)
+        said = np.isin(shares.argmax(1), wanted) & ~found["foreign"]
+        row["ventricular"] = _scores(int((said & only).sum()), int((~said & only).sum()), int((said & ~some).sum()))
+    return row

@@ -127,14 +127,17 @@ def by_network(signal_mv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Beats by the shipped network that answers every step, in integers: samples int64 (beat,), types str (beat,)."""
     from qmodel import models, reading
     from qmodel.beats import KINDS, refine
-    from qmodel.fixed_point import MAX_ADC_MAGNITUDE
+    from qmodel.fixed_point import MAX_ADC_MAGNITUDE, WINDOW_SAMPLES
 
     network = models.load(NETWORK)
     units = np.rint(ADC_UNITS_PER_MV * np.asarray(signal_mv, np.float64))
     units -= np.rint(np.median(units))
     signal = np.clip(units, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1).astype(np.int16)
+    ahead = max(0, WINDOW_SAMPLES - len(signal))  # a page that listens has less than a window at first
+    signal = np.pad(signal, (ahead, 0), mode="edge") if len(signal) else np.zeros(WINDOW_SAMPLES, np.int16)
     found = reading.decode_beats(reading.record_steps(network.run, signal), reading.Constants.of(network))
-    return refine(signal, found.sample), np.array(KINDS)[found.kind]
+    own = found.sample >= ahead
+    return refine(signal, found.sample[own]) - ahead, np.array(KINDS)[found.kind[own]]
 
 
 @lru_cache(maxsize=1)
