@@ -111,7 +111,9 @@ def overview(record: AnnotatedRecord) -> Html:
     rate = 60 * SAMPLING_RATE_HZ / np.maximum(np.diff(record.beat_samples), 1)
     names = list(dict.fromkeys(name for *_, name in record.rhythms))
     with figure("overview", 9.4, 3.2, 2, height_ratios=(4, 1)) as (_, (beats, band), drawn):
-        beats.scatter(minutes[1:], rate, s=1.5, color=ACCENT, linewidths=0, rasterized=False)
+        beats.scatter(
+            minutes[1:], rate, s=np.clip(1500 / len(rate), 1.5, 16), color=ACCENT, linewidths=0, rasterized=False
+        )
         beats.set(ylabel="beats per minute", ylim=(0, min(260, 1.1 * np.quantile(rate, 0.999))), xlim=(0, minutes[-1]))
         beats.tick_params(labelbottom=False)
         beats.set_title("every dot: the time from one beat to the next, as a rate")
