@@ -69,6 +69,7 @@ def on_config(config):
                         *({group: [f"commands/{name}.md" for name in names]} for group, names in GROUPS.items()),
                     ]
                 },
+                "architecture.md",
                 "number-contract.md",
                 "file-format.md",
                 {"Data": ["data.md", "sample.md"]},

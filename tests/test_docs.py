@@ -1,5 +1,6 @@
 """The documentation site: what its hooks do. `make lint` builds the whole site with warnings as errors."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -144,3 +145,17 @@ def test_the_readme_begins_with_what_a_newcomer_needs():
     assert len(figures) == 5
     assert "persons never met" in figures[0]
     assert "No FPGA board has run it yet" in text
+
+
+def test_the_architecture_is_the_one_that_lint_checks():
+    """Every layer of the import contracts stands on the page in its order, and every file it names is there."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    contracts = (ROOT / "pyproject.toml").read_text("utf-8").split("[[tool.importlinter.contracts]]")
+    for package in ("flow", "hls", "qmodel"):
+        (contract,) = [one for one in contracts if f'containers = ["{package}"]' in one]
+        layers = ast.literal_eval(contract.partition("layers = ")[2].partition("]")[0] + "]")
+        places = [text.index(f" {layer}", text.index(f"\n  {package} ")) for layer in layers if layer != "__main__"]
+        assert places == sorted(places), package
+    named = re.findall(r"`((?:flow|hls|qmodel|board)/[\w/.]+)`", text)
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / path).exists()] == []
