@@ -37,13 +37,13 @@ notebooks: $(STAMP) ## The notebooks, executed in quick mode, as HTML in build/n
 	$(BIN)/ecg-alq notebook --html build/notebooks
 
 test: $(STAMP) ## All tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=20
 
 lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against results, notebooks without outputs, documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/mypy qmodel/fixed_point.py qmodel/frozen.py qmodel/data $(wildcard board)
+	$(BIN)/mypy qmodel/errors.py qmodel/files.py qmodel/fixed_point.py qmodel/frozen qmodel/data $(wildcard board)
 	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/cpp/kernels/*.h))
 	$(BIN)/ecg-alq readme --check
 	$(BIN)/python -m flow.publish.licences --check
