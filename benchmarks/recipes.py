@@ -98,6 +98,7 @@ def entries(name: str, share: float, teachers: tuple[str, ...] | None) -> dict[s
         REFERENCE: Entry(adaptive),
         "fixed by hand": Entry(replace(by_hand, alq=one_round)),
         "one bit": Entry(replace(by_hand, bits=1, alq=one_round)),
+        "adaptive, channelwise": Entry(replace(adaptive, grouping="channelwise")),
         "adaptive, pixelwise": Entry(replace(adaptive, grouping="pixelwise")),
         "adaptive, priced by cycles": Entry(replace(adaptive, price="cycles")),
         "adaptive, averaged weights": Entry(replace(adaptive, alq=averaged)),
