@@ -1,4 +1,4 @@
-"""03_quantise: what a binary basis is, what shares a coordinate, bitwidths adapting live, and where the bytes go."""
+"""03_quantise: what a binary basis is, what shares a coordinate, what pruning does to bitwidths, where bytes go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from flow.build.products import Product, say
 from flow.build.quiet import import_tensorflow
 from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked
-from flow.look import pictures
+from flow.look import pictures, words
 from flow.look.html import Html, card, table
 from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, PLANES, SECOND, SURFACE, figure
 from flow.steps.work.names import FROZEN
@@ -164,9 +164,11 @@ def load(frozen: Product) -> FrozenNetwork:
     return FrozenNetwork.load(frozen.folder / FROZEN)
 
 
-def bitwidths(frozen: Product) -> Html:
-    """How many planes the groups of every layer have kept."""
-    return Html(card(pictures.bitwidths(frozen.results["layers"]), scroll=True), 940)
+def bitwidths(frozen: Product, quantised: Product) -> Html:
+    """How many planes the groups of every layer have kept, what that cost the loss, and whether anything was pruned."""
+    layers, history = frozen.results["layers"], quantised.results["history"]
+    picture = pictures.bitwidths(layers, words.paid_by_layer(history))
+    return Html(card(picture, words.pruning(history, layers), scroll=True), 940)
 
 
 def byte_parts(network: FrozenNetwork) -> dict[str, int]:

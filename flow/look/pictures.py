@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 
@@ -142,8 +142,11 @@ def size_curve(sizes: Sequence[float], budget: float) -> Html:
     return drawn[0]
 
 
-def bitwidths(layers: Sequence[dict]) -> Html:
-    """Share of each layer's groups with 0, 1, 2 ... planes, and the layer's sign bits per weight."""
+def bitwidths(layers: Sequence[dict], paid: Mapping[str, float] | None = None) -> Html:
+    """Share of each layer's groups with 0, 1, 2 ... planes, the layer's sign bits per weight, and what its loss paid.
+
+    Args: paid: layer name -> modelled rise of the loss for the planes that pruning took; None: not known.
+    """
     highest = max(len(layer["groups_by_planes"]) for layer in layers)
     with figure("bitwidth", 9.4, 1.0 + 0.34 * len(layers)) as (_, axes, drawn):
         places = np.arange(len(layers))[::-1]
@@ -156,6 +159,13 @@ def bitwidths(layers: Sequence[dict]) -> Html:
             left += share
         for place, layer in zip(places, layers, strict=True):
             axes.annotate(f"{layer['average_bits']:.2f}", (101.5, place), va="center", color=INK, annotation_clip=False)
+        if paid is not None:
+            for place, layer in zip(places, layers, strict=True):
+                text = f"{paid[layer['name']]:.2g}" if paid[layer["name"]] else "0"
+                axes.annotate(text, (109, place), va="center", color=INK, annotation_clip=False)
+            axes.annotate(
+                "loss\npaid", (109, len(layers) - 0.45), va="bottom", color=MUTED, fontsize=8, annotation_clip=False
+            )
         axes.annotate(
             "bits per\nweight", (101.5, len(layers) - 0.45), va="bottom", color=MUTED, fontsize=8, annotation_clip=False
         )

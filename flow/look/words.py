@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def percent(share: float) -> str:
     """A share as a percentage with two decimals."""
@@ -12,6 +14,34 @@ def clock(seconds: float) -> str:
     """Time from the start of a recording, as h:mm:ss."""
     whole = int(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def pruning(history: Sequence[dict], layers: Sequence[dict]) -> str:
+    """What pruning did to a network, in two sentences; nothing where the history does not say.
+
+    Args: history: epochs of quantisation (`ALQTrainer.fit`); layers: of the frozen network, with their planes.
+    """
+    if not all("pruned" in epoch for epoch in history):
+        return ""
+    gone = sum(number for epoch in history for number in epoch["pruned"].values())
+    kept = sum(layer["planes"] for layer in layers)
+    if not gone:
+        return (
+            f"The budget had room for all {kept:,} planes: pruning took none, and the bitwidths are as the recipe set "
+            "them. Nothing here was allocated by the loss."
+        )
+    paid = sum(value for epoch in history for value in epoch["paid"].values())
+    return (
+        f"To meet the budget, pruning took {gone:,} of {gone + kept:,} planes, those that cost the loss least for what "
+        f"they save. By the quadratic model of the loss they cost {paid:.2g} together."
+    )
+
+
+def paid_by_layer(history: Sequence[dict]) -> dict[str, float] | None:
+    """Modelled loss that every layer paid for its pruned planes; None where the history does not say."""
+    if not history or not all("paid" in epoch for epoch in history):
+        return None
+    return {name: sum(epoch["paid"][name] for epoch in history) for name in history[0]["paid"]}
 
 
 def lines(step: str, results: dict) -> list[str]:

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from flow.build.products import Product, duration
-from flow.look import diagram, pictures
+from flow.look import diagram, pictures, words
 from flow.look.html import card, facts, stylesheet, table, theme
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Windows
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -67,9 +67,9 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         "<h2>Training</h2><p>First in floating point, then with sign planes under a byte budget. Nothing was chosen on "
         "the test windows.</p>",
         _curves(products),
-        "<h2>Planes</h2><p>A group of weights is a sum of sign planes, each with one coordinate. Pruning decides how "
-        "many planes a group keeps; none at all means that its weights are zero.</p>",
-        card(pictures.bitwidths(products["freeze"].results["layers"]), scroll=True),
+        "<h2>Planes</h2><p>A group of weights is a sum of sign planes, each with one coordinate; none at all means "
+        f"that its weights are zero. {_pruning(products)}</p>",
+        _bitwidths(products),
         "<h2>Confusion matrix</h2><p>The test part, by the frozen network: "
         f"accuracy {_percent(summary['accuracy_frozen'])}, macro F1 {_percent(summary['macro_f1_frozen'])}.</p>",
         card(pictures.confusion(np.array(summary["confusion"]), CLASSES), scroll=True, kind="square"),
@@ -195,6 +195,16 @@ def _curves(products: dict[str, Product]) -> str:
         f'<div class="pair">{card(accuracy, "Accuracy on the validation part")}'
         f"{card(size, 'Size while planes are pruned')}</div>"
     )
+
+
+def _pruning(products: dict[str, Product]) -> str:
+    layers = products["freeze"].results["layers"]
+    return escape(words.pruning(products["quantise"].results["history"], layers))
+
+
+def _bitwidths(products: dict[str, Product]) -> str:
+    paid = words.paid_by_layer(products["quantise"].results["history"])
+    return card(pictures.bitwidths(products["freeze"].results["layers"], paid), scroll=True)
 
 
 def _parity(results: dict) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from qmodel.data import mitdb
 from qmodel.data.fragments import Fragments
 from qmodel.errors import InputError
+from qmodel.fixed_point import WINDOW_SAMPLES
 from qmodel.hyperparameters import PROTOCOLS
 
 PARTS = ("train", "validation", "test")
@@ -62,6 +63,20 @@ def patient(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
     persons = _ids([mitdb.person(str(record)) for record in fragments.record])
     shared = [label for label in np.unique(fragments.label) if len(set(persons[fragments.label == label])) >= 2]
     return _split(fragments, persons, folds, seed, np.flatnonzero(np.isin(fragments.label, shared)))
+
+
+def near_training(fragments: Fragments, folds: list[Fold], within_s: float = 0.0) -> int:
+    """How many test fragments have another one in training whose edge is at most `within_s` seconds away.
+
+    0: they touch. Training means all that is not tested, the validation part as well: a finished recipe trains on both.
+    """
+    found = 0
+    for fold in folds:
+        known = np.concatenate([fold.train, fold.validation])
+        same = fragments.record[fold.test][:, None] == fragments.record[known]
+        apart = np.abs(fragments.first_sample[fold.test][:, None] - fragments.first_sample[known])
+        found += int((same & (apart <= WINDOW_SAMPLES + within_s * mitdb.SAMPLING_RATE_HZ)).any(1).sum())
+    return found
 
 
 def from_file(path: str | os.PathLike, fragments: Fragments) -> list[Fold]:

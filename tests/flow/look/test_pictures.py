@@ -16,7 +16,7 @@ LAYERS = [
 DRAWN = {
     "accuracy": lambda: pictures.accuracy_curve([("float", [0.2, 0.9]), ("sign planes", [0.5])]),
     "size": lambda: pictures.size_curve([900, 500], 450),
-    "bitwidths": lambda: pictures.bitwidths(LAYERS),
+    "bitwidths": lambda: pictures.bitwidths(LAYERS, {"conv1": 0.25, "dense1": 0.0}),
     "confusion": lambda: pictures.confusion(np.eye(17, dtype=int) * 3 + np.eye(17, k=1, dtype=int), CLASSES),
 }
 
@@ -43,6 +43,11 @@ def test_names_are_unique_in_a_page(drawn):
 def test_every_reference_is_there(drawn):
     for text in drawn.values():
         assert set(re.findall(r'(?:url\(|href=")#([\w.-]+)', text)) <= set(re.findall(r'\bid="([^"]+)"', text))
+
+
+def test_what_the_loss_paid_stands_beside_the_bits(drawn):
+    assert ">0.25</text>" in drawn["bitwidths"]
+    assert "paid" not in pictures.bitwidths(LAYERS)
 
 
 def test_same_data_same_picture(drawn):

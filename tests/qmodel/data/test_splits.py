@@ -127,6 +127,25 @@ def test_any_index_is_split_soundly(index, protocol, folds, seed):
     assert_sound(index, splits.make(protocol, index, folds, seed), GROUPS[protocol], members)
 
 
+def test_neighbours_in_training():
+    """Windows of 3600 samples: the second touches the first, the third ends 10 s after it, the fourth is far away."""
+    places = np.array([0, 3600, 10_800, 1_000_000, 3600])
+    records = np.array(["100", "100", "100", "100", "101"])
+    index = Fragments(np.arange(5).astype(str), records, places, np.full(5, "MLII"), np.zeros(5, int))
+    fold = splits.Fold(np.array([1]), np.array([2]), np.array([0, 3, 4]))
+    assert splits.near_training(index, [fold]) == 1
+    assert splits.near_training(index, [splits.Fold(fold.validation, fold.train[:0], np.array([1]))], 9.9) == 0
+    assert splits.near_training(index, [splits.Fold(fold.validation, fold.train[:0], np.array([1]))], 10) == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "folds", "touching"), [("stratified", 10, 843), ("blocked", 3, 10), ("patient", 3, 0)]
+)
+def test_how_many_test_windows_touch_training_ones(protocol, folds, touching):
+    """Counted independently of this code: evaluation's notes of the session that audited the splits."""
+    assert splits.near_training(INDEX, splits.make(protocol, INDEX, folds)) == touching
+
+
 def test_bad_arguments():
     with pytest.raises(
         ValueError, match="Protocol must be one of stratified, blocked, patient, file, received 'random'"
