@@ -1,13 +1,14 @@
 """Ranks recipes for quantisation at one byte budget, on validation windows pooled over folds and training seeds.
 
 Run: python -m benchmarks.recipes [--network compact] [--folds 0 1 ...] [--seeds 0 ...] [--only NAME ...]
-     [--share 1] [--windows 4000] [--workers 2]      writes results/adaptive.json and .svg; resumes.
+     [--share 1] [--windows 4000] [--workers 2]      writes results/adaptive.json and adaptive-NETWORK.svg; resumes.
 A run is one fold of `stratified` (the split's own seed is always 0) and one training seed. All recipes of a run start
 from the same float network and have the same teachers, batches and number of epochs. They are compared, pair by pair,
 on the windows that no training of the run saw: its validation part, and the windows of `validation_windows`. Test parts
 are not looked at. Log loss comes first; an interval is by bootstrap over runs and, in each, five-minute blocks of
 records, whose windows resemble each other.
 `--share` and `--windows` shrink all epochs alike, for those who have minutes instead of days; the results say so.
+`--measured` trains nothing and ranks what is there.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ from flow.build.provenance import fingerprint, provenance
 from flow.build.results import put_rows
 from flow.build.workers import run_tasks
 from flow.look import pictures
-from qmodel.data import annotations, fragments, mitdb, splits
+from qmodel.data import mitdb, splits
+from qmodel.errors import InputError
+from qmodel.experiment import Experiment, Records, Split
 from qmodel.files import write_json, write_text
+from qmodel.fixed_point import WINDOW_SAMPLES
+from qmodel.frozen import FrozenNetwork
 from qmodel.hyperparameters import PAPER_BITS, PRESETS, FloatRecipe
 from qmodel.metrics import losses
 from qmodel.networks import Network, network
@@ -220,7 +225,12 @@ def compete(run: Run) -> list[dict]:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         _compete({name: path for name, path in stored.items() if not path.exists()}, run)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in stored.values()]
+    return [outcome_in(path) for path in stored.values()]
+
+
+def outcome_in(path: Path) -> dict:
+    """A stored outcome, with what its network costs as a core by the estimate of now."""
+    return json.loads(path.read_text(encoding="utf-8")) | {"core": core(FrozenNetwork.load(path.parent / FROZEN))}
 
 
 def _compete(missing: dict[str, Path], run: Run) -> None:
@@ -228,12 +238,12 @@ def _compete(missing: dict[str, Path], run: Run) -> None:
     from qmodel.freeze import freeze
     from qmodel.quantised_stage import Ensemble, quantise
     from qmodel.training import FLOAT_MODEL, load, save, train, train_float
-    from qmodel.training_data import to_input, training_set, validation_windows
+    from qmodel.training_data import to_input, validation_windows
 
-    windows = fragments.load_windows(run.data)
-    fold = splits.make(PROTOCOL, windows.index, FOLDS, 0)[run.fold]
-    first = next(iter(run.entries.values())).recipe
-    other = annotations.window_targets(run.data, hop=first.data.other_hop)
+    first = replace(next(iter(run.entries.values())).recipe, seed=run.seed)
+    experiment = Experiment(first, Records(run.data), Split(PROTOCOL, FOLDS, run.fold))
+    windows, fold = experiment.loaded, experiment.parts
+    other = experiment.windows.others(WINDOW_SAMPLES)
     places, labels = validation_windows(other, windows.index, fold)
     inputs = to_input(np.concatenate([windows.signals[fold.validation], other.signals[places]]))
     judged = {
@@ -249,11 +259,9 @@ def _compete(missing: dict[str, Path], run: Run) -> None:
         ],
         "labels": np.concatenate([windows.labels[fold.validation], labels]).tolist(),
     }
-    everything = training_set(windows, fold, other, first.data)
-    fewer = everything
+    fewer = everything = experiment.training_set
     if run.windows is not None:
         fewer = replace(everything, recipe=replace(everything.recipe, epoch_windows=run.windows))
-    del other, windows
 
     def float_stage(spec: Network, recipe: Recipe):
         folder = run.float_folder(spec, recipe)
@@ -281,21 +289,26 @@ def _compete(missing: dict[str, Path], run: Run) -> None:
         if entry.uniform is None:
             folded = quantise(recipe, model, fewer, None, path.parent, teachers=teacher or ())
             frozen = freeze(folded)
-            frozen.save(path.parent / FROZEN)
             integers = np.rint(inputs[..., 0] / frozen.input_format.step).astype(np.int64)
             logits = frozen.run(integers) * frozen.stages[-1].output_format.step
             outcome = {"bytes": frozen.size_bytes} | planes_and_price(frozen, path.parent)
         else:
-            logits, frozen = uniform(entry, recipe, model, Taught(fewer, teacher, 0.5, 0.02), inputs, path.parent)
+            logits, frozen = uniform(entry, recipe, model, taught_windows(recipe, fewer, teacher), inputs, path.parent)
             bits = 1 if entry.uniform == "binary" else int(entry.uniform)
             outcome = {"bytes": uniform_bytes(entry.spec, bits)}
-        outcome |= judged | {"entry": name, "core": core(frozen), "provenance": provenance()}
+        frozen.save(path.parent / FROZEN)
+        outcome |= judged | {"entry": name, "provenance": provenance()}
         each = losses(logits.astype(np.float64), np.array(judged["labels"]))
         outcome |= {"losses": each.tolist(), "predicted": logits.argmax(1).tolist()}
         write_json(path, outcome)
         right = np.mean(logits.argmax(1) == judged["labels"])
         who = f"fold {run.fold} seed {run.seed} {name:<28}"
         print(f"{who}{outcome['bytes']:>6} bytes {right:.4f} loss {each.mean():.4f}", flush=True)
+
+
+def taught_windows(recipe: Recipe, data, teacher) -> Taught:
+    """What `ALQTrainer` would make of a training set under a recipe."""
+    return Taught(data, teacher, recipe.alq.distillation, recipe.alq.label_smoothing)
 
 
 def teacher_recipe(recipe: Recipe, name: str) -> Recipe:
@@ -355,11 +368,13 @@ def planes_and_price(frozen, folder: Path) -> dict:
 
 
 def core(frozen) -> dict:
-    """What the network costs as a core on the PYNQ board's part, folded for one sample a cycle (estimated)."""
-    from hls.estimate import estimate
+    """What the network costs as the fastest core within PYNQ_BUDGET's LUT and DSP on that board's part (estimated)."""
+    from hls.estimate import PYNQ_BUDGET, estimate
+    from hls.folding import fold
     from hls.plan import Plan
 
-    row = estimate(Plan.of(frozen)).row
+    folding = fold(frozen, lut_budget=PYNQ_BUDGET.luts, dsp_budget=PYNQ_BUDGET.dsp)
+    row = estimate(Plan.of(frozen, folding, dsp_budget=PYNQ_BUDGET.dsp)).row
     return {key: row[key] for key in ("kind", "target", "cycles_per_frame", "cycles_between_frames", "luts", "dsp")}
 
 
@@ -399,6 +414,13 @@ def rank(outcomes: list[dict]) -> list[dict]:
     by_name: dict[str, list[dict]] = {}
     for outcome in outcomes:
         by_name.setdefault(outcome["entry"], []).append(outcome)
+    shared = set.intersection(*({(o["fold"], o["seed"]) for o in runs} for runs in by_name.values()))
+    if not shared:
+        raise InputError(f"no run of fold and seed has all of {', '.join(by_name)}: name fewer with --only")
+    by_name = {
+        name: [outcome for outcome in runs if (outcome["fold"], outcome["seed"]) in shared]
+        for name, runs in by_name.items()
+    }
     rows = []
     for name, runs in by_name.items():
         labels, predicted = (np.concatenate([run[key] for run in runs]) for key in ("labels", "predicted"))
@@ -480,8 +502,7 @@ def report(arguments: argparse.Namespace, outcomes: list[dict]) -> None:
         "share_of_epochs": arguments.share,
         "windows_per_quantised_epoch": arguments.windows,
         "teachers": arguments.teachers or list(RECIPES[arguments.network].teachers),
-        "folds": sorted({outcome["fold"] for outcome in outcomes}),
-        "seeds": sorted({outcome["seed"] for outcome in outcomes}),
+        "runs": list(rows[0]["loss_by_run"]),
         "recipes": {name: asdict(entry) for name, entry in chosen(arguments).items()},
         "ranking": rows,
     }
@@ -489,7 +510,7 @@ def report(arguments: argparse.Namespace, outcomes: list[dict]) -> None:
     put_rows(path, [content], lambda row: (row["network"],), head={"data_source": mitdb.SOURCE})
     if any(row["recipe"] == REFERENCE for row in rows) and len(rows) > 1:
         windows = next(row for row in rows if row["recipe"] == REFERENCE)["windows"]
-        title = f"{arguments.network} at {budget:,} bytes: {len({(o['fold'], o['seed']) for o in outcomes})} runs, "
+        title = f"{arguments.network} at {budget:,} bytes: {rows[0]['runs']} run(s), "
         svg = path.with_name(f"adaptive-{arguments.network}.svg")
         write_text(svg, draw(rows, title + f"{windows} windows that none trained on (measured)"))
 
@@ -518,6 +539,7 @@ def main() -> None:
     parser.add_argument("--build", default="build/recipes")
     parser.add_argument("--results", default="results")
     parser.add_argument("--workers", type=int, default=2, help="Dask processes; 0: one run after the other, here")
+    parser.add_argument("--measured", action="store_true", help="train nothing, rank what is there")
     arguments = parser.parse_args()
     data, build = str(mitdb.find(arguments.data)), str(Path(arguments.build).resolve())
     runs = [
@@ -526,6 +548,14 @@ def main() -> None:
         for fold in arguments.folds
     ]
     outcomes: list[dict] = []
+    if arguments.measured:
+        for run in runs:
+            stored = [run.entry_folder(name) / "outcome.json" for name in run.entries]
+            outcomes += [outcome_in(path) for path in stored if path.exists()]
+        if not outcomes:
+            raise InputError(f"{build} has no outcome of these recipes, folds and seeds: leave out --measured")
+        report(arguments, outcomes)
+        return
     done = run_tasks(compete, runs, None, arguments.workers) if arguments.workers else ((r, compete(r)) for r in runs)
     for _, found in done:
         outcomes += found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+
 import numpy as np
 import pytest
 
-from benchmarks.recipes import entries, layer_sizes, paired, rank, scaled, thinned, uniform_bytes
+from benchmarks.recipes import entries, layer_sizes, paired, rank, report, scaled, thinned, uniform_bytes
 from qmodel.networks import NETWORKS, build, network
 
 
@@ -76,3 +79,26 @@ def test_the_least_loss_ranks_first():
     rows = rank([outcome("a", 0, [0.3] * 10), outcome("b", 0, [0.2] * 10), outcome("c", 0, [0.4] * 10)])
     assert [row["recipe"] for row in rows] == ["b", "a", "c"]
     assert rows[0]["minus"]["c"]["loss_difference"] == pytest.approx(-0.2)
+
+
+def test_only_runs_that_all_have_are_ranked():
+    """Else a recipe that was tried on hard folds alone would rank below one that was not."""
+    rows = rank([outcome("a", 0, [0.3] * 10), outcome("a", 1, [9.0] * 10), outcome("b", 0, [0.4] * 10)])
+    assert [(row["recipe"], row["runs"]) for row in rows] == [("a", 1), ("b", 1)]
+    with pytest.raises(ValueError, match="no run of fold and seed has all of a, b"):
+        rank([outcome("a", 0, [0.3]), outcome("b", 1, [0.3])])
+
+
+def test_the_picture_and_table_are_drawn(tmp_path, capsys):
+    planes = {"planes": {"conv1": [1, 2, 5], "dense1": [0, 4]}, "pruned": {}, "paid": {}}
+    found = [outcome(name, 0, [loss] * 10) for name, loss in (("one bit", 0.3), ("QKeras binary", 0.4))]
+    arguments = argparse.Namespace(
+        network="compact", share=0.4, windows=1500, teachers=["compact"], only=None, results=tmp_path
+    )
+    report(arguments, [*found, outcome("adaptive", 0, [0.2] * 10, **planes)])
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in printed[2:]] == ["adaptive", "one bit", "QKeras binary"]
+    (row,) = json.loads((tmp_path / "adaptive.json").read_text())["rows"]
+    assert [entry["recipe"] for entry in row["ranking"]] == ["adaptive", "one bit", "QKeras binary"]
+    assert row["share_of_epochs"] == 0.4
+    assert "<svg" in (tmp_path / "adaptive-compact.svg").read_text()
