@@ -235,9 +235,10 @@ def outcome_in(path: Path) -> dict:
 
 def _compete(missing: dict[str, Path], run: Run) -> None:
     from qmodel import networks
+    from qmodel.float_stage import FLOAT_MODEL, train
     from qmodel.freeze import freeze
     from qmodel.quantised_stage import Ensemble, quantise
-    from qmodel.training import FLOAT_MODEL, load, save, train, train_float
+    from qmodel.training import load, save, train_float
     from qmodel.training_data import to_input, validation_windows
 
     first = replace(next(iter(run.entries.values())).recipe, seed=run.seed)

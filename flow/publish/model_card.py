@@ -98,7 +98,8 @@ def _accuracy(results: Path) -> str:
     ]
     note = (
         "Frozen integer networks on windows that no training step has seen (measured). Accuracy is the mean over "
-        "folds. Macro F1 is of the windows of all folds together: a mean over folds leaves out classes that a fold lacks."
+        "folds. Macro F1 is of the windows of all folds together: a mean over folds leaves out classes that a fold "
+        "lacks."
     )
     return f"### Accuracy\n\n{note}\n\n" + _table(head, rows, 2)
 
