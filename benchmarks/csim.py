@@ -46,12 +46,12 @@ def ours(seed: int, activation_bits: int) -> FrozenNetwork:
     from qmodel.alq.quantizer import alq
     from qmodel.freeze import freeze
     from qmodel.networks import build, network
-    from qmodel.normalisation import fold
+    from qmodel.normalisation import absorb
 
     keras.utils.set_random_seed(seed)
     spec = network("paper")
     model = build(spec, "alq", weight_quantizer=lambda _: alq(bits=PLANES), activation_bits=activation_bits)
-    return freeze(fold(model, spec))
+    return freeze(absorb(model))
 
 
 def stock(seed: int, activation_bits: int, reuse_factor: int, folder: Path):
@@ -64,13 +64,12 @@ def stock(seed: int, activation_bits: int, reuse_factor: int, folder: Path):
 
     keras.utils.set_random_seed(seed)
     spec = network("paper")
-    names = [f"conv{i}" for i in range(1, len(spec.blocks) + 1)] + [f"dense{i}" for i in range(1, len(spec.hidden) + 2)]
     model = build(
         spec,
-        "folded",
+        "alq",
         weight_quantizer=lambda _: quantized_bits(STOCK_WEIGHT_BITS, 0, alpha=1.0),
         activation_bits=activation_bits,
-        bias_fractions=dict.fromkeys(names, STOCK_WEIGHT_BITS),
+        bias_quantizer=quantized_bits(24, 23 - STOCK_WEIGHT_BITS, alpha=1.0),
     )
     config = hls4ml.utils.config_from_keras_model(model, "name", backend="Vitis", default_precision=STOCK_PRECISION)
     config["Model"] |= {"Strategy": "Resource", "ReuseFactor": reuse_factor}

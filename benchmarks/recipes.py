@@ -330,7 +330,7 @@ def uniform(entry: Entry, recipe: Recipe, model, taught: Taught, inputs: np.ndar
 
     from qmodel import networks
     from qmodel.freeze import freeze
-    from qmodel.normalisation import fold, settle
+    from qmodel.normalisation import absorb, settle
     from qmodel.quantised_stage import copy_weights, weight_quantizers
     from qmodel.training import predict, train_float
 
@@ -350,7 +350,7 @@ def uniform(entry: Entry, recipe: Recipe, model, taught: Taught, inputs: np.ndar
     )
     train_float(quantised, taught, None, settings, folder, recipe.seed + 1, f"QKeras {entry.uniform}")
     bits = 1 if entry.uniform == "binary" else entry.uniform
-    standing = fold(stage(weight_quantizers(replace(recipe, bits=bits), model).get), entry.spec)
+    standing = absorb(stage(weight_quantizers(replace(recipe, bits=bits), model).get))
     settle(standing)
     return predict(quantised, inputs), freeze(standing)
 

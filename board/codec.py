@@ -58,7 +58,7 @@ class Codec:
     @property
     def samples(self) -> int:
         """Samples of a window."""
-        return self.network.input_length
+        return self.network.input.values
 
     @property
     def values(self) -> int:

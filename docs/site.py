@@ -70,6 +70,7 @@ def on_config(config):
                     ]
                 },
                 "architecture.md",
+                "networks.md",
                 "number-contract.md",
                 "file-format.md",
                 {"Data": ["data.md", "sample.md"]},

@@ -1,6 +1,7 @@
-"""ALQ on a task that is no ECG: handwritten digits (8 x 8 pixels, shipped with scikit-learn), rows read as time.
+"""From a Keras model of one's own to a verified core, on a task that is no ECG: handwritten digits.
 
-Run: python examples/digits.py [FOLDER]     about two minutes; prints float and ALQ accuracy, bits and the layer table.
+They have 8 x 8 pixels and ship with scikit-learn; rows are read as time, columns as channels.
+Run: python examples/digits.py [FOLDER]     a few minutes; prints accuracies and bits, writes digits.alq and its core.
 """
 
 from __future__ import annotations
@@ -14,63 +15,89 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from qmodel.alq.layers import ALQConv1D, ALQDense
-from qmodel.alq.quantizer import alq
+from hls.core import generate
+from hls.cpp.convert import convert
+from hls.engines.csim import CSimulation
+from hls.engines.parity import compare
+from hls.engines.rtl import RtlEngine
+from hls.plan import Plan
+from qmodel.alq.from_float import from_float
 from qmodel.alq.summary import alq_summary
 from qmodel.alq.trainer import ALQTrainer, Budget, average_bits
+from qmodel.freeze import freeze
+from qmodel.frozen import FrozenNetwork
 from qmodel.hyperparameters import FloatRecipe, Schedule
-from qmodel.quantised_stage import copy_weights
+from qmodel.normalisation import absorb, settle
 from qmodel.training import accuracy, train_float
 from qmodel.training_data import PlainSet
 
 
-def build(quantised: bool) -> keras.Model:
-    """Two convolutions over the rows of a digit and a dense layer."""
-
-    def conv(filters: int, name: str):
-        if quantised:
-            return ALQConv1D(filters, 3, kernel_quantizer=alq(bits=3), use_bias=False, name=name)
-        return keras.layers.Conv1D(filters, 3, use_bias=False, name=name)
-
-    dense = (
-        ALQDense(10, kernel_quantizer=alq(bits=3), name="dense") if quantised else keras.layers.Dense(10, name="dense")
-    )
+def build() -> keras.Model:
+    """Two convolutions over the rows of a digit and a dense layer: plain Keras."""
     return keras.Sequential(
         [
             keras.layers.Input((8, 8)),
-            conv(32, "conv1"),
+            keras.layers.Conv1D(32, 3, use_bias=False, name="conv1"),
             keras.layers.BatchNormalization(name="norm1"),
-            keras.layers.ReLU(),
-            conv(48, "conv2"),
+            keras.layers.ReLU(name="relu1"),
+            keras.layers.Conv1D(48, 3, use_bias=False, name="conv2"),
             keras.layers.BatchNormalization(name="norm2"),
-            keras.layers.ReLU(),
+            keras.layers.ReLU(name="relu2"),
             keras.layers.Flatten(),
-            dense,
+            keras.layers.Dense(10, name="dense"),
         ]
     )
 
 
-def main(folder: str, epochs: int = 30) -> dict[str, float]:
-    """Train, quantise to 1.5 bits per weight, and compare on the test digits; returns what it prints."""
+def verified_core(network: FrozenNetwork, x: np.ndarray, folder: Path, simulate: bool = True) -> Path:
+    """The Verilog core of a network; C simulation and simulated core are compared with the golden model on `x`."""
+    plan = Plan.of(network)
+    engines: list = [CSimulation(convert(network, folder / "hls", plan.folding))]
+    if simulate:
+        engines.append(RtlEngine(plan))
+    report = compare(network, engines, x)
+    for engine in engines:
+        engine.__exit__(None, None, None)
+    print(report)
+    if not report.equal:
+        raise SystemExit("this must not happen: please report it")
+    return generate(plan, folder / "core").folder
+
+
+def main(folder: str, epochs: int = 30, simulate: bool = True) -> dict[str, float]:
+    """Train, quantise to 1.5 bits per weight, freeze, and make the core; returns the figures that it prints.
+
+    Args: simulate: the Verilog core too, which takes Verilator and a minute or two.
+    """
     images, labels = load_digits(return_X_y=True)
-    images = (images.reshape(-1, 8, 8) / 16).astype(np.float32)
+    images = (images.reshape(-1, 8, 8) / 16).astype(np.float32)  # pixels of 0 to 16 lie on the input grid of 1/16
     train_x, test_x, train_y, test_y = train_test_split(images, labels, test_size=0.25, stratify=labels, random_state=0)
-    data = PlainSet(train_x, np.eye(10, dtype=np.float32)[train_y])
+    data, validation = PlainSet(train_x, np.eye(10, dtype=np.float32)[train_y]), (test_x, test_y)
+    place = Path(folder)
     keras.utils.set_random_seed(0)
-    model = build(quantised=False)
-    train_float(model, data, (test_x, test_y), FloatRecipe(epochs=epochs), Path(folder) / "float")
-    quantised = build(quantised=True)
-    copy_weights(model, quantised)
+    model = build()
+    train_float(model, data, validation, FloatRecipe(epochs=epochs), place / "float")
+    quantised = from_float(model, bits=3)
     trainer = ALQTrainer(quantised, Schedule(finish=epochs // 3), Budget("average_bits", 1.5), teacher=model)
-    trainer.fit(data, (test_x, test_y), Path(folder) / "alq")
-    alq_summary(quantised)
+    trainer.fit(data, validation, place / "alq")
+    absorbed = absorb(quantised)
+    finish = Schedule(rounds=0, finish=max(1, epochs // 10), finish_coordinates=0)
+    ALQTrainer(absorbed, finish, teacher=model, sketch=False).fit(data, validation, place / "absorbed")
+    settle(absorbed)
+    alq_summary(absorbed)
+    network = freeze(absorbed, metadata={"classes": [str(digit) for digit in range(10)]})
+    network.save(place / "digits.alq")
+    integers = np.rint(test_x / network.input_format.step).astype(np.int64)
     figures = {
-        "float accuracy": accuracy(model, test_x, test_y),
-        "ALQ accuracy": accuracy(quantised, test_x, test_y),
+        "float accuracy": accuracy(model, *validation),
+        "ALQ accuracy": accuracy(quantised, *validation),
+        "frozen accuracy": float((network.run(integers).argmax(1) == test_y).mean()),
         "average bits": average_bits(trainer.states),
+        "bytes": network.size_bytes,
     }
     for name, value in figures.items():
-        print(f"{name:<16}{value:.4f}")
+        print(f"{name:<16}{value:.6g}")
+    print("core:", verified_core(network, integers[:8], place, simulate))
     return figures
 
 

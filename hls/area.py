@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qmodel.frozen import MaxPool, PlaneLayer, Stage
+from qmodel.frozen import Activation, Add, AveragePool, Concatenate, MaxPool, PlaneLayer, Stage
 
 
 class Device(NamedTuple):
@@ -122,11 +122,18 @@ def buffer_area(width: int, depth: int, device: Device) -> Area:
 
 
 def after_area(stage: Stage, lanes: int, beats: int, device: Device) -> Area:
-    """A pool (one ring of running maxima and one comparator per open window and lane) or a sum over time."""
+    """A pool (one ring of running values and one comparator or adder per open window and lane), a sum over time, an
+    activation, or a join (a register per channel of every source, and adders)."""
     bits = stage.output_format.bits
+    if isinstance(stage.layer, (Add, Concatenate)):
+        held = sum(tensor.channels * tensor.format.bits for tensor in stage.inputs)
+        adders = bits * stage.output_channels * (len(stage.inputs) - 1) if isinstance(stage.layer, Add) else 0
+        return Area(held / 4 + adders + 20, held + bits * stage.output_channels + 10)
+    if isinstance(stage.layer, Activation):
+        return Area(lanes * (stage.input_format.bits + 2 * bits), lanes * bits + 1)
     per_lut = 32 if device.lut_inputs >= 6 else 16
     ring = bits * -(-beats // per_lut) if device.lut_inputs >= 6 else bits * -(-beats // per_lut) / 2
-    if isinstance(stage.layer, MaxPool):
+    if isinstance(stage.layer, (MaxPool, AveragePool)):
         rings = -(-stage.layer.size // stage.layer.stride)
         return Area(rings * lanes * (ring + 1.75 * bits) + 12 * rings + 12, lanes * bits * (1 + rings) + 20)
     return Area(lanes * (ring + bits) + 20, 2 * lanes * bits + 16)
@@ -151,7 +158,7 @@ def engine_area(stage: Stage, lanes: int, visits: int, device: Device, multiplie
         table(visits, coordinate + term + 6, device),
         Area(2 * output + 4 if output else 0, output + 2),
     )
-    if layer.groups > 1 or _rotates(layer, lanes):
+    if layer.groups > 1 or layer.channel_groups > 1 or layer.dilation > 1 or _rotates(layer, lanes):
         area = area.plus(tree, Area(0, lanes * bits))
     if multiplier:
         return area.plus(Area(dsps=1))
@@ -167,6 +174,8 @@ def rotates(layer: PlaneLayer, lanes: int, lanes_in: int) -> bool:
     """Whether a layer reads its window from a rotating line buffer (many chunks, values arriving one by one)."""
     return (
         layer.groups == 1
+        and layer.channel_groups == 1
+        and layer.dilation == 1
         and lanes_in == 1
         and -(-layer.group_size // lanes) > ROTATE_CHUNKS
         and layer.channels % lanes == 0
@@ -184,13 +193,13 @@ def layer_area(
     chunks = -(-layer.group_size // lanes)
     visits = -(-max(layer.filters, int(layer.plane_counts.sum())) // engines)
     beats = -(-layer.filters // engines)
-    window = layer.taps * layer.channels * bits
+    window = layer.span * layer.channels * bits
     if _rotates(layer, lanes):
         per_lut = 32 if device.lut_inputs >= 6 else 16
         line_buffer = Area(lanes * bits * (-(-chunks // per_lut) + 1), 3 * lanes * bits)
     else:
-        words = layer.groups * chunks
-        copies = 1 if layer.groups == 1 else engines
+        words = layer.channel_groups * layer.groups * chunks
+        copies = 1 if words == chunks else engines
         line_buffer = Area(copies * word_select(words, lanes * bits, device) + 3 * bits + 12, 2 * window + 30)
     engine = engine_area(stage, lanes, visits, device, multiplier)
     output = stage.output_format.bits

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hls.area import DEVICES, Area, frame_area, layer_area
+from hls.area import DEVICES, Area, after_area, buffer_area, frame_area, layer_area
 from hls.plan import Plan
 from qmodel.errors import InputError
 from qmodel.files import written_beside
@@ -98,10 +98,16 @@ PYNQ_BUDGET = Budget(luts=13_000, bram36=20, dsp=16, cycles_per_frame=6_000, cyc
 
 def estimate(plan: Plan) -> Estimate:
     """Estimate a folded core by the formulas above."""
-    layers, registers = [], 0
+    layers, registers, others = [], 0, []
+    device = DEVICES[plan.part]
     for segment in plan.segments:
         layer = segment.head
         if layer is None:
+            lanes, beats = segment.leaving.lanes, len(segment.leaving.channels)
+            stages = [stage for stage in (segment.join, *(stage for _, stage in segment.after)) if stage]
+            others += [after_area(stage, lanes, beats, device) for stage in stages]
+            others += [buffer_area(buffer.width, buffer.depth, device) for buffer in segment.buffers]
+            registers += len(stages)
             continue
         stage, entry, after = layer.stage, layer.folding, [stage for _, stage in segment.after]
         registers += ENGINE_REGISTERS + layer.levels + len(after)
@@ -116,14 +122,14 @@ def estimate(plan: Plan) -> Estimate:
                 cycles_per_step=layer.cycles,
                 area=layer_area(stage, *entry, after, plan.part, layer.multiplier),
                 sign_bits=stage.layer.signs.size,
-                fifo_bits=segment.buffer.bits if segment.buffer else 0,
+                fifo_bits=sum(buffer.bits for buffer in segment.buffers),
             )
         )
     return Estimate(
         plan.part,
         plan.schedule.frame + registers,
         plan.schedule.between_frames,
-        frame_area(plan.part).plus(*(layer.area for layer in layers)),
+        frame_area(plan.part).plus(*(layer.area for layer in layers), *others),
         sum(buffer.bits for buffer in plan.buffers),
         tuple(layers),
     )

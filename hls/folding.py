@@ -11,7 +11,6 @@ cycles: a filter without planes takes the time of one plane, in which its bias l
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -20,7 +19,7 @@ import numpy as np
 
 from hls.area import DEVICES, frame_area, layer_area, multipliers
 from qmodel.errors import InputError
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
+from qmodel.frozen import INPUT, Activation, FrozenNetwork, PlaneLayer, Stage, TimeSum
 
 LATENCY_SHARE = 5 / 3  # of the cycles between frames: 6,000 cycles for a frame of 3,600 samples
 LATENCY_LUTS = 0.03  # of a core's LUTs: what may be spent on latency once the frames follow each other fast enough
@@ -101,18 +100,8 @@ def check_part(part: str) -> None:
         raise FoldingError(f"part must be one of {sorted(DEVICES)}, received {part!r}")
 
 
-def check_chain(network: FrozenNetwork) -> None:
-    """Raise FoldingError where the network is more than what a chain of one input channel and version 1 can hold."""
-    if network.file_bytes[4] != 1 and not dataclasses.replace(network, metadata=None).file_bytes[4] == 1:
-        raise FoldingError(
-            "hardware so far takes chains of one input channel: no branches, dilation, channel groups, average or "
-            "padded pools, activations of their own"
-        )
-
-
 def check(network: FrozenNetwork, folding: Folding) -> None:
     """Raise FoldingError, with the legal values, where `folding` does not fit the network."""
-    check_chain(network)
     stages = network.plane_stages
     if not stages:
         raise FoldingError("a folding needs at least one layer with weights, received none")
@@ -153,6 +142,30 @@ class Schedule(NamedTuple):
     layers: tuple[int, ...]
 
 
+def newest_step(stage: Stage) -> np.ndarray:
+    """The last time step of its input that every output step of a stage with one source depends on; int, (step,)."""
+    layer, steps = stage.layer, np.arange(stage.output_length)
+    if isinstance(layer, Activation):
+        return steps
+    if isinstance(layer, TimeSum):
+        return np.array([stage.input_length - 1])
+    reach = layer.span if isinstance(layer, PlaneLayer) else layer.size
+    return np.clip(steps * layer.stride + reach - 1 - layer.padding[0], 0, stage.input_length - 1)
+
+
+def needed_steps(network: FrozenNetwork) -> list[int]:
+    """Time steps of every stage that the network's output depends on: from the first to the last one."""
+    needed = [0] * len(network.stages)
+    needed[-1] = network.output.length
+    for index in reversed(range(len(network.stages))):
+        stage = network.stages[index]
+        for source in stage.sources:
+            if source != INPUT:
+                last = needed[index] if len(stage.sources) > 1 else int(newest_step(stage)[needed[index] - 1]) + 1
+                needed[source] = max(needed[source], last)
+    return needed
+
+
 def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> Schedule:
     """Cycles of a frame that arrives at one sample per cycle.
 
@@ -161,21 +174,17 @@ def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> Schedule:
     Args: step_cycles: c of every plane layer.
     """
     costs = iter(step_cycles)
-    arrival = np.arange(1, network.input_length + 1)
+    arrivals = {INPUT: np.arange(1, network.input_length + 1) * network.input_channels}
     busy = []
-    for stage in network.stages:
-        layer, steps = stage.layer, np.arange(stage.output_length)
-        if isinstance(layer, PlaneLayer):
-            cost = next(costs)
-            newest = np.minimum(steps * layer.stride + layer.taps - 1 - layer.padding[0], stage.input_length - 1)
-            start = arrival[np.maximum(newest, 0)]
-            arrival = np.maximum.accumulate(start - steps * cost) + (steps + 1) * cost
+    for index, stage in enumerate(network.stages):
+        own = [arrivals[source] for source in stage.sources]
+        arrival = own[0][newest_step(stage)] if len(own) == 1 else np.max(own, axis=0)
+        if isinstance(stage.layer, PlaneLayer):
+            steps, cost = np.arange(stage.output_length), next(costs)
+            arrival = np.maximum.accumulate(arrival - steps * cost) + (steps + 1) * cost
             busy.append(cost * stage.output_length)
-        elif isinstance(layer, MaxPool):
-            arrival = arrival[steps * layer.stride + layer.size - 1]
-        else:
-            arrival = arrival[-1:]
-    return Schedule(int(arrival[-1]), max(network.input_length, *busy), tuple(busy))
+        arrivals[index] = arrival
+    return Schedule(int(arrivals[index][-1]), max(network.input.values, *busy), tuple(busy))
 
 
 def followers(network: FrozenNetwork) -> list[tuple[Stage, tuple[Stage, ...]]]:
@@ -386,11 +395,10 @@ def fold(
         too small for the smallest folding.
     """
     check_part(part)
-    check_chain(network)
-    target = network.input_length if target_cycles is None else target_cycles
-    if target < network.input_length:
+    target = network.input.values if target_cycles is None else target_cycles
+    if target < network.input.values:
         raise FoldingError(
-            f"target_cycles must be at least {network.input_length}, one cycle per input sample, received {target}"
+            f"target_cycles must be at least {network.input.values}, one cycle per input sample, received {target}"
         )
     stages = network.plane_stages
     if not stages:

@@ -9,7 +9,7 @@ so a beat holds one value per engine, and which channel that is (or none) depend
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -26,12 +26,24 @@ from hls.folding import (
     deal,
     fold,
     followers,
+    newest_step,
     schedule,
     share_multipliers,
 )
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer, Stage
+from qmodel.frozen import (
+    INPUT,
+    Add,
+    AveragePool,
+    Concatenate,
+    FrozenNetwork,
+    MaxPool,
+    PlaneLayer,
+    Stage,
+    TimeSum,
+)
 
 PIPELINE_STAGES = 6  # of the arithmetic in front of and behind the adder tree (alq_layer.v)
+JOIN_STAGES = 1  # of alq_join.v
 FIFO_WORDS = 16  # the smallest FIFO: less would save no LUT
 
 
@@ -61,7 +73,14 @@ class Beats:
         return [beat[lane] for beat in self.channels if beat[lane] is not None]
 
 
-INPUT_BEATS = Beats(((0,),))
+def serial(channels: int) -> Beats:
+    """Channels one after the other: how samples enter and outputs leave."""
+    return Beats(tuple((channel,) for channel in range(channels)))
+
+
+def parallel(channels: int) -> Beats:
+    """All channels of a time step at once: how they leave a join."""
+    return Beats((tuple(range(channels)),))
 
 
 def walk(layer: PlaneLayer, filters: tuple[int, ...]) -> tuple[Visit, ...]:
@@ -99,6 +118,11 @@ class LayerPlan:
     def walks(self) -> tuple[tuple[Visit, ...], ...]:
         """What every engine walks through for one output step."""
         return tuple(walk(self.layer, hand) for hand in self.hands)
+
+    def row_group(self, index: int, plane: int) -> int:
+        """Group of a filter's plane, counted through the groups of all channel groups."""
+        run = index // (self.layer.filters // self.layer.channel_groups)
+        return run * self.layer.groups + int(self.layer.plane_group[plane])
 
     @property
     def visits(self) -> int:
@@ -151,6 +175,12 @@ class LayerPlan:
         return rotates(self.layer, self.folding.lanes, self.entering.lanes)
 
     @property
+    def own_sums(self) -> bool:
+        """Whether every engine adds up all x of its words itself; else the line buffer keeps the window's sum."""
+        layer = self.layer
+        return layer.groups > 1 or layer.channel_groups > 1 or layer.dilation > 1 or self.rotate
+
+    @property
     def tree_bits(self) -> int:
         """Width of the sum of a word's values."""
         return self.stage.input_format.bits + (self.folding.lanes - 1).bit_length()
@@ -160,7 +190,7 @@ class LayerPlan:
         """Width of what the multiplier takes (a sum of +-x), whatever the input."""
         lanes, whole = self.folding.lanes, self.layer.group_size
         low, high = self.stage.input_format.low, self.stage.input_format.high
-        if self.layer.groups > 1 or self.rotate or self.chunks == 1:  # every term is a sum of +-x
+        if self.own_sums or self.chunks == 1:  # every term is a sum of +-x
             reach = min(lanes, whole) * max(high, -low)
             bits = signed_bits(-reach, reach)
         else:
@@ -196,21 +226,26 @@ class Buffer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """From one FIFO to the next: the input (no `head`) or a plane layer, then pools and sums, which never wait.
+    """From FIFOs to FIFOs: a head that waits for its input, then stages that never wait.
 
-    Args: index: of the head in the network's stages; after: index and stage of each pool or sum; buffer: the FIFO
-        behind it, None where the input goes straight into the first layer.
+    Args: head: a plane layer, or None; index: of the head in the network's stages (plane layer or join), else None;
+        join: an addition or concatenation as head; padded: a pool as head whose padding comes in between its input's
+        time steps (it is the first of `after`); with none of them what enters goes straight on.
+        sources: FIFOs that it reads, as (segment, which of its buffers); none: the network's input.
+        after: index and stage of each pool, sum or activation; entering: order of the channels of every source;
+        leaving: order in which the channels leave; buffers: a FIFO for every reader, none where the input goes straight
+        into the first layer.
     """
 
     head: LayerPlan | None
     index: int | None
+    join: Stage | None
+    padded: Stage | None
+    sources: tuple[tuple[int, int], ...]
     after: tuple[tuple[int, Stage], ...]
-    buffer: Buffer | None
-
-    @property
-    def leaving(self) -> Beats:
-        """Order in which the channels leave."""
-        return self.head.leaving if self.head else INPUT_BEATS
+    entering: tuple[Beats, ...]
+    leaving: Beats
+    buffers: tuple[Buffer, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +276,7 @@ class Plan:
         folding = fold(network, part=part, dsp_budget=dsp_budget) if folding is None else folding
         check(network, folding)
         budget = multipliers(part, dsp_budget)
-        layers = _layers(network, folding, part, budget)
-        return cls(network, folding, part, budget, _segments(network, layers))
+        return cls(network, folding, part, budget, _segments(network, folding, part, budget))
 
     @property
     def layers(self) -> tuple[LayerPlan, ...]:
@@ -256,8 +290,8 @@ class Plan:
 
     @property
     def buffers(self) -> list[Buffer]:
-        """The FIFO behind every plane layer (behind the pools and sums that follow it)."""
-        return [segment.buffer for segment in self.segments if segment.head and segment.buffer]
+        """All FIFOs, segment by segment."""
+        return [buffer for segment in self.segments for buffer in segment.buffers]
 
     @property
     def lanes(self) -> int:
@@ -265,63 +299,144 @@ class Plan:
         return sum(entry.engines * entry.lanes for entry in self.folding.layers)
 
 
-def _layers(network: FrozenNetwork, folding: Folding, part: str, budget: int) -> list[LayerPlan]:
-    """Plans of the plane layers. Multipliers go where they save most LUTs."""
-    pairs = list(zip(followers(network), folding.layers))
+def _multipliers(network: FrozenNetwork, folding: Folding, part: str, budget: int) -> list[bool]:
+    """Which plane layers multiply with blocks: those where it saves most LUTs."""
     saved = []
-    for (stage, after), entry in pairs:
+    for (stage, after), entry in zip(followers(network), folding.layers):
         block, adders = (layer_area(stage, *entry, after, part, multiplier).luts for multiplier in (True, False))
         saved.append(adders - block)
-    given = share_multipliers([entry.engines for entry in folding.layers], saved, budget)
-    layers, beats = [], INPUT_BEATS
-    for ((stage, _), entry), multiplier in zip(pairs, given):
-        hands = deal(stage.layer, entry.engines)
-        layers.append(LayerPlan(stage, entry, beats, hands, DEVICES[part].adder_operands, multiplier))
-        beats = layers[-1].leaving
-    return layers
+    return share_multipliers([entry.engines for entry in folding.layers], saved, budget)
 
 
-def _segments(network: FrozenNetwork, layers: list[LayerPlan]) -> tuple[Segment, ...]:
-    heads: list[tuple[LayerPlan | None, int | None, list[tuple[int, Stage]]]] = [(None, None, [])]
-    following = iter(layers)
+@dataclass
+class _Draft:
+    """A segment while it is put together."""
+
+    head: LayerPlan | None = None
+    index: int | None = None
+    join: Stage | None = None
+    padded: Stage | None = None
+    sources: list[tuple[int, int]] = field(default_factory=list)
+    after: list[tuple[int, Stage]] = field(default_factory=list)
+    entering: list[Beats] = field(default_factory=list)
+    leaving: Beats = Beats(((0,),))
+    readers: list[int | None] = field(default_factory=list)  # segments, None: the output
+
+
+def _segments(network: FrozenNetwork, folding: Folding, part: str, budget: int) -> tuple[Segment, ...]:
+    """Stages in segments: whatever waits begins one, and so does what reads a tensor that others read as well."""
+    drafts = [_Draft(leaving=serial(network.input_channels), entering=[serial(network.input_channels)])]
+    of_stage = {INPUT: 0}  # segment in which a stage ends
+    entries = iter(zip(folding.layers, _multipliers(network, folding, part, budget)))
+    operands = DEVICES[part].adder_operands
     for index, stage in enumerate(network.stages):
-        if isinstance(stage.layer, PlaneLayer):
-            heads.append((next(following), index, []))
+        layer = stage.layer
+        before = [drafts[of_stage[source]] for source in stage.sources]
+        padded = isinstance(layer, (MaxPool, AveragePool)) and any(layer.padding)
+        waits = padded or isinstance(layer, (PlaneLayer, Add, Concatenate))
+        if not waits and len(network.readers(stage.sources[0])) == 1:
+            before[0].after.append((index, stage))
+            of_stage[index] = of_stage[stage.sources[0]]
+            continue
+        draft = _Draft(entering=[one.leaving for one in before], leaving=before[0].leaving)
+        for source in stage.sources:
+            readers = drafts[of_stage[source]].readers
+            draft.sources.append((of_stage[source], len(readers)))
+            readers.append(len(drafts))
+        if isinstance(layer, PlaneLayer):
+            entry, multiplier = next(entries)
+            hands = deal(layer, entry.engines)
+            draft.head = LayerPlan(stage, entry, draft.entering[0], hands, operands, multiplier)
+            draft.index, draft.leaving = index, draft.head.leaving
+        elif isinstance(layer, (Add, Concatenate)):
+            draft.index, draft.join, draft.leaving = index, stage, parallel(stage.output_channels)
         else:
-            heads[-1][2].append((index, stage))
-    next_layers = [head for head, _, _ in heads[1:]] + [None]
-    segments = []
-    for (head, index, after), next_layer in zip(heads, next_layers):
-        padding = next_layer.layer.padding[1] if next_layer else 0
-        stages = [stage for _, stage in after]
-        buffer = _buffer(network, head, stages, padding) if head or after else None
-        segments.append(Segment(head, index, tuple(after), buffer))
+            draft.after.append((index, stage))
+            draft.padded = stage if padded else None
+        of_stage[index] = len(drafts)
+        drafts.append(draft)
+    drafts[-1].readers.append(None)
+    ahead, segments = most_ahead(network), []
+    for number, draft in enumerate(drafts):
+        straight = number == 0 and not draft.after and len(draft.readers) == 1
+        straight = straight and (reader := draft.readers[0]) is not None and drafts[reader].head is not None
+        buffers = [] if straight else [
+            _buffer(network, draft, None if reader is None else drafts[reader], (number, place), ahead)
+            for place, reader in enumerate(draft.readers)
+        ]  # fmt: skip
+        segments.append(
+            Segment(
+                draft.head, draft.index, draft.join, draft.padded, tuple(draft.sources), tuple(draft.after),
+                tuple(draft.entering), draft.leaving, tuple(buffers),
+            )
+        )  # fmt: skip
     return tuple(segments)
 
 
-def _beat_cycles(network: FrozenNetwork, head: LayerPlan | None, after: list[Stage]) -> tuple[np.ndarray, int]:
+def most_ahead(network: FrozenNetwork) -> dict[tuple[int, int], int]:
+    """Time steps that a source of a join is ahead of what the join takes, at most; by (stage, which of its sources).
+
+    Counted in data alone: when the network's input step arrives that makes the join's step n possible, so many steps of
+    the source exist, of which n are taken. A FIFO that holds them cannot lock the branches up against each other.
+    """
+    needs = {INPUT: np.arange(network.input_length)}  # per output step, the last input step that it depends on
+    ahead = {}
+    for index, stage in enumerate(network.stages):
+        own = [needs[source] for source in stage.sources]
+        if len(own) == 1:
+            needs[index] = own[0][newest_step(stage)]
+            continue
+        needs[index] = np.max(own, axis=0)
+        for number, need in enumerate(own):
+            existing = np.searchsorted(need, needs[index], side="right")
+            ahead[index, number] = int((existing - np.arange(len(need))).max())
+    return ahead
+
+
+def _beat_cycles(network: FrozenNetwork, draft: _Draft) -> tuple[np.ndarray, int]:
     """Cycles of a frame at full speed after which a beat enters the FIFO, int64 (beat,); and cycles of the frame."""
-    if head:
-        step, cycles, times = head.beat_cycles, head.cycles, head.stage.output_length
+    if draft.head:
+        step, cycles, times = draft.head.beat_cycles, draft.head.cycles, draft.head.stage.output_length
     else:
-        step, cycles, times = np.zeros(1, np.int64), 1, network.input_length
-    alive = np.arange(times)
-    for stage in after:
-        if isinstance(stage.layer, MaxPool):
-            alive = alive[np.arange(stage.output_length) * stage.layer.stride + stage.layer.size - 1]
+        cycles = len(draft.leaving.channels)
+        step = np.arange(cycles)
+        if draft.join or draft.after:
+            first = draft.join or draft.after[0][1]
+            times = first.input_length + (sum(first.layer.padding) if draft.padded else 0)
         else:
+            times = network.input_length
+    alive = np.arange(times)
+    for _, stage in draft.after:
+        if isinstance(stage.layer, (MaxPool, AveragePool)):
+            alive = alive[np.arange(stage.output_length) * stage.layer.stride + stage.layer.size - 1]
+        elif isinstance(stage.layer, TimeSum):
             alive = alive[-1:]
     return (alive[:, None] * cycles + step).reshape(-1), times * cycles
 
 
-def _buffer(network: FrozenNetwork, head: LayerPlan | None, after: list[Stage], padding_after: int) -> Buffer:
-    """The FIFO behind a segment: room for what is still in the pipeline when `room` falls, and for what the next
-    layer's padding holds up (it cannot take the next frame's first time steps while it works on zeros)."""
-    leaving = head.leaving if head else INPUT_BEATS
-    latency = (PIPELINE_STAGES + head.levels if head else 0) + len(after) + 2
-    at, frame = _beat_cycles(network, head, after)
+def _buffer(
+    network: FrozenNetwork,
+    draft: _Draft,
+    reader: _Draft | None,
+    place: tuple[int, int],
+    ahead: dict[tuple[int, int], int],
+) -> Buffer:
+    """The FIFO in front of a reader: room for what is still in the pipeline when `room` falls, for what the reader's
+    padding holds up (it cannot take the next frame's first time steps while it works on zeros), and in front of a join
+    for what this branch is ahead of the other one."""
+    latency = (PIPELINE_STAGES + draft.head.levels if draft.head else 0) + len(draft.after) + 2
+    latency += JOIN_STAGES if draft.join else 0
+    at, frame = _beat_cycles(network, draft)
     at = np.concatenate([at, at + frame])  # frames follow each other without a gap
     margin = int((np.searchsorted(at, at + latency) - np.arange(len(at))).max()) + 1
-    wanted = margin + len(leaving.channels) * (1 + padding_after)
-    bits = after[-1].output_format.bits if after else head.stage.output_format.bits if head else 0
-    return Buffer(leaving.lanes * bits, max(FIFO_WORDS, 1 << (wanted - 1).bit_length()), margin)
+    steps = 1
+    if reader is not None and reader.head:
+        steps += reader.head.layer.padding[1]
+    elif reader is not None and reader.padded:
+        steps += sum(reader.padded.layer.padding)
+    elif reader is not None and reader.join and reader.index is not None:
+        steps += 1 + ahead[reader.index, reader.sources.index(place)]
+    wanted = margin + len(draft.leaving.channels) * steps
+    last = draft.after[-1][1] if draft.after else draft.head.stage if draft.head else draft.join
+    bits = last.output_format.bits if last else network.input_format.bits
+    return Buffer(draft.leaving.lanes * bits, max(FIFO_WORDS, 1 << (wanted - 1).bit_length()), margin)

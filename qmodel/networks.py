@@ -1,9 +1,9 @@
-"""The networks, each in three stages that share their layer names.
+"""The networks, each in two stages that share their layer names.
 
 `float`   convolution, batch normalisation, ReLU, pool in floating point
 `alq`     the same with ALQ kernels and QKeras activations; batch normalisation still there
-`folded`  ALQ kernels with fixed-point coordinates and biases, normalisation folded away: what is frozen
-A baseline stage with any other QKeras weight quantizer comes from `build(..., "alq", weight_quantizer=...)`.
+`qmodel.normalisation.absorb` makes what is frozen of the second. A baseline with any other QKeras weight quantizer is
+`build(..., "alq", weight_quantizer=...)`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
-from qkeras import QActivation, QConv1D, QDense, quantized_bits, quantized_relu
+from qkeras import QActivation, QConv1D, QDense, quantized_relu
 
-from qmodel.alq.layers import ALQConv1D, ALQDense, TimeSum
+from qmodel.alq.layers import ALQConv1D, ALQDense
 from qmodel.alq.quantizer import alq
 from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
 
-STAGES = ("float", "alq", "folded")
+STAGES = ("float", "alq")
 # Activations follow a normalisation and seldom reach 4. A float network needs 8, but one trained with [0, 8) at half
 # the resolution told two windows of 100 fewer than with [0, 4), on each of two validation folds.
 ACTIVATION_INTEGER_BITS = 2
-BIAS_BITS = 24  # of QKeras' bias quantizer, whose step is that of the accumulator, unless a layer has fewer
 
 
 @dataclass(frozen=True)
@@ -121,24 +120,20 @@ def build(
     *,
     weight_quantizer: WeightQuantizer | None = None,
     activation_bits: int = 4,
-    bias_fractions: dict[str, int] | None = None,
-    bias_bits: dict[str, int] | None = None,
+    bias_quantizer: object | None = None,
 ) -> keras.Model:
     """Build one stage of a network.
 
     Args:
-        spec: the network; stage: float, alq or folded.
+        spec: the network; stage: float or alq.
         weight_quantizer: layer name -> QKeras quantizer of its kernel; default `alq()` for every layer.
-        activation_bits: width of the quantised activations (stages alq and folded).
-        bias_fractions: layer name -> binary places of its bias, the accumulator's (stage folded).
-        bias_bits: layer name -> width of its bias (stage folded), None: BIAS_BITS.
+        activation_bits: width of the quantised activations (stage alq).
+        bias_quantizer: if given, layers have biases of it in place of normalisations (stage alq).
     Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits, or (batch, time, class).
-    Raises: InputError: unknown stage, or a folded stage without bias fractions.
+    Raises: InputError: unknown stage.
     """
     if stage not in STAGES:
         raise InputError(f"stage must be one of {', '.join(STAGES)}, received {stage!r}")
-    if stage == "folded" and bias_fractions is None:
-        raise InputError("the folded stage needs the bias fractions of every layer: use qmodel.normalisation.fold")
     quantizer = weight_quantizer or (lambda name: alq())
 
     def weighted(name: str, conv: Block | None, units: int, use_bias: bool):
@@ -153,10 +148,6 @@ def build(
             kind = ALQConv1D if conv else ALQDense
         else:
             kind = QConv1D if conv else QDense
-        bias_quantizer = None
-        if stage == "folded":
-            width = (bias_bits or {}).get(name, BIAS_BITS)
-            bias_quantizer = quantized_bits(width, width - 1 - bias_fractions[name], alpha=1.0)
         return kind(
             **sizes, use_bias=use_bias, kernel_quantizer=kernel_quantizer, bias_quantizer=bias_quantizer, name=name
         )
@@ -166,13 +157,13 @@ def build(
             return keras.layers.ReLU(name=name)
         return QActivation(quantized_relu(activation_bits, ACTIVATION_INTEGER_BITS), name=name)
 
-    folded = stage == "folded"
+    normal = bias_quantizer is None
     layers: list[keras.layers.Layer] = [keras.layers.Input((spec.input_length, 1), name="window")]
     for i, block in enumerate(spec.blocks, 1):
         if any(block.padding):
             layers.append(keras.layers.ZeroPadding1D(block.padding, name=f"pad{i}"))
-        layers.append(weighted(f"conv{i}", block, block.filters, use_bias=folded))
-        if not folded:
+        layers.append(weighted(f"conv{i}", block, block.filters, use_bias=not normal))
+        if normal:
             layers.append(keras.layers.BatchNormalization(momentum=0.98, name=f"norm{i}"))
         layers.append(activation(f"relu{i}"))
         if block.pool > 1:
@@ -181,23 +172,15 @@ def build(
         layers.append(weighted(f"conv{len(spec.blocks) + 1}", same(spec.classes, 1, 1, 1), spec.classes, use_bias=True))
         return keras.Sequential(layers, name=stage)
     if spec.average:
-        layers.append(TimeSum(name="sum") if folded else keras.layers.GlobalAveragePooling1D(name="average"))
+        layers.append(keras.layers.GlobalAveragePooling1D(name="average"))
     else:
         layers.append(keras.layers.Flatten(name="flatten"))
     for i, units in enumerate(spec.hidden, 1):
-        layers.append(weighted(f"dense{i}", None, units, use_bias=folded))
-        if not folded:
+        layers.append(weighted(f"dense{i}", None, units, use_bias=not normal))
+        if normal:
             layers.append(keras.layers.BatchNormalization(momentum=0.98, name=f"norm_dense{i}"))
         layers.append(activation(f"relu_dense{i}"))
-    if not folded and spec.dropout:
+    if spec.dropout:
         layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
     layers.append(weighted(f"dense{len(spec.hidden) + 1}", None, spec.classes, use_bias=True))
     return keras.Sequential(layers, name=stage)
-
-
-def average_length(model: keras.Model) -> int:
-    """Time steps that the model's average pools (1 without one)."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.GlobalAveragePooling1D):
-            return int(layer.input.shape[1])
-    return 1

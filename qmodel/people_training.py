@@ -17,7 +17,7 @@ from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer, _kernels_on_grid
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS
 from qmodel.hyperparameters import Schedule
-from qmodel.normalisation import fold, settle
+from qmodel.normalisation import absorb, settle
 from qmodel.people import OUTPUTS, PeopleRecipe, Sampler
 from qmodel.quantised_stage import copy_weights
 
@@ -176,7 +176,7 @@ def quantise(
     data = PackedData(sampler, steps)
     trainer = PeopleTrainer(quantised, schedule, sampler.recipe, model)
     trainer.fit(data, None, folder / "alq", seed + 1, "people ALQ")
-    folded = fold(quantised, spec)
+    folded = absorb(quantised)
     last = PeopleTrainer(folded, finish, sampler.recipe, model, sketch=False)
     last.fit(data, None, folder / "folded", seed + 2, "people ALQ finish")
     settle(folded)

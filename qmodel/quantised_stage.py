@@ -18,7 +18,7 @@ from qmodel import networks
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer, Budget
 from qmodel.errors import InputError
-from qmodel.normalisation import bias_bits, fold, settle
+from qmodel.normalisation import absorb, bias_bits, settle
 from qmodel.training import Validation, save
 from qmodel.training_data import TrainingSet
 
@@ -58,7 +58,7 @@ def quantise(
     trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
     save(quantised, folder / ALQ_MODEL)
     # A bias keeps to the width that the budget counted for it, so the file is as long as pruning left it.
-    folded = fold(quantised, spec, bias_limits={state.layer.name: state.bias_bits for state in trainer.states})
+    folded = absorb(quantised, bias_limits={state.layer.name: state.bias_bits for state in trainer.states})
     finish = ALQTrainer(folded, recipe.finish, teacher=teacher, sketch=False)
     finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
     settle(folded)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def run_epochs(
     folder: str | os.PathLike,
     settings: dict,
     label: str,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Run `number` epochs with a checkpoint after each; resume from the checkpoint that the same settings left.
 
@@ -38,7 +40,8 @@ def run_epochs(
     ends in the same bits as an undisturbed one.
     Args:
         epoch: runs one epoch given its number, returns its metrics, of which the progress bar shows the numbers.
-        variables: Keras variables; settings: what must be equal for a checkpoint to be used.
+        variables: Keras variables; settings: what must be equal for a checkpoint to be used; stop: asked after every
+            epoch whether the run ends early.
     Returns: every epoch's metrics and its seconds.
     """
     path = Path(folder) / CHECKPOINT
@@ -56,6 +59,8 @@ def run_epochs(
             with written_beside(path) as beside, open(beside, "wb") as file:
                 arrays = {f"v{k}": np.asarray(ops.convert_to_numpy(v)) for k, v in enumerate(variables)}
                 np.savez(file, meta=np.array(json.dumps({"settings": fingerprint, "history": history})), **arrays)
+            if stop():
+                break
     return history
 
 
@@ -75,6 +80,15 @@ def _restore(path: Path, variables: Sequence, fingerprint: str) -> list[dict]:
         for k, variable in enumerate(variables):
             variable.assign(file[f"v{k}"])
     return meta["history"]
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 of arrays, their shapes and types."""
+    sha = hashlib.sha256()
+    for array in map(np.ascontiguousarray, arrays):
+        sha.update(f"{array.dtype} {array.shape}\0".encode())
+        sha.update(array)
+    return sha.hexdigest()
 
 
 def epoch_random(seed: int, epoch: int) -> np.random.Generator:

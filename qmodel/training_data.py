@@ -75,6 +75,11 @@ class TrainingSet:
                 signals, targets, beats = make_premature(signals, targets, beats, self.shapes, share, random)
             yield augment(signals, targets, beats, random, self.recipe)
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All that training draws from."""
+        return tuple(a for a in (self.signals, self.targets, self.weights, self.beats) if a is not None)
+
     @cached_property
     def shapes(self) -> np.ndarray:
         """Ventricular beats of the training windows (shape, sample)."""
@@ -99,8 +104,19 @@ class PlainSet:
     inputs: np.ndarray
     targets: np.ndarray
 
+    def __post_init__(self):
+        if not len(self.inputs) or len(self.inputs) != len(self.targets):
+            raise InputError(f"a set needs examples with one target each, received {len(self.inputs)} inputs and "
+                             f"{len(self.targets)} targets")  # fmt: skip
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All that training draws from."""
+        return self.inputs, self.targets
+
     def epoch(self, random: np.random.Generator, batch: int) -> Iterator[Batch]:
-        """Batches of all examples but those that do not fill the last one."""
+        """Batches of all examples but those that do not fill the last one; one batch of all where they are fewer."""
+        batch = min(batch, len(self.inputs))
         order = random.permutation(len(self.inputs))
         for start in range(0, self.batches(batch) * batch, batch):
             chosen = order[start : start + batch]
@@ -108,7 +124,7 @@ class PlainSet:
 
     def batches(self, batch: int) -> int:
         """Batches per epoch."""
-        return len(self.inputs) // batch
+        return max(1, len(self.inputs) // batch)
 
 
 def augment(

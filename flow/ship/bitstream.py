@@ -37,7 +37,7 @@ def hls_block(network: FrozenNetwork, sample_bits: int, logit_bits: int) -> str:
     for name, value in (
         ("SAMPLE_BITS", sample_bits),
         ("LOGIT_BITS", logit_bits),
-        ("SAMPLES", network.input_length),
+        ("SAMPLES", network.input.values),
         ("VALUES", Codec.of(network).values),
         ("IDENTITY", f"256'h{network.identity}"),
     ):

@@ -1,7 +1,8 @@
 """What a generated core consists of, as values: instances, wires and tables; nothing here writes a file.
 
-`layout(plan)` walks the plan's segments once: the source, then per segment a layer, its pools and sums and a FIFO, then
-the sink and the registers. The streams between them are values too (`Stream`), so that a module can take any of them.
+`layout(plan)` walks the plan's segments once: the source, then per segment a layer or a join, its pools, sums and
+activations and a FIFO for every reader, then the sink and the registers. The streams between them are values too
+(`Stream`), so that a module can take any of them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hls.area import BLOCK_DEPTH
-from hls.plan import INPUT_BEATS, Beats, Buffer, LayerPlan, Plan, Segment, signed_bits
+from hls.plan import Beats, Buffer, LayerPlan, Plan, Segment, parallel, serial, signed_bits
 from qmodel.errors import InputError
-from qmodel.fixed_point import transfer_bits
-from qmodel.frozen import MaxPool, Stage
+from qmodel.fixed_point import Format, transfer_bits
+from qmodel.frozen import Activation, Add, AveragePool, MaxPool, Stage
 
 PLACE_BITS = 16  # of SOURCE and SLOTS_IN: a place in the line buffer
 NO_PLACE = (1 << PLACE_BITS) - 1  # of a lane that takes nothing
@@ -141,23 +142,35 @@ def field_bits(values: np.ndarray, width: int) -> np.ndarray:
     return (np.asarray(values, np.int64)[..., None] >> np.arange(width) & 1).astype(bool)
 
 
+def beat_mask(beats: Beats) -> str:
+    """One bit per beat and lane, the first beat's lanes lowest: whether it holds a value."""
+    held = [channel is not None for beat in beats.channels for channel in beat]
+    return vector(sum(1 << place for place, one in enumerate(held) if one), len(held))
+
+
+def _shift(fraction: int, output: Format, bits: int) -> int:
+    """Bits to drop. Beyond either width every value rounds to zero, or saturates."""
+    return min(max(fraction - output.fraction, -output.bits), bits)
+
+
 class LayerLayout:
     """Widths, tables and parameters of alq_layer for one plane layer.
 
-    Raises: RtlError: padding not below the taps, or a line buffer with more values than places can be told apart.
+    Raises: RtlError: a line buffer with more values than places can be told apart.
     """
 
     def __init__(self, plan: LayerPlan):
         stage, layer = plan.stage, plan.layer
-        if max(layer.padding) >= layer.taps:
-            raise RtlError(f"{stage.name}: padding must be below the {layer.taps} taps, received {layer.padding}")
         self.plan = plan
-        self.grouped = layer.groups > 1
+        self.grouped = layer.groups > 1 or layer.channel_groups > 1
         source = stage.input_format
-        self.shift = source.fraction + layer.coordinate_format.fraction - layer.output.fraction if layer.output else 0
+        self.shift = 0
+        if layer.output:
+            fraction = source.fraction + layer.coordinate_format.fraction
+            self.shift = _shift(fraction, layer.output, layer.accumulator_bits(source))
         self.half = 1 << (self.shift - 1) if self.shift > 0 else 0
         # widths from the worst case of any input; the accumulator's from the actual weights
-        weights = layer.taps * layer.channels
+        weights = layer.span * layer.channels
         self.sum_bits = max(signed_bits(weights * source.low, weights * source.high), source.bits + 2)
         rounded = dataclasses.replace(layer, bias=layer.bias + self.half)  # as the tables hold it
         self.accumulator_bits = max(rounded.accumulator_bits(source), layer.accumulator_bits(source))
@@ -170,29 +183,36 @@ class LayerLayout:
             )
 
     def places(self) -> np.ndarray:
-        """Place in the line buffer of every weight (tap * channels + channel); int64, shape (weight,)."""
+        """Place in the line buffer of the values that taps take (tap * channels + channel); int64, shape (value,)."""
         layer, entering = self.plan.layer, self.plan.entering
-        places, base = np.zeros((layer.taps, layer.channels), np.int64), 0
+        places, base = np.zeros((layer.span, layer.channels), np.int64), 0
         for lane in range(entering.lanes):
             mine = entering.lane(lane)
             for slot, channel in enumerate(mine):
-                newer = np.arange(layer.taps)[::-1] * len(mine) + len(mine) - 1 - slot
+                newer = np.arange(layer.span)[::-1] * len(mine) + len(mine) - 1 - slot
                 places[:, channel] = base + newer
-            base += layer.taps * len(mine)
-        return places.reshape(-1)
+            base += layer.span * len(mine)
+        return places[:: layer.dilation].reshape(-1)
+
+    def rows(self) -> np.ndarray:
+        """Values (tap * channels + channel) of every group of every channel group; shape (row, group weight)."""
+        layer = self.plan.layer
+        tap, channel = np.divmod(layer.weight_index, layer.fan)
+        runs = np.arange(layer.channel_groups)[:, None, None] * layer.fan
+        return (tap * layer.channels + channel + runs).reshape(-1, layer.group_size)
 
     def words(self) -> np.ndarray:
-        """Weights (tap * channels + channel) that a word holds, -1 where none; shape (word, lane)."""
+        """Values (tap * channels + channel) that a word holds, -1 where none; shape (word, lane)."""
         plan, layer, lanes = self.plan, self.plan.layer, self.plan.folding.lanes
         if plan.rotate:  # oldest first, the first value of a word in its last lane
             channels = np.array(plan.entering.lane(0))
             order = (np.arange(layer.taps)[:, None] * layer.channels + channels).reshape(-1, lanes)
             return order[:, ::-1]
         # one group: the order of the line buffer itself
-        order = layer.weight_index if self.grouped else np.argsort(self.places())[None]
-        padded = np.full((layer.groups, plan.chunks * lanes), -1)
+        order = self.rows() if self.grouped else np.argsort(self.places())[None]
+        padded = np.full((len(order), plan.chunks * lanes), -1)
         padded[:, : layer.group_size] = order
-        return padded.reshape(layer.groups * plan.chunks, lanes)
+        return padded.reshape(-1, lanes)
 
     def sign_bits(self) -> np.ndarray:
         """Table of signs (1 = -1), one word per visit and chunk, all engines side by side; bool (word, bit).
@@ -202,15 +222,16 @@ class LayerLayout:
         plan, layer, lanes = self.plan, self.plan.layer, self.plan.folding.lanes
         words = self.words()
         word_bits = max(1, (len(words) - 1).bit_length())
-        slot = np.zeros(layer.taps * layer.channels, np.int64)  # place of a weight in its group
-        for group in layer.weight_index:
-            slot[group] = np.arange(layer.group_size)
+        slot = np.zeros(layer.taps * layer.channels, np.int64)  # place of a value in its group
+        for row in self.rows():
+            slot[row] = np.arange(layer.group_size)
         width = lanes + (word_bits if self.grouped else 0)
         table = np.zeros((plan.visits, plan.chunks, len(plan.walks), width), bool)
         for engine, walk in enumerate(plan.walks):
             visits = [at for at, step in enumerate(walk) if step.plane is not None]
             planes = np.array([walk[at].plane for at in visits], np.int64)
-            word = layer.plane_group[planes][:, None] * plan.chunks + np.arange(plan.chunks)
+            row = np.array([plan.row_group(walk[at].filter, walk[at].plane) for at in visits], np.int64)
+            word = row[:, None] * plan.chunks + np.arange(plan.chunks)
             held = words[word]
             minus = ~layer.signs[planes[:, None, None], slot[held]] & (held >= 0)
             table[visits, :, engine, :lanes] = minus
@@ -238,15 +259,10 @@ class LayerLayout:
         plan, stage, layer = self.plan, self.plan.stage, self.plan.layer
         entering, words = plan.entering, self.words()
         lanes_in, beats_in = entering.lanes, len(entering.channels)
-        mask = sum(
-            1 << place
-            for place, channel in enumerate(channel for beat in entering.channels for channel in beat)
-            if channel is not None
-        )
         source = np.where(words < 0, NO_PLACE, self.places()[words]).reshape(-1)
         if plan.rotate:
             source = np.zeros(source.size)  # nothing is wired
-        first = layer.taps - 1 - layer.padding[0]
+        first = layer.span - 1 - layer.padding[0]
         last = max(stage.input_length - 1, first + (stage.output_length - 1) * layer.stride)
         slots = [len(entering.lane(lane)) for lane in range(lanes_in)]
         return {
@@ -254,10 +270,10 @@ class LayerLayout:
             "SIGNED": int(stage.input_format.signed),
             "LANES_IN": lanes_in,
             "BEATS_IN": beats_in,
-            "MASK_IN": vector(mask, beats_in * lanes_in),
+            "MASK_IN": beat_mask(entering),
             "SLOTS_IN": vector(packed(np.array(slots)), PLACE_BITS * lanes_in),
             "CHANNELS": layer.channels,
-            "TAPS": layer.taps,
+            "TAPS": layer.span,
             "STRIDE": layer.stride,
             "TIMES": stage.input_length,
             "FIRST": first,
@@ -271,6 +287,7 @@ class LayerLayout:
             "ROTATE": int(plan.rotate),
             "SOURCE": vector(packed(source), PLACE_BITS * len(source)),
             "GROUPED": int(self.grouped),
+            "OWN_SUM": int(plan.own_sums),
             "CHUNKS": plan.chunks,
             "VISITS": plan.visits,
             "SUM_BITS": self.sum_bits,
@@ -285,6 +302,7 @@ class LayerLayout:
             "LOGITS": int(layer.output is None),
             "SHIFT": self.shift,
             "OUTPUT_BITS": stage.output_format.bits,
+            "OUTPUT_SIGNED": int(stage.output_format.signed),
         }
 
 
@@ -307,36 +325,134 @@ class _Builder:
     def source(self, plan: Plan, input_bits: int) -> Stream:
         """The input stream's end."""
         form = plan.network.input_format
-        stream = Stream("source_valid", "source_data", "source_ready", form.bits, form.signed, INPUT_BEATS)
+        beats = serial(plan.network.input_channels)
+        stream = Stream("source_valid", "source_data", "source_ready", form.bits, form.signed, beats)
         self.wire(1, stream.valid, stream.ready, "begins", "ends", "too_short", "too_long")
         self.wire(stream.bits, stream.data)
         pins = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast")
         self.instance(
             "alq_source",
             "source",
-            {"BITS": stream.bits, "SAMPLES": plan.network.input_length, "TDATA_BITS": input_bits},
+            {"BITS": stream.bits, "SAMPLES": plan.network.input.values, "TDATA_BITS": input_bits},
             {pin: pin for pin in pins}
             | {"valid": stream.valid, "data": stream.data, "ready": stream.ready}
             | {name: name for name in ("begins", "too_short", "too_long")},
         )
         return stream
 
-    def segment(self, number: int, segment: Segment, stream: Stream) -> Stream:
-        """A layer, or the input itself, its pools and sums, and the FIFO behind them."""
-        if segment.buffer is None:
-            return stream
+    def segment(self, number: int, segment: Segment, streams: list[Stream]) -> list[Stream]:
+        """A layer, a join or what comes as it is, the stages behind it, and a FIFO for every reader."""
+        if not segment.buffers:
+            return streams
         room = f"room_{number}"
         self.wire(1, room)
+        after = segment.after
         if segment.head and segment.index is not None:
-            flow = self.layer(segment.head, segment.index, stream, room)
+            flow = self.layer(segment.head, segment.index, streams[0], room)
+        elif segment.join and segment.index is not None:
+            flow = self.join(segment.join, segment.index, streams, room)
+        elif segment.padded:
+            flow = self.padded(segment.padded, streams[0], room)
         else:
-            self.items.append(Assign(stream.ready, room))
-            self.wire(1, "entering")
-            self.items.append(Assign("entering", f"{stream.valid} && {stream.ready}"))
-            flow = stream._replace(valid="entering", ready="")
-        for index, stage in segment.after:
+            entering = f"entering_{number}"
+            self.items.append(Assign(streams[0].ready, room))
+            self.wire(1, entering)
+            self.items.append(Assign(entering, f"{streams[0].valid} && {streams[0].ready}"))
+            flow = streams[0]._replace(valid=entering, ready="")
+        for index, stage in after:
             flow = self.after(index, stage, flow)
-        return self.fifo(number, segment.buffer, flow, room)
+        leaving = []
+        rooms = [f"{room}_{place}" for place in range(len(segment.buffers))]
+        if len(rooms) == 1:
+            rooms = [room]
+        else:
+            self.wire(1, *rooms)
+            self.items.append(Assign(room, " && ".join(rooms)))
+        for place, buffer in enumerate(segment.buffers):
+            name = f"fifo_{number}" if len(rooms) == 1 else f"fifo_{number}_{place}"
+            leaving.append(self.fifo(name, buffer, flow, rooms[place]))
+        return leaving
+
+    def collect(self, name: str, stream: Stream, channels: int, bits: int, append: int) -> tuple[str, str]:
+        """All channels of a time step side by side, `append` zeros behind each; names of `full` and of the values."""
+        full, values = f"{name}_full", f"{name}_values"
+        beats = stream.beats
+        order = [NO_PLACE if channel is None else channel for beat in beats.channels for channel in beat]
+        self.wire(1, full)
+        self.wire(channels * bits, values)
+        self.instance(
+            "alq_collect",
+            name,
+            {
+                "BITS": stream.bits,
+                "SIGNED": int(stream.signed),
+                "LANES": beats.lanes,
+                "BEATS": len(beats.channels),
+                "CHANNELS": channels,
+                "ORDER": vector(packed(np.array(order)), PLACE_BITS * len(order)),
+                "APPEND": append,
+                "VALUE_BITS": bits,
+            },
+            {"valid": stream.valid, "data": stream.data, "ready": stream.ready}
+            | {"take": f"{name}_take", "full": full, "values": values},
+        )
+        return full, values
+
+    def join(self, stage: Stage, index: int, streams: list[Stream], room: str) -> Stream:
+        """An addition or a concatenation: every source is collected into whole time steps first."""
+        name, form, addition = stage.name, stage.output_format, isinstance(stage.layer, Add)
+        take = f"{name}_take"
+        self.wire(1, take)
+        full, values = [], []
+        for number, (stream, tensor) in enumerate(zip(streams, stage.inputs)):
+            own = f"{name}_{number}"
+            self.wire(1, f"{own}_take")
+            self.items.append(Assign(f"{own}_take", take))
+            append = form.fraction - tensor.format.fraction
+            one = self.collect(own, stream, tensor.channels, form.bits, append)
+            full.append(one[0])
+            values.append(one[1])
+        flow = Stream(f"{name}_valid", f"{name}_data", "", form.bits, form.signed, parallel(stage.output_channels))
+        self.wire(1, flow.valid)
+        self.wire(flow.beats.lanes * flow.bits, flow.data)
+        self.instance(
+            "alq_join",
+            name,
+            {
+                "SOURCES": len(streams),
+                "TERMS": len(streams) if addition else 1,
+                "CHANNELS": stage.output_channels,
+                "BITS": form.bits,
+            },
+            {"full": f"{{{', '.join(reversed(full))}}}", "values": f"{{{', '.join(reversed(values))}}}"}
+            | {"room": room, "take": take, "out_valid": flow.valid, "out_data": flow.data},
+        )
+        self.taps.append(Tap(index, name, flow.bits, flow.signed, flow.beats))
+        return flow
+
+    def padded(self, stage: Stage, stream: Stream, room: str) -> Stream:
+        """A stream with a pool's padding between its frames."""
+        name, layer = f"{stage.name}_pad", stage.layer
+        flow = stream._replace(valid=f"{name}_valid", data=f"{name}_data", ready="")
+        self.wire(1, flow.valid)
+        self.wire(flow.beats.lanes * flow.bits, flow.data)
+        value = stage.input_format.low if isinstance(layer, MaxPool) else 0
+        self.instance(
+            "alq_pad",
+            name,
+            {
+                "BITS": stream.bits,
+                "LANES": stream.beats.lanes,
+                "BEATS": len(stream.beats.channels),
+                "TIMES": stage.input_length,
+                "LEFT": layer.padding[0],
+                "RIGHT": layer.padding[1],
+                "VALUE": vector(value & ((1 << stream.bits) - 1), stream.bits),
+            },
+            {"valid": stream.valid, "data": stream.data, "ready": stream.ready, "room": room}
+            | {"out_valid": flow.valid, "out_data": flow.data},
+        )
+        return flow
 
     def layer(self, plan: LayerPlan, index: int, stream: Stream, room: str) -> Stream:
         """A plane layer and its tables."""
@@ -365,33 +481,40 @@ class _Builder:
         return flow
 
     def after(self, index: int, stage: Stage, entering: Stream) -> Stream:
-        """A pool or a sum over time, which takes a beat whenever one comes."""
+        """A pool, a sum over time or an activation, which takes a beat whenever one comes."""
         name, bits = stage.name, stage.output_format.bits
-        flow = entering._replace(valid=f"{name}_valid", data=f"{name}_data", bits=bits)
+        flow = entering._replace(
+            valid=f"{name}_valid", data=f"{name}_data", bits=bits, signed=stage.output_format.signed
+        )
         self.wire(1, flow.valid)
         self.wire(flow.beats.lanes * bits, flow.data)
         parameters: Parameters = {
             "BITS": entering.bits,
             "SIGNED": int(entering.signed),
             "LANES": entering.beats.lanes,
-            "BEATS": len(entering.beats.channels),
-            "TIMES": stage.input_length,
         }
-        if isinstance(stage.layer, MaxPool):
-            size, stride = stage.layer.size, stage.layer.stride
+        times = {"BEATS": len(entering.beats.channels), "TIMES": stage.input_length}
+        layer = stage.layer
+        if isinstance(layer, Activation):
+            module = "alq_activation"
+            form = stage.input_format
+            shift = _shift(form.fraction, layer.output, form.bits + 1)
+            parameters |= {"SHIFT": shift, "OUTPUT_BITS": bits, "OUTPUT_SIGNED": int(layer.output.signed)}
+        elif isinstance(layer, (MaxPool, AveragePool)):
             module = "alq_pool"
-            parameters |= {"SIZE": size, "STRIDE": stride, "RINGS": -(-size // stride)}
+            times["TIMES"] += sum(layer.padding)
+            own = {"SIZE": layer.size, "STRIDE": layer.stride, "RINGS": -(-layer.size // layer.stride)}
+            parameters |= times | own | {"SUM": int(isinstance(layer, AveragePool)), "OUTPUT_BITS": bits}
         else:
             module = "alq_time_sum"
-            parameters |= {"OUTPUT_BITS": bits}
+            parameters |= times | {"OUTPUT_BITS": bits}
         ports = {"in_valid": entering.valid, "in_data": entering.data, "out_valid": flow.valid, "out_data": flow.data}
         self.instance(module, name, parameters, ports)
         self.taps.append(Tap(index, name, bits, flow.signed, flow.beats))
         return flow
 
-    def fifo(self, number: int, buffer: Buffer, flow: Stream, room: str) -> Stream:
-        """The FIFO at the end of a segment."""
-        name = f"fifo_{number}"
+    def fifo(self, name: str, buffer: Buffer, flow: Stream, room: str) -> Stream:
+        """A FIFO at the end of a segment."""
         stream = flow._replace(valid=f"{name}_valid", data=f"{name}_data", ready=f"{name}_ready")
         self.wire(1, stream.valid, stream.ready)
         self.wire(stream.beats.lanes * stream.bits, stream.data)
@@ -404,6 +527,25 @@ class _Builder:
         )
         self.buffers.append(buffer)
         return stream
+
+    def in_order(self, stream: Stream, channels: int) -> Stream:
+        """The stream with one channel per beat, in order."""
+        if stream.beats == serial(channels):
+            return stream
+        full, values = self.collect("outputs", stream, channels, stream.bits, 0)
+        ordered = stream._replace(
+            valid="outputs_valid", data="outputs_data", ready="outputs_ready", beats=serial(channels)
+        )
+        self.wire(1, ordered.valid, ordered.ready, "outputs_take")
+        self.wire(stream.bits, ordered.data)
+        self.instance(
+            "alq_serial",
+            "outputs_serial",
+            {"BITS": stream.bits, "CHANNELS": channels},
+            {"full": full, "values": values, "take": "outputs_take"}
+            | {"valid": ordered.valid, "data": ordered.data, "ready": ordered.ready},
+        )
+        return ordered
 
     def sink(self, stream: Stream, values: int, output_bits: int) -> None:
         """The output stream's end."""
@@ -423,7 +565,7 @@ class _Builder:
             "registers",
             {
                 "IDENTITY": f"256'h{plan.network.identity}",
-                "SAMPLES": plan.network.input_length,
+                "SAMPLES": plan.network.input.values,
                 "VALUES": values,
                 "FRAMES": _frames_inside(plan),
             },
@@ -438,10 +580,10 @@ def _frames_inside(plan: Plan) -> int:
     """
     inside = 4
     for segment in plan.segments:
-        if segment.buffer is not None:
-            stage = segment.after[-1][1] if segment.after else segment.head.stage if segment.head else None
-            steps = stage.output_length if stage else plan.network.input_length
-            inside += segment.buffer.depth // (steps * len(segment.leaving.channels)) + 4
+        stage = segment.after[-1][1] if segment.after else segment.head.stage if segment.head else segment.join
+        steps = stage.output_length if stage else plan.network.input_length
+        for buffer in segment.buffers:
+            inside += buffer.depth // (steps * len(segment.leaving.channels)) + 4
     return max(32, 1 << (inside - 1).bit_length())
 
 
@@ -450,7 +592,7 @@ def layout(plan: Plan, top: str, input_bits: int | None = None) -> Layout:
 
     Args: top: name of the top module, with which the tables' names begin; input_bits: width of the input stream's TDATA
         (the sample lies in its low bits), default `transfer_bits` of the input format.
-    Raises: RtlError: padding not below the taps, a width that is not a stream's, a line buffer that is too long.
+    Raises: RtlError: a width that is not a stream's, a line buffer that is too long.
     """
     network = plan.network
     least = transfer_bits(network.input_format)
@@ -461,10 +603,11 @@ def layout(plan: Plan, top: str, input_bits: int | None = None) -> Layout:
     values = final.output_length * final.output_channels
     output_bits = max(32, transfer_bits(final.output_format))
     builder = _Builder(top)
-    stream = builder.source(plan, input_bits)
+    made = [[builder.source(plan, input_bits)]]
     for number, segment in enumerate(plan.segments):
-        stream = builder.segment(number, segment, stream)
-    builder.sink(stream, values, output_bits)
+        entering = [made[source][place] for source, place in segment.sources] or made.pop()
+        made.append(builder.segment(number, segment, entering))
+    builder.sink(builder.in_order(made[-1][-1], final.output_channels), values, output_bits)
     builder.registers(plan, values)
     return Layout(
         plan,

@@ -155,8 +155,8 @@ def graph(
         "HLSConfig": {"Model": {"Precision": input_precision, "ReuseFactor": 1}},
         "WriterConfig": {"Namespace": None, "WriteWeightsTxt": False, "WriteTar": False, "TBOutputStream": "both"},
     }
-    layers = [{"class_name": "Input", "name": "samples", "input_shape": [plan.network.input_length, 1]}]
-    layers += stage_attributes(plan)
+    layers = [{"class_name": "Input", "name": "samples", "input_shape": list(plan.network.input[:2])}]
+    layers += stage_attributes(plan, "samples")
     return ModelGraph.from_layer_list(config, layers)
 
 
@@ -164,8 +164,8 @@ def golden_frames(network: FrozenNetwork, frames: int = GOLDEN_FRAMES) -> np.nda
     """Input frames that every project carries: extremes, then noise over the whole range (seeded by the identity)."""
     low, high = network.input_format.low, network.input_format.high
     rng = np.random.default_rng(int(network.identity[:16], 16))
-    x = rng.integers(low, high + 1, (frames, network.input_length))
-    x[0] = rng.choice([low, high], network.input_length)
+    x = rng.integers(low, high + 1, (frames, network.input.values))
+    x[0] = rng.choice([low, high], network.input.values)
     return x
 
 
@@ -202,10 +202,9 @@ def convert(
 
 
 def _check_parallel(network: FrozenNetwork) -> None:
-    widest = max(network.stages, key=lambda s: s.input_length * s.input_channels)
-    values = max(
-        widest.input_length * widest.input_channels, *(s.output_length * s.output_channels for s in network.stages)
-    )
+    if not network.is_chain:
+        raise ConversionError("io_parallel takes chains, and this network has branches: use io_stream")
+    values = max(network.input.values, *(stage.output.values for stage in network.stages))
     if values > MAX_PARALLEL_VALUES:
         raise ConversionError(
             f"io_parallel keeps every stage in registers, at most {MAX_PARALLEL_VALUES} values, and this network "
@@ -218,9 +217,16 @@ def _write(plan: Plan, folder: Path, part: str, clock_mhz: float, backend: str, 
     model = graph(plan, folder, part, clock_mhz, backend, io_type)
     model.apply_flow(f"{backend.lower()}:ip")
     depths = fifo_depths(plan)
+    nodes = {node.name: node for node in model.get_layers()}
+    in_front = {
+        source: depth
+        for stage, own in zip(network.stages, depths)
+        for source, depth in zip(nodes[stage.name].inputs, own)
+    }
     if io_type == "io_stream":
-        for layer, depth in zip(model.get_layers(), [*depths, SMALLEST], strict=True):
-            layer.get_output_variable().pragma = ("stream", depth)
+        for node in nodes.values():
+            for name in node.outputs:
+                node.get_output_variable(name).pragma = ("stream", in_front.get(name, SMALLEST))
     # hls4ml's writer, without what belongs to its own top: ours has another testbench, script and library.
     writer = get_writer(backend)
     writer.write_project_dir(model)
@@ -250,11 +256,11 @@ def _write(plan: Plan, folder: Path, part: str, clock_mhz: float, backend: str, 
             sample_bits=transfer_bits(network.input_format),
             logit_bits=transfer_bits(output.output_format),
             sideband=0 if backend == "Vitis" else 1,  # Vivado HLS has no empty side channels
-            samples=network.input_length,
+            samples=network.input.values,
             logits=output.output_length * output.output_channels,
         )
     )
-    streams = STREAM_DECLARATIONS.format(input_depth=depths[0], output_depth=SMALLEST)
+    streams = STREAM_DECLARATIONS.format(input_depth=in_front.get("samples", SMALLEST), output_depth=SMALLEST)
     declarations = streams if io_type == "io_stream" else ARRAY_DECLARATIONS
     (firmware / f"{TOP}.cpp").write_text(
         TOP_SOURCE.format(
@@ -309,7 +315,7 @@ def _version(distribution: str) -> str:
 
 
 def _write_manifest(
-    plan: Plan, depths: list[int], folder: Path, part: str, clock_mhz: float, backend: str, io_type: str
+    plan: Plan, depths: list[tuple[int, ...]], folder: Path, part: str, clock_mhz: float, backend: str, io_type: str
 ) -> None:
     network = plan.network
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -322,8 +328,8 @@ def _write_manifest(
         "backend": backend,
         "io_type": io_type,
         "folding": {layer.stage.name: layer.folding._asdict() for layer in plan.layers},
-        "fifo_depths": dict(zip((s.name for s in network.stages), depths)),
-        "input": {"transfer_bits": transfer_bits(first), "length": network.input_length, **first._asdict()},
+        "fifo_depths": {s.name: own[0] if len(own) == 1 else own for s, own in zip(network.stages, depths)},
+        "input": {"transfer_bits": transfer_bits(first), "length": network.input.values, **first._asdict()},
         "output": {
             "transfer_bits": transfer_bits(last.output_format),
             "length": last.output_length * last.output_channels,

@@ -10,12 +10,11 @@ from hls4ml.model.flow import update_flow
 from hls4ml.model.layers import register_layer
 from hls4ml.model.optimizer import register_pass
 
-from hls.cpp.keras_handlers import FreezeKerasModel  # importing the handlers registers them
+from hls.cpp.keras_handlers import BACKENDS, FreezeKerasModel  # importing the handlers registers them
 from hls.cpp.layers import LAYERS
 from hls.cpp.templates import TEMPLATES
 
 KERNELS = Path(__file__).parent / "kernels"
-BACKENDS = ("Vivado", "Vitis")
 
 
 @cache

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from hls4ml.model.graph import ModelGraph
+from hls4ml.model.types import RoundingMode, SaturationMode
 
 from hls.area import DEVICES, device_of
-from hls.cpp.layers import ALQMaxPool, ALQPlanes, ALQTimeSum, precision
+from hls.cpp.layers import (
+    ALQActivation,
+    ALQAdd,
+    ALQConcatenate,
+    ALQFork,
+    ALQPlanes,
+    ALQPool,
+    ALQTimeSum,
+    precision,
+)
 from hls.folding import Folding, fold
 from hls.plan import Plan
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
+from qmodel.frozen import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    Concatenate,
+    FrozenNetwork,
+    MaxPool,
+    PlaneLayer,
+    TimeSum,
+)
 
 LIKE = "xc7z020"  # what a part that `hls.area` does not know is folded like
 
@@ -25,32 +45,62 @@ def project_plan(network: FrozenNetwork, folding: Folding | None, part: str) -> 
     return Plan.of(network, folding, device_of(part) or LIKE)
 
 
-def stage_attributes(plan: Plan) -> list[dict]:
-    """hls4ml's description of every stage."""
-    layers, descriptions = iter(plan.layers), []
-    for stage in plan.network.stages:
-        description: dict = {"name": stage.name, "stage": stage}
+KINDS = {
+    PlaneLayer: ALQPlanes,
+    MaxPool: ALQPool,
+    AveragePool: ALQPool,
+    TimeSum: ALQTimeSum,
+    Activation: ALQActivation,
+    Add: ALQAdd,
+    Concatenate: ALQConcatenate,
+}
+
+
+def stage_attributes(plan: Plan, source: str) -> list[dict]:
+    """hls4ml's description of every stage, its inputs by name; what several stages read is forked first.
+
+    Args: source: name of the network's input.
+    """
+    network, layers, descriptions = plan.network, iter(plan.layers), []
+    names = {INPUT: source, **{index: stage.name for index, stage in enumerate(network.stages)}}
+    read: dict[tuple[int, int], str] = {}  # (stage, which of its sources) -> name of the tensor
+
+    def hand_on(index: int) -> None:
+        readers = network.readers(index)
+        if len(readers) == 1:
+            read[readers[0]] = names[index]
+        elif readers:
+            outputs = [f"{names[index]}_to{number}" for number in range(1, len(readers) + 1)]
+            read.update(zip(readers, outputs))
+            descriptions.append(
+                {"name": f"{names[index]}_fork", "class_name": ALQFork.__name__, "inputs": [names[index]],
+                 "outputs": outputs}
+            )  # fmt: skip
+
+    hand_on(INPUT)
+    for index, stage in enumerate(network.stages):
+        inputs = [read[index, number] for number in range(len(stage.sources))]
+        description: dict = {"name": stage.name, "stage": stage, "class_name": KINDS[type(stage.layer)].__name__}
         if isinstance(stage.layer, PlaneLayer):
-            description |= {"class_name": ALQPlanes.__name__, "plan": next(layers)}
-        else:
-            pool = isinstance(stage.layer, MaxPool)
-            description["class_name"] = (ALQMaxPool if pool else ALQTimeSum).__name__
-        descriptions.append(description)
+            description["plan"] = next(layers)
+        descriptions.append({**description, "inputs": inputs, "outputs": [stage.name]})
+        hand_on(index)
     return descriptions
 
 
 def replace_stages(model: ModelGraph, network: FrozenNetwork) -> None:
     """Replace everything behind the input of an hls4ml graph by the stages of a frozen network."""
     source = model.graph[model.inputs[0]]
-    source.get_output_variable().type.precision = precision(network.input_format)
+    # What a caller's floating point becomes; the kernels only see its integers.
+    entering = precision(network.input_format)
+    entering.rounding_mode, entering.saturation_mode = RoundingMode.RND_CONV, SaturationMode.SAT
+    source.get_output_variable().type.precision = entering
     model.graph.clear()
     model.output_vars.clear()
     model.graph[source.name] = source
     model.register_output_variable(source.outputs[0], source.get_output_variable())
     model.outputs = [network.stages[-1].name]
-    previous = source.outputs[0]
     plan = project_plan(network, None, model.config.get_config_value("Part"))
-    for description in stage_attributes(plan):
-        name = description["name"]
-        model.graph[name] = model.make_node(description["class_name"], name, description, [previous])
-        previous = name
+    for description in stage_attributes(plan, source.outputs[0]):
+        name, inputs, outputs = description["name"], description.pop("inputs"), description.pop("outputs")
+        model.graph[name] = model.make_node(description["class_name"], name, description, inputs, outputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hls4ml.converters.keras.qkeras import get_activation_quantizer
 from hls4ml.converters.keras_v2_to_hls import layer_handlers as v2_layer_handlers
 from hls4ml.converters.keras_v3._base import KerasV3LayerHandler
@@ -11,12 +13,17 @@ from hls4ml.model.optimizer import ModelOptimizerPass
 from hls.cpp.graph import replace_stages
 from hls.cpp.layers import ALQKerasLayer
 from qmodel.errors import InputError
+from qmodel.fixed_point import INPUT_FORMAT, Format
+
+BACKENDS = ("Vivado", "Vitis")  # for which there are kernels
+HLS4ML_PRECISION = "fixed<16,6>"  # what hls4ml fills in where nobody asked for anything
 
 
 class ALQHandler(KerasV3LayerHandler):
     """Our Keras layers: placeholders, which `FreezeKerasModel` replaces."""
 
-    handles = ("qmodel.alq.layers.ALQConv1D", "qmodel.alq.layers.ALQDense", "qmodel.alq.layers.TimeSum")
+    handles = ("qmodel.alq.layers.ALQConv1D", "qmodel.alq.layers.ALQDense", "qmodel.alq.layers.TimeSum",
+               "qmodel.alq.layers.SumPooling1D")  # fmt: skip
 
     def handle(self, layer, in_tensors, out_tensors):
         """One placeholder."""
@@ -65,10 +72,38 @@ class FreezeKerasModel(ModelOptimizerPass):
         self.name = "alq_freeze_keras_model"
 
     def transform(self, model) -> bool:
-        """Freeze the Keras model and rebuild the graph from it; True if there was something to replace."""
+        """Freeze the Keras model and rebuild the graph from it; True if there was something to replace.
+
+        Raises: InputError: a backend without kernels of ours, a model that cannot be frozen, with that input precision.
+        """
         if not any(isinstance(node, ALQKerasLayer) for node in model.get_layers()):
             return False
+        backend = model.config.config["Backend"]
+        if backend not in BACKENDS:
+            raise InputError(f"ALQ layers have kernels for the backends {' and '.join(BACKENDS)}, received {backend!r}")
         from qmodel.freeze import freeze  # TensorFlow, which a conversion from a file does without
 
-        replace_stages(model, freeze(model.config.config["KerasModel"]))
+        replace_stages(model, freeze(model.config.config["KerasModel"], input_format(model)))
         return True
+
+
+def input_format(model) -> Format:
+    """The input format that the user's configuration asks for, or the input stage's where it asks for nothing.
+
+    Raises: InputError: a precision that is no fixed point.
+    """
+    name = model.inputs[0]
+    config = model.config.config["HLSConfig"]
+    layer = config.get("LayerName", {}).get(name, {}).get("Precision")
+    asked = layer.get("result") if isinstance(layer, dict) else layer
+    default = config["Model"]["Precision"]
+    default = default.get("default") if isinstance(default, dict) else default
+    for text in (asked, default):
+        if text in (None, "auto", HLS4ML_PRECISION, f"ap_{HLS4ML_PRECISION}"):
+            continue
+        found = re.fullmatch(r"(?:ap_)?(u?)fixed<\s*(\d+)\s*,\s*(-?\d+)\s*(?:,[^>]*)?>", text)
+        if not found:
+            raise InputError(f"{name}: the precision of the input must be fixed<bits,integer>, received {text!r}")
+        bits, integer = int(found[2]), int(found[3])
+        return Format(bits, bits - integer, not found[1])
+    return INPUT_FORMAT

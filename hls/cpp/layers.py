@@ -90,12 +90,36 @@ class ALQKerasLayer(Layer):
         self.add_output_variable(self.get_attr("out_shape"), precision=precision(INPUT_FORMAT))
 
 
-class ALQMaxPool(_StageLayer):
-    """Maximum over time windows; attribute: stage."""
+class ALQPool(_StageLayer):
+    """Maximum or sum over time windows; attribute: stage."""
 
 
 class ALQTimeSum(_StageLayer):
     """Sum over time; attribute: stage."""
 
 
-LAYERS = (ALQPlanes, ALQMaxPool, ALQTimeSum, ALQKerasLayer)
+class ALQActivation(_StageLayer):
+    """Requantisation by itself; attribute: stage."""
+
+
+class ALQAdd(_StageLayer):
+    """Sum of several streams; attribute: stage."""
+
+
+class ALQConcatenate(_StageLayer):
+    """Channels of several streams side by side; attribute: stage."""
+
+
+class ALQFork(Layer):
+    """One stream for each of several readers."""
+
+    def initialize(self) -> None:
+        """Declare one output per reader, all like the input."""
+        source = self.get_input_variable()
+        for number, name in enumerate(self.outputs, 1):
+            self.add_output_variable(
+                source.shape, out_name=name, var_name=f"layer{{index}}_to{number}", precision=source.type.precision
+            )
+
+
+LAYERS = (ALQPlanes, ALQPool, ALQTimeSum, ALQActivation, ALQAdd, ALQConcatenate, ALQFork, ALQKerasLayer)

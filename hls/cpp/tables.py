@@ -63,7 +63,7 @@ def engine_tables(plan: LayerPlan) -> EngineTables:
         for slot, (index, plane, first, last) in enumerate(walk):
             group, coordinate = 0, 0
             if plane is not None:
-                group, coordinate = int(layer.plane_group[plane]), int(layer.coordinates[plane])
+                group, coordinate = plan.row_group(index, plane), int(layer.coordinates[plane])
                 signs[engine, slot, : layer.group_size] = layer.signs[plane]
             row.append(PlaneEntry(group, first, last, coordinate, int(layer.bias[index])))
         planes.append((*row, *[idle] * (slots - len(row))))
@@ -101,7 +101,7 @@ def cpp_tables(tables: EngineTables) -> dict[str, CppTable]:
 
 def unit_size(layer: PlaneLayer) -> int:
     """Weights of one time step that always belong to the same group."""
-    return 1 if layer.kernelwise else gcd(layer.channels, layer.group_size)
+    return 1 if layer.kernelwise else gcd(layer.fan, layer.group_size)
 
 
 def sum_bits(layer: PlaneLayer, source: Format) -> int:

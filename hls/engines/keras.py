@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from hls.engines.engine import Traced
 from qmodel.frozen import FrozenNetwork
 
@@ -14,9 +12,6 @@ class KerasEngine(Traced):
     """A Keras model whose layers give integers times their step. Args: model: what `network` was frozen from."""
 
     def __init__(self, model: Any, network: FrozenNetwork) -> None:
-        from qmodel.freeze import keras_trace
+        from qmodel.freeze import keras_tracer
 
-        def trace(x: np.ndarray) -> list[np.ndarray | None]:
-            return list(keras_trace(model, network, x))
-
-        super().__init__("Keras", network, trace)
+        super().__init__("Keras", network, keras_tracer(model, network))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from hls.engines.csim import CSimulation
 from hls.engines.engine import Engine
+from hls.folding import needed_steps
 from qmodel.errors import InputError
 from qmodel.files import write_json
 from qmodel.frozen import FrozenNetwork
@@ -96,7 +97,7 @@ def compare(network: FrozenNetwork, engines: Sequence[Engine], x: np.ndarray, pr
     per_layer: dict[str, dict[str, int]] = {name: {} for name in names}
     first: dict[str, Difference] = {}
     logits: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    integers = 0
+    integers, needed = 0, needed_steps(network)
     with tqdm(total=len(x) * len(engines), desc="parity", unit="window", disable=not progress) as bar:
         for start in range(0, len(x), WINDOWS_PER_STEP):
             part = x[start : start + WINDOWS_PER_STEP]
@@ -104,7 +105,7 @@ def compare(network: FrozenNetwork, engines: Sequence[Engine], x: np.ndarray, pr
             for name, engine in zip(names, engines):
                 received = _checked(name, network, golden, engine.trace(part))
                 logits[name].append(received[len(golden) - 1].reshape(len(part), -1))
-                wrong = {index: golden[index] != values for index, values in received.items()}
+                wrong = {index: _differs(golden[index], values, needed[index]) for index, values in received.items()}
                 for index, mask in wrong.items():
                     layer = network.stages[index].name
                     per_layer[name][layer] = per_layer[name].get(layer, 0) + int(mask.sum())
@@ -123,10 +124,19 @@ def difference(
     """The first place where an engine's trace of input integers (batch, time) is not the golden one; None: it is."""
     golden = network.trace(x)
     values = _checked(name, network, golden, received)
-    wrong = {index: golden[index] != given for index, given in values.items()}
+    needed = needed_steps(network)
+    wrong = {index: _differs(golden[index], given, needed[index]) for index, given in values.items()}
     if not any(mask.any() for mask in wrong.values()):
         return None
     return _first(name, network, 0, golden, values, wrong)
+
+
+def _differs(expected: np.ndarray, given: np.ndarray, needed: int) -> np.ndarray:
+    """Where values (window, time, channel) differ. A simulation ends with the last logit, so what an engine did not
+    give (NaN) counts only among the first `needed` time steps, those that some output depends on."""
+    wrong = expected != given
+    wrong[:, needed:] &= ~np.isnan(given[:, needed:])
+    return wrong
 
 
 def _checked(
@@ -174,7 +184,7 @@ def frames_are_independent(simulation: CSimulation, x: np.ndarray) -> bool:
 
     Args: x: input integers, shape (batch, time).
     """
-    x = np.asarray(x, np.int64)
+    x = np.asarray(x, np.int64).reshape(len(x), -1)
     last = np.arange(1, x.shape[1] + 1) == x.shape[1]
 
     def logits(frames: np.ndarray) -> np.ndarray:

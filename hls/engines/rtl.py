@@ -314,6 +314,7 @@ def _last_of_each(beats: int, length: int) -> np.ndarray:
 
 def stream_of(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Windows (window, sample) as one stream: samples and TLAST."""
+    windows = windows.reshape(len(windows), -1)
     lasts = np.zeros(windows.shape, bool)
     lasts[:, -1] = True
     return windows.reshape(-1), lasts.reshape(-1)

@@ -63,7 +63,7 @@ def synthesise_board(core: Core, folder: Path, clock_mhz: float) -> Counts:
     for parameter, value in (
         ("MULTIPLY", multiply),
         ("DIVIDE", divide),
-        ("SAMPLES", core.network.input_length),
+        ("SAMPLES", core.network.input.values),
         ("VALUES", last.output_length * last.output_channels),
     ):
         text = set_parameter(text, parameter, value)

@@ -54,7 +54,7 @@ def cached(path: Path, digest: str, compute: Callable[[], dict]) -> dict:
 def any_windows(network: FrozenNetwork, count: int = SIMULATED_WINDOWS, seed: int = 0) -> np.ndarray:
     """Random windows over the whole range of the input format, for measuring cycles where no ECG is at hand."""
     form = network.input_format
-    return np.random.default_rng(seed).integers(form.low, form.high + 1, (count, network.input_length))
+    return np.random.default_rng(seed).integers(form.low, form.high + 1, (count, network.input.values))
 
 
 def simulate(core: Core, windows: np.ndarray) -> dict:
@@ -71,7 +71,7 @@ def simulate(core: Core, windows: np.ndarray) -> dict:
     found = difference(network, "the simulated core", windows, record.trace(network, len(windows)))
     if found is not None:
         raise ToolError(str(found))
-    starts = record.in_cycle[:: network.input_length]
+    starts = record.in_cycle[:: network.input.values]
     ends = record.out_cycle[values - 1 :: values]
     return {
         "windows": len(windows),

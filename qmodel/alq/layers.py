@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import keras
 from keras.saving import register_keras_serializable
 from qkeras import QConv1D, QDense
@@ -20,6 +23,10 @@ class _ALQLayer:
         if not isinstance(quantizer, alq):
             raise InputError(f"{type(self).__name__} needs an `alq` kernel quantizer, received {quantizer}")
         super().__init__(*args, kernel_quantizer=quantizer, **kwargs)
+        if getattr(self, "data_format", None) == "channels_first":
+            raise InputError(
+                f"{self.name}: data_format must be channels_last, received channels_first: permute the input instead"
+            )
         # QKeras clips weights to [-1, 1] by default; coordinates adapt to the kernel, so nothing is clipped here.
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
@@ -60,20 +67,40 @@ class _ALQLayer:
         return self.quantizer(self.kernel, self.coordinates)
 
     def quantized_bias(self):
-        """The bias that the forward pass uses."""
-        return self.bias_quantizer_internal(self.bias) if self.bias_quantizer else self.bias
+        """The bias that the forward pass uses; None without one."""
+        if not self.use_bias:
+            return None
+        return (
+            self.bias_quantizer_internal(self.bias) if self.bias_quantizer else keras.ops.convert_to_tensor(self.bias)
+        )
 
     def save_own_variables(self, store):
         # Keras' convolution and dense layers store kernel and bias alone.
         keras.layers.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store):
-        keras.layers.Layer.load_own_variables(self, store)
+        if len(store.keys()) == len(self.weights) - 1:  # of a layer in floating point: its kernel has no planes yet
+            self.kernel.assign(store["0"])
+            if self.use_bias:
+                self.bias.assign(store["1"])
+            self.sketch()
+        else:
+            keras.layers.Layer.load_own_variables(self, store)
+
+    def set_weights(self, weights):
+        """Kernel, bias, coordinates; without the coordinates (of a layer in floating point) they are sketched."""
+        if len(weights) != len(self.weights) - 1:
+            super().set_weights(weights)
+            return
+        self.kernel.assign(weights[0])
+        if self.use_bias:
+            self.bias.assign(weights[1])
+        self.sketch()
 
     def call(self, inputs):
-        outputs = self._product(inputs, self.quantized_kernel())
+        outputs = self._product(inputs, keras.ops.cast(self.quantized_kernel(), inputs.dtype))
         if self.use_bias:
-            outputs = outputs + self.quantized_bias()
+            outputs = outputs + keras.ops.cast(self.quantized_bias(), outputs.dtype)
         return self.activation(outputs) if self.activation is not None else outputs
 
 
@@ -81,16 +108,19 @@ class _ALQLayer:
 class ALQConv1D(_ALQLayer, QConv1D):
     """`QConv1D` with an `alq` kernel and coordinates of its own.
 
-    Args: as QConv1D; kernel_quantizer: an `alq` (default two planes, channelwise).
+    Args: as QConv1D, padding may be causal; groups: of channels, as many as channels make it depthwise;
+        kernel_quantizer: an `alq` (default two planes, channelwise).
     Input shape: (batch, time, channel). Output shape: (batch, time, filter).
-    Raises: InputError: another kernel quantizer.
+    Raises: InputError: another kernel quantizer, channels first.
     Example: `ALQConv1D(8, 16, strides=2, kernel_quantizer=alq(bits=3))`
     """
 
     def _product(self, inputs, kernel):
-        return keras.ops.conv(
-            inputs, kernel, self.strides[0], self.padding, self.data_format, dilation_rate=self.dilation_rate[0]
-        )
+        padding = self.padding
+        if padding == "causal":
+            left = (self.kernel_size[0] - 1) * self.dilation_rate[0]
+            inputs, padding = keras.ops.pad(inputs, ((0, 0), (left, 0), (0, 0))), "valid"
+        return keras.ops.conv(inputs, kernel, self.strides[0], padding, None, self.dilation_rate[0])
 
 
 @register_keras_serializable(package=PACKAGE)
@@ -121,6 +151,44 @@ class TimeSum(keras.layers.Layer):
         return (input_shape[0], input_shape[2])
 
 
+@register_keras_serializable(package=PACKAGE)
+class SumPooling1D(keras.layers.Layer):
+    """Sum over windows of time: average pooling whose division the next layer's coordinates absorb.
+
+    Args: pool_size: time steps of a window; strides: between two of them, default `pool_size`.
+    Input shape: (batch, time, channel). Output shape: (batch, window, channel); an unfinished window is dropped.
+    """
+
+    def __init__(self, pool_size: int, strides: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size, self.strides = int(pool_size), int(strides or pool_size)
+
+    def call(self, inputs):
+        steps = (inputs.shape[1] - self.pool_size) // self.strides + 1
+        last = (steps - 1) * self.strides + 1
+        return sum(inputs[:, i : i + last : self.strides] for i in range(self.pool_size))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], (input_shape[1] - self.pool_size) // self.strides + 1, input_shape[2])
+
+    def get_config(self):
+        return {**super().get_config(), "pool_size": self.pool_size, "strides": self.strides}
+
+
 def alq_layers(model: keras.Model) -> list[_ALQLayer]:
     """The ALQ layers of a model in its order, those of nested models included."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, _ALQLayer)]
+
+
+@contextmanager
+def kernels_on_grid(layers: Iterable[_ALQLayer]) -> Iterator[None]:
+    """Inside, the layers take their kernels as they are: for who knows that they lie on their grids."""
+    layers = list(layers)
+    before = [layer.kernel_on_grid for layer in layers]
+    for layer in layers:
+        layer.kernel_on_grid = True
+    try:
+        yield
+    finally:
+        for layer, value in zip(layers, before):
+            layer.kernel_on_grid = value

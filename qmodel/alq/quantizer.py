@@ -6,6 +6,7 @@ import math
 
 from keras import ops
 from keras.saving import register_keras_serializable
+from qkeras import quantizers
 from qkeras.base_quantizer import BaseQuantizer
 
 from qmodel.alq import basis
@@ -76,7 +77,9 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         rounded = self.round_coordinates(coordinates)
         signs = ops.stop_gradient(self.signs(kernel, rounded))
         # Straight through: the added differences are exactly zero, so the value stays on the grid to the last bit.
-        through = ops.stop_gradient(rounded) + (coordinates - ops.stop_gradient(coordinates))
+        # A pruned coordinate has no gradient, so no optimiser brings its plane back.
+        live = ops.cast(coordinates > 0, coordinates.dtype)
+        through = ops.stop_gradient(rounded) + (coordinates - ops.stop_gradient(coordinates)) * live
         weights = basis.from_groups(basis.reconstruct(signs, through), tuple(kernel.shape), self.grouping)
         return weights + (kernel - ops.stop_gradient(kernel))
 
@@ -89,7 +92,17 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         return -1.0
 
     def __str__(self):
-        return f"alq({self.bits},{self.grouping})"
+        # QKeras evaluates it again (`get_quantizer`), so it names all that differs from the defaults.
+        said = [str(self.bits)]
+        if self.grouping != "channelwise":
+            said.append(f"grouping='{self.grouping}'")
+        if self.subchannels != 1:
+            said.append(f"subchannels={self.subchannels}")
+        if self.coordinate_bits is not None:
+            said.append(f"coordinate_bits={self.coordinate_bits}")
+        if self.coordinate_fraction is not None:
+            said.append(f"coordinate_fraction={self.coordinate_fraction}")
+        return f"alq({','.join(said)})"
 
     def get_config(self):
         return {
@@ -113,3 +126,7 @@ def coordinate_fraction(largest: float, coordinate_bits: int) -> int:
 def _largest_step(coordinates, coordinate_bits: int):
     largest = ops.maximum(ops.max(coordinates), 1e-12)
     return 2.0 ** ops.ceil(ops.log2(largest / (2**coordinate_bits - 1)))
+
+
+# QKeras reads quantizers given as strings ("alq(bits=2)") among the names of its own module.
+quantizers.alq = alq

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import keras
@@ -18,12 +18,12 @@ import tensorflow as tf
 from keras import ops
 
 from qmodel.alq import basis, steps
-from qmodel.alq.layers import alq_layers
+from qmodel.alq.layers import alq_layers, kernels_on_grid
 from qmodel.alq.steps import Moments
 from qmodel.errors import InputError
 from qmodel.frozen import stored_bits
 from qmodel.hyperparameters import PRESETS, Schedule
-from qmodel.training import accuracy, cross_entropy, epoch_random, run_epochs, smooth
+from qmodel.training import accuracy, cross_entropy, digest, epoch_random, run_epochs, smooth
 from qmodel.training_data import PlainSet, TrainingSet
 
 ASSUMED_BIAS_BITS = 18  # until the normalisation is folded into biases; most frozen ones need fewer
@@ -166,7 +166,10 @@ class ALQTrainer:
         sketch: start with move 1; False when the kernels already lie on their grids.
         bias_bits: model -> bits per bias in the frozen file, by layer, asked before planes are pruned to a budget in
             bytes; None: ASSUMED_BIAS_BITS.
-    Raises: InputError: a model without ALQ layers; a budget that names a layer the model does not have.
+        loss: (targets, outputs) -> a number; None: cross entropy of logits against class probabilities, smoothed.
+    Layers with `trainable=False` stay as they are, and the model's own losses (regularisers) are added.
+    Raises: InputError: a model without ALQ layers, not built, or ending in a softmax; a budget that names a layer the
+        model does not have.
     Example: `ALQTrainer(model, PRESETS["paper"], Budget("average_bits", 1.25)).fit(data, validation, folder)`
     """
 
@@ -178,20 +181,32 @@ class ALQTrainer:
         teacher: Teacher | None = None,
         sketch: bool = True,
         bias_bits: Callable[[keras.Model], dict[str, int]] | None = None,
+        loss: Callable | None = None,
     ):
         layers = alq_layers(model)
         if not layers:
             raise InputError("the model has no ALQConv1D or ALQDense layer: build it with `alq` quantizers")
+        if not all(layer.built for layer in layers):
+            raise InputError(f"{model.name} has no weights yet: call it once, or begin it with keras.Input")
+        if loss is None and _ends_in_softmax(model):
+            raise InputError(
+                f"{model.name} ends in a softmax, but is trained on logits: leave the softmax out (the order is the "
+                "same), or give a loss of your own"
+            )
         unknown = set(budget.per_layer if budget else ()) - {layer.name for layer in layers}
         if unknown:
             raise InputError(f"the budget names layers {sorted(unknown)}; the model has {[x.name for x in layers]}")
-        self.model, self.schedule, self.budget = model, schedule, budget
+        self.model, self.schedule, self.budget, self.loss = model, schedule, budget, loss
         self.teacher = _compiled(teacher) if schedule.distillation and teacher is not None else None
         self._bias_bits = bias_bits
         if sketch:
             for layer in layers:
-                layer.sketch()
+                if layer.trainable:
+                    layer.sketch()
         self.states = [LayerState(layer) for layer in layers]
+        self.trained = [state for state in self.states if state.layer.trainable]
+        if not self.trained:
+            raise InputError(f"no ALQ layer of {model.name} is trainable")
         taken = {id(v) for layer in layers for v in (layer.kernel, layer.coordinates)}
         self.others = [v for v in model.trainable_variables if id(v) not in taken]  # normalisation and biases
         self.optimiser = keras.optimizers.Adam(schedule.learning_rate, amsgrad=True)
@@ -213,22 +228,29 @@ class ALQTrainer:
         seed: int = 0,
         label: str = "alq",
         on_epoch=None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[dict]:
-        """Run the schedule; resume where a killed run with the same settings stopped.
+        """Run the schedule; resume where a killed run with the same model, data and settings stopped.
 
         Args: validation: inputs and labels, only reported, or None; folder: where the checkpoint lives;
-            on_epoch: called with (epoch number, metrics) after each epoch, for live plots.
+            on_epoch: called with (epoch number, metrics) after each epoch, for live plots;
+            callbacks: Keras' own, told of the beginning and end of training and of every epoch; one that sets
+            `model.stop_training` ends the run after its epoch.
         Returns: metrics of every epoch: loss, average bits, bytes, validation accuracy, mean planes
             per group of every layer.
         """
         plan = self.schedule.phases()
+        told = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=len(plan))
+        self.model.stop_training = False
 
         def epoch(number: int) -> dict:
+            told.on_epoch_begin(number)
             metrics = self._epoch(number, plan, data, seed)
             if validation:
                 metrics["validation"] = self._accuracy(validation)
             if on_epoch:
                 on_epoch(number, metrics)
+            told.on_epoch_end(number, {k: v for k, v in metrics.items() if isinstance(v, (int, float))})
             return metrics
 
         settings = {
@@ -236,11 +258,22 @@ class ALQTrainer:
             "budget": asdict(self.budget) if self.budget else None,
             "seed": seed,
             "layers": [[*state.shape, *state.layer.coordinates.shape] for state in self.states],
+            "quantizers": [state.quantizer.get_config() for state in self.states],
+            "trained": [state.layer.name for state in self.trained],
+            "teacher": self.teacher is not None,
+            # What the run starts from and learns from: with other weights or data it is another run.
+            "start": digest(ops.convert_to_numpy(variable) for variable in self.model.variables),
+            "data": digest(data.arrays),
         }
-        return run_epochs(len(plan), epoch, self.variables, folder, settings, label)
+        told.on_train_begin()
+        history = run_epochs(
+            len(plan), epoch, self.variables, folder, settings, label, stop=lambda: self.model.stop_training
+        )
+        told.on_train_end()
+        return history
 
     def _accuracy(self, validation) -> float:
-        with _kernels_on_grid(self.states):
+        with kernels_on_grid(state.layer for state in self.states):
             return accuracy(self.model, *validation)
 
     def _epoch(self, number: int, plan: list[tuple[str, float]], data: TrainingSet | PlainSet, seed: int) -> dict:
@@ -278,6 +311,8 @@ class ALQTrainer:
 
     def _targets(self, batch):
         """Class probabilities (batch, class) that a step learns: smoothed, the teacher's mixed in."""
+        if self.loss is not None:
+            return tf.constant(batch.targets, tf.float32)
         targets = smooth(batch.targets, self.schedule.label_smoothing)
         if self.teacher is not None:
             taught = ops.convert_to_numpy(ops.softmax(self.teacher(batch.inputs, training=False)))
@@ -336,8 +371,8 @@ class ALQTrainer:
         if self.budget is None:
             return []
         if self.budget.total is not None:
-            return self.states if self._excess() > 0 else []
-        return [state for state in self.states if self._excess(state) > 0]
+            return self.trained if self._excess() > 0 else []
+        return [state for state in self.trained if self._excess(state) > 0]
 
     def _prune_quota(self, number: int, plan: list[tuple[str, float]], data: TrainingSet) -> float:
         """Share of the live planes to prune after each step of this epoch."""
@@ -411,7 +446,7 @@ class ALQTrainer:
             def step(inputs, targets, rate):
                 loss, gradients = self._loss_and_gradients(inputs, targets)
                 self.step_number.assign_add(1.0)
-                for state, gradient in zip(self.states, gradients, strict=True):
+                for state, gradient in zip(self.trained, gradients, strict=True):
                     update(state, state.group(gradient), self.step_number.value, rate)
                 return loss
 
@@ -420,12 +455,15 @@ class ALQTrainer:
 
     def _loss_and_gradients(self, inputs, targets):
         """Loss and kernel gradients; steps all other trainable weights."""
-        kernels = [state.layer.kernel.value for state in self.states]
-        with _kernels_on_grid(self.states), tf.GradientTape() as tape:
-            loss = cross_entropy(targets, self.model(inputs, training=True))
+        kernels = [state.layer.kernel.value for state in self.trained]
+        with kernels_on_grid(state.layer for state in self.states), tf.GradientTape() as tape:
+            outputs = self.model(inputs, training=True)
+            loss = cross_entropy(targets, outputs) if self.loss is None else ops.mean(self.loss(targets, outputs))
+            loss += sum(self.model.losses)  # regularisers
         others = [v.value for v in self.others]
-        gradients = tape.gradient(loss, kernels + others)
-        self.optimiser.apply_gradients(zip(gradients[len(kernels) :], self.others, strict=True))
+        gradients = tape.gradient(loss, kernels + others, unconnected_gradients="zero")
+        if self.others:
+            self.optimiser.apply_gradients(zip(gradients[len(kernels) :], self.others, strict=True))
         return loss, gradients[: len(kernels)]
 
     @staticmethod
@@ -464,16 +502,11 @@ def _compiled(teacher: Teacher) -> Teacher:
     return tf.function(lambda inputs, training: teacher(inputs, training=training), jit_compile=True)
 
 
-class _kernels_on_grid:  # noqa: N801 - reads as a statement
-    """Inside, the layers take their kernels as they are, since the trainer keeps them on the grid."""
-
-    def __init__(self, states: list[LayerState]):
-        self.states = states
-
-    def __enter__(self):
-        for state in self.states:
-            state.layer.kernel_on_grid = True
-
-    def __exit__(self, *_):
-        for state in self.states:
-            state.layer.kernel_on_grid = False
+def _ends_in_softmax(model: keras.Model) -> bool:
+    """Whether a softmax makes one of the model's outputs."""
+    for output in getattr(model, "outputs", None) or ():
+        operation = output._keras_history.operation
+        activation = getattr(operation, "activation", None)
+        if isinstance(operation, keras.layers.Softmax) or activation is keras.activations.softmax:
+            return True
+    return False

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hls.fifos import SMALLEST, fifo_depths
+from hls.fifos import MARGIN, SMALLEST, fifo_depths
 from hls.folding import Folding, LayerFolding
-from hls.plan import Plan
+from hls.plan import Plan, most_ahead
 from qmodel.fixed_point import INPUT_FORMAT
-from qmodel.frozen import FrozenNetwork, MaxPool, PlaneLayer
+from qmodel.frozen import INPUT, Add, FrozenNetwork, MaxPool, PlaneLayer
 from tests.hls.projects import foldings
 from tests.strategies import frozen_networks, random_plane_layer
 
@@ -88,7 +88,7 @@ def finishing_times(plan, depths, frames=3, sample_every=1):
 @given(frozen_networks(), st.data())
 def test_as_fast_as_endless_fifos(network, data):
     plan = Plan.of(network, data.draw(foldings(network)))
-    depths = fifo_depths(plan)
+    depths = [depth for (depth,) in fifo_depths(plan)]
     assert min(depths) >= SMALLEST
     # Samples no faster than the slowest stage, as a balanced pipeline is fed; faster ones would fill any FIFO.
     slowest = max(-(-layer.stage.output_length * layer.kernel_cycles // network.input_length) for layer in plan.layers)
@@ -107,4 +107,15 @@ def test_depths_of_a_known_network():
     network = FrozenNetwork(10, INPUT_FORMAT, layers)
     plan = Plan.of(network, Folding((LayerFolding(2, 3), LayerFolding(1, 1))))
     assert [layer.kernel_cycles for layer in plan.layers] == [1, 32]
-    assert fifo_depths(plan) == [3, 2, 5]
+    assert fifo_depths(plan) == [(3,), (2,), (5,)]
+
+
+def test_a_branch_that_waits_has_room_for_what_the_other_is_ahead():
+    """conv1 needs time step n + 4 for its step n, so five steps of the skip connection exist when the first sum can be
+    made; with the last sample the last five steps of the convolution become possible at once."""
+    rng = np.random.default_rng(0)
+    conv = random_plane_layer(rng, 2, 2, 5, padding=(0, 4), output=INPUT_FORMAT._replace(signed=False))
+    network = FrozenNetwork(12, INPUT_FORMAT, (conv, Add()), 2, ((INPUT,), (INPUT, 0)))
+    assert most_ahead(network) == {(1, 0): 5, (1, 1): 5}
+    plan = Plan.of(network, Folding((LayerFolding(1, 1),)))
+    assert fifo_depths(plan)[1] == (5 + MARGIN, 5 + MARGIN)

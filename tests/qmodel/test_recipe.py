@@ -11,7 +11,7 @@ import pytest
 from qmodel.freeze import freeze
 from qmodel.hyperparameters import DataRecipe
 from qmodel.networks import build, network
-from qmodel.normalisation import bias_bits, fold, settle
+from qmodel.normalisation import absorb, bias_bits, settle
 from qmodel.quantised_stage import Ensemble, subchannels_of, weight_quantizers
 from qmodel.recipe import RECIPES, quick, teacher_recipes
 
@@ -54,12 +54,12 @@ def test_a_bias_keeps_to_the_width_that_the_budget_counted():
             layer.beta.assign(np.full(layer.beta.shape, 0.9, np.float32))
     model.layers[-1].bias.assign(np.full(17, 0.9, np.float32))
     widths = bias_bits(model)
-    folded = fold(model, network("tiny"), bias_limits=dict.fromkeys(widths, 9))
+    folded = absorb(model, bias_limits=dict.fromkeys(widths, 9))
     settle(folded)
     assert min(widths.values()) > 9  # or the limit would not be tried
     for stage in freeze(folded).plane_stages:
         assert np.abs(stage.layer.bias).max() < 2**8
-    as_counted = fold(model, network("tiny"), bias_limits=widths)
+    as_counted = absorb(model, bias_limits=widths)
     settle(as_counted)
     for stage in freeze(as_counted).plane_stages:
         assert int(np.abs(stage.layer.bias).max()).bit_length() + 1 == widths[stage.name]

@@ -29,6 +29,7 @@ module alq_layer #(
     parameter integer WORDS = 1,  // words of LANES values in the window: groups * CHUNKS
     parameter [16*WORDS*LANES-1:0] SOURCE = 0,  // place in the window of every value of every word; 16'hffff: zero
     parameter integer ROTATE = 0,  // 1: rotating line buffer
+    parameter integer OWN_SUM = 0,  // 1: engines add up all x of a word themselves, 0: the window keeps its sum
     parameter integer GROUPED = 0,  // 1: the sign table also holds, for every engine, the word to take
     parameter integer CHUNKS = 1,
     parameter integer VISITS = 4,
@@ -44,7 +45,8 @@ module alq_layer #(
     // what leaves
     parameter integer LOGITS = 0,  // 1: accumulators leave as they are
     parameter integer SHIFT = 6,
-    parameter integer OUTPUT_BITS = 4
+    parameter integer OUTPUT_BITS = 4,
+    parameter integer OUTPUT_SIGNED = 0
 ) (
     input wire clk,
     input wire reset,
@@ -163,7 +165,7 @@ module alq_layer #(
           .TIMES(TIMES),
           .FIRST(FIRST),
           .LAST(LAST),
-          .SUM(!GROUPED),
+          .SUM(!OWN_SUM),
           .SUM_DELAY(SUM_DELAY),
           .SUM_BITS(SUM_BITS)
       ) line_buffer (
@@ -282,7 +284,7 @@ module alq_layer #(
           .LEVELS(LEVELS),
           .TREE_BITS(TREE_BITS),
           .SUM_BITS(SUM_BITS),
-          .OWN_SUM(GROUPED || ROTATE),
+          .OWN_SUM(OWN_SUM),
           .TERM_BITS(TERM_BITS),
           .COORDINATE_BITS(COORDINATE_BITS),
           .ACCUMULATOR_BITS(ACCUMULATOR_BITS),
@@ -306,7 +308,8 @@ module alq_layer #(
         alq_requantise #(
             .BITS(ACCUMULATOR_BITS),
             .SHIFT(SHIFT),
-            .OUTPUT_BITS(OUTPUT_BITS)
+            .OUTPUT_BITS(OUTPUT_BITS),
+            .SIGNED(OUTPUT_SIGNED)
         ) requantise (
             .sum  (sum),
             .value(value)

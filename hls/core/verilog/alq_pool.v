@@ -1,5 +1,5 @@
-// Maximum over SIZE time steps every STRIDE steps, windows may overlap: each of the RINGS windows open at a time keeps
-// its running maxima of one time step's BEATS beats in a ring of registers (shift-register LUTs on xc7).
+// Maximum or sum over SIZE time steps every STRIDE steps, windows may overlap: each of the RINGS windows open at a time
+// keeps its running values of one time step's BEATS beats in a ring of registers (shift-register LUTs on xc7).
 `default_nettype none
 module alq_pool #(
     parameter integer BITS = 4,
@@ -9,14 +9,16 @@ module alq_pool #(
     parameter integer STRIDE = 2,
     parameter integer RINGS = 1,  // ceil(SIZE / STRIDE)
     parameter integer TIMES = 8,  // time steps of a frame that enter
-    parameter integer SIGNED = 0
+    parameter integer SIGNED = 0,
+    parameter integer SUM = 0,  // 1: sum, 0: maximum
+    parameter integer OUTPUT_BITS = 4  // a maximum's are the input's
 ) (
     input wire clk,
     input wire reset,
     input wire in_valid,
     input wire [LANES*BITS-1:0] in_data,
     output reg out_valid,
-    output reg [LANES*BITS-1:0] out_data
+    output reg [LANES*OUTPUT_BITS-1:0] out_data
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
@@ -44,7 +46,7 @@ module alq_pool #(
     end
 
   wire [RINGS-1:0] closing;
-  wire [RINGS*LANES*BITS-1:0] maxima;
+  wire [RINGS*LANES*OUTPUT_BITS-1:0] results;
   genvar ring, lane;
   generate
     for (ring = 0; ring < RINGS; ring = ring + 1) begin : open
@@ -62,23 +64,25 @@ module alq_pool #(
           if (phase == PERIOD - 1) waiting <= 1'b0;
         end
       for (lane = 0; lane < LANES; lane = lane + 1) begin : channel
-        wire [BITS-1:0] value = in_data[lane*BITS+:BITS];
-        reg [BEATS*BITS-1:0] held;
-        wire [BITS-1:0] oldest = held[(BEATS-1)*BITS+:BITS];
+        wire [BITS-1:0] entering = in_data[lane*BITS+:BITS];
+        wire [OUTPUT_BITS+BITS-1:0] extended = {{OUTPUT_BITS{SIGNED ? entering[BITS-1] : 1'b0}}, entering};
+        wire [OUTPUT_BITS-1:0] value = extended[OUTPUT_BITS-1:0];
+        reg [BEATS*OUTPUT_BITS-1:0] held;
+        wire [OUTPUT_BITS-1:0] oldest = held[(BEATS-1)*OUTPUT_BITS+:OUTPUT_BITS];
         wire larger = SIGNED ? $signed(value) > $signed(oldest) : value > oldest;
-        wire [BITS-1:0] maximum = begins || larger ? value : oldest;
-        always @(posedge clk) if (in_valid) held <= BEATS == 1 ? maximum : {held, maximum};
-        assign maxima[(ring*LANES+lane)*BITS+:BITS] = maximum;
+        wire [OUTPUT_BITS-1:0] result = begins ? value : SUM ? oldest + value : larger ? value : oldest;
+        always @(posedge clk) if (in_valid) held <= BEATS == 1 ? result : {held, result};
+        assign results[(ring*LANES+lane)*OUTPUT_BITS+:OUTPUT_BITS] = result;
       end
     end
   endgenerate
 
   integer each;
-  reg [LANES*BITS-1:0] chosen;
+  reg [LANES*OUTPUT_BITS-1:0] chosen;
   always @* begin
     chosen = 0;
     for (each = 0; each < RINGS; each = each + 1)
-      chosen = chosen | (closing[each] ? maxima[each*LANES*BITS+:LANES*BITS] : {(LANES * BITS) {1'b0}});
+      chosen = chosen | (closing[each] ? results[each*LANES*OUTPUT_BITS+:LANES*OUTPUT_BITS] : {(LANES * OUTPUT_BITS) {1'b0}});
   end
   always @(posedge clk) begin
     out_valid <= in_valid && |closing && !reset;

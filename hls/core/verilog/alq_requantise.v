@@ -1,10 +1,11 @@
-// ReLU, drop SHIFT bits rounding half to even, saturate. `sum` is the accumulator plus one half of the last bit kept
+// Drop SHIFT bits rounding half to even, saturate; without a sign that is the ReLU. `sum` is the accumulator plus one half of the last bit kept
 // (its tables of biases hold that half), so only an exact tie is left to repair: it clears the lowest bit.
 `default_nettype none
 module alq_requantise #(
     parameter integer BITS = 20,
     parameter integer SHIFT = 6,  // may be negative: zeros are appended
-    parameter integer OUTPUT_BITS = 4
+    parameter integer OUTPUT_BITS = 4,
+    parameter integer SIGNED = 0
 ) (
     input wire signed [BITS-1:0] sum,
     output wire [OUTPUT_BITS-1:0] value
@@ -15,7 +16,6 @@ module alq_requantise #(
   wire signed [WIDE-1:0] scaled = {{(WIDE - BITS) {sum[BITS-1]}}, sum} << UP;
   wire [WIDE-DOWN-1:0] floor = scaled[WIDE-1:DOWN];
   wire negative = floor[WIDE-DOWN-1];
-  wire too_large = |floor[WIDE-DOWN-1:OUTPUT_BITS];
   wire tie;
   generate
     if (DOWN == 0) begin : exact
@@ -25,6 +25,16 @@ module alq_requantise #(
     end
   endgenerate
   wire [OUTPUT_BITS-1:0] even = floor[OUTPUT_BITS-1:0] & ~{{(OUTPUT_BITS) {1'b0}} | tie};
-  assign value = negative ? {OUTPUT_BITS{1'b0}} : too_large ? {OUTPUT_BITS{1'b1}} : even;
+  generate
+    if (SIGNED) begin : with_sign
+      wire [WIDE-DOWN-OUTPUT_BITS:0] above = floor[WIDE-DOWN-1:OUTPUT_BITS-1];  // all like the sign, or it is too large
+      wire fits = &above || ~|above;
+      wire [OUTPUT_BITS-1:0] limit = {negative, {(OUTPUT_BITS) {!negative}}} >> 1;
+      assign value = fits ? even : limit;
+    end else begin : without_sign
+      wire too_large = |floor[WIDE-DOWN-1:OUTPUT_BITS];
+      assign value = negative ? {OUTPUT_BITS{1'b0}} : too_large ? {OUTPUT_BITS{1'b1}} : even;
+    end
+  endgenerate
 endmodule
 `default_nettype wire

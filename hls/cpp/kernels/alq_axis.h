@@ -43,16 +43,20 @@ template <bool SIGNED, class axis_T, class value_T> void give(hls::stream<axis_T
     logits.write(transfer);
 }
 
-// One frame from AXI4-Stream: LENGTH samples, one per transfer and clock cycle, TLAST on the last one.
+// One frame from AXI4-Stream: LENGTH samples, one per transfer and clock cycle, TLAST on the last one. A time step's
+// channels follow each other.
 template <unsigned LENGTH, class axis_T, class data_T>
 void read_frame(hls::stream<axis_T> &samples, hls::stream<data_T> &data) {
     bool ended = false;
 Samples:
-    for (unsigned n = 0; n < LENGTH; n++) {
-#pragma HLS PIPELINE II = 1
+    for (unsigned start = 0; start < LENGTH; start += data_T::size) {
         data_T beat;
         ALQ_PACKED(beat)
-        beat[0] = receive<typename data_T::value_type>(samples, ended);
+    Channels:
+        for (unsigned n = 0; n < data_T::size; n++) {
+#pragma HLS PIPELINE II = 1
+            beat[n] = receive<typename data_T::value_type>(samples, ended);
+        }
         data.write(beat);
     }
     drop_surplus(samples, ended);

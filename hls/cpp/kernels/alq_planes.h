@@ -30,10 +30,14 @@ struct plane_config {
     static const unsigned n_channels = 1;   // channels that enter, all of one time step in one beat
     static const unsigned n_filters = 1;    // channels that leave
     static const unsigned n_taps = 1;       // time steps that one output sees
+    static const unsigned dilation = 1;     // time steps between two taps
+    static const unsigned n_span = 1;       // time steps from the first tap to the last one
+    static const unsigned n_fan = 1;        // channels that one filter sees: n_channels / channel groups
     static const unsigned stride = 1;       // time steps between two outputs
     static const unsigned pad_left = 0;     // zeros before the first time step
     static const bool kernelwise = false;   // group = one channel's taps; otherwise a run of weights, channel fastest
-    static const unsigned n_groups = 1;     // groups per filter
+    static const unsigned run_groups = 1;   // groups per filter
+    static const unsigned n_groups = 1;     // groups of all channel groups, one after the other
     static const unsigned group_size = 1;   // weights per group
     static const unsigned unit = 1;         // weights of one beat that always belong to one group
     static const unsigned n_engines = 1;    // plane engines side by side
@@ -47,7 +51,8 @@ struct plane_config {
     static const int coordinate_bits = 8;   //
     static const int accumulator_bits = 32; // derived with the layer's weights, see the number contract
     static const bool logits = false;       // the accumulators leave as they are
-    static const int out_bits = 8;          // output format after ReLU and requantisation
+    static const bool out_signed = false;   // output format after requantisation; unsigned: with ReLU
+    static const int out_bits = 8;          //
     static const int shift = 0;             // accumulator bits that requantisation drops
 };
 
@@ -58,12 +63,13 @@ template <typename CONFIG_T> struct plane_types {
     // The host type is as wide as the product that the coordinate goes into.
     typedef typename integer<false, CONFIG_T::coordinate_bits, CONFIG_T::accumulator_bits>::type coordinate_t;
     typedef typename integer<true, CONFIG_T::accumulator_bits>::type accumulator_t;
-    typedef requantise<CONFIG_T::out_bits, CONFIG_T::accumulator_bits, CONFIG_T::shift> requantise_t;
+    typedef requantise<CONFIG_T::out_bits, CONFIG_T::accumulator_bits, CONFIG_T::shift, CONFIG_T::out_signed>
+        requantise_t;
 };
 
 // What leaves an engine: the requantised accumulator, or the accumulator itself.
 template <typename CONFIG_T, bool LOGITS> struct finish {
-    static const bool is_signed = false;
+    static const bool is_signed = CONFIG_T::out_signed;
     typedef typename plane_types<CONFIG_T>::requantise_t::result_t result_t;
     static result_t apply(typename plane_types<CONFIG_T>::accumulator_t accumulator) {
 #pragma HLS INLINE
@@ -79,33 +85,33 @@ template <typename CONFIG_T> struct finish<CONFIG_T, true> {
     }
 };
 
-// The last n_taps time steps of a layer's input, and the sums of its units (weights of one beat that always share a
+// The last n_span time steps of a layer's input, and the sums of its units (weights of one beat that always share a
 // group), from which every group's sum is a few additions instead of one per weight.
 template <typename CONFIG_T> struct line_buffer {
     typedef typename plane_types<CONFIG_T>::sample_t sample_t;
     typedef typename plane_types<CONFIG_T>::sum_t sum_t;
-    static const unsigned n_weights = CONFIG_T::n_taps * CONFIG_T::n_channels;
+    static const unsigned n_held = CONFIG_T::n_span * CONFIG_T::n_channels;
     static const unsigned units_per_beat = CONFIG_T::n_channels / CONFIG_T::unit;
-    static const unsigned n_units = CONFIG_T::n_taps * units_per_beat;
+    static const unsigned n_units = CONFIG_T::n_span * units_per_beat;
     static const unsigned n_rows = CONFIG_T::n_groups * CONFIG_T::n_chunks;
-    // Time steps of the padded input; the last output step may look for up to n_taps + stride more.
+    // Time steps of the padded input; the last output step may look for up to n_span + stride more.
     static const unsigned n_positions = CONFIG_T::pad_left + CONFIG_T::in_length;
-    typedef typename counter<n_positions + CONFIG_T::out_length * CONFIG_T::stride + CONFIG_T::n_taps>::type position_t;
+    typedef typename counter<n_positions + CONFIG_T::out_length * CONFIG_T::stride + CONFIG_T::n_span>::type position_t;
 
     // The oldest time step leaves, `newest` enters: one clock cycle of a shift register per channel.
-    // Samples and weights are in the order tap * n_channels + channel, the oldest tap first.
-    static void shift(sample_t samples[n_weights], sum_t unit_sums[n_units],
+    // Samples are in the order time step * n_channels + channel, the oldest first.
+    static void shift(sample_t samples[n_held], sum_t unit_sums[n_units],
                       const sample_t newest[CONFIG_T::n_channels]) {
 #pragma HLS INLINE
     Shift_samples:
-        for (unsigned i = 0; i + CONFIG_T::n_channels < n_weights; i++) {
+        for (unsigned i = 0; i + CONFIG_T::n_channels < n_held; i++) {
 #pragma HLS UNROLL
             samples[i] = samples[i + CONFIG_T::n_channels];
         }
     Take_samples:
         for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {
 #pragma HLS UNROLL
-            samples[n_weights - CONFIG_T::n_channels + channel] = newest[channel];
+            samples[n_held - CONFIG_T::n_channels + channel] = newest[channel];
         }
     Shift_sums:
         for (unsigned u = 0; u + units_per_beat < n_units; u++) {
@@ -127,7 +133,7 @@ template <typename CONFIG_T> struct line_buffer {
     // Takes the next time step: from the stream inside the frame, zeros in the padding. `position` counts time steps of
     // the padded input.
     template <class data_T>
-    static void take(hls::stream<data_T> &data, sample_t samples[n_weights], sum_t unit_sums[n_units],
+    static void take(hls::stream<data_T> &data, sample_t samples[n_held], sum_t unit_sums[n_units],
                      position_t &position) {
 #pragma HLS INLINE
         sample_t newest[CONFIG_T::n_channels];
@@ -148,7 +154,7 @@ template <typename CONFIG_T> struct line_buffer {
 
     // Copies the samples to where the engines read them, one row per group and chunk, so that the line buffer is free
     // to take the next time steps while the engines still work on these: wires and registers, no multiplexer.
-    static void latch(const sample_t samples[n_weights], const sum_t unit_sums[n_units],
+    static void latch(const sample_t samples[n_held], const sum_t unit_sums[n_units],
                       sample_t window[n_rows][CONFIG_T::n_lanes], sum_t totals[CONFIG_T::n_groups]) {
 #pragma HLS INLINE
     Latch_groups:
@@ -159,20 +165,29 @@ template <typename CONFIG_T> struct line_buffer {
                 for (unsigned lane = 0; lane < CONFIG_T::n_lanes; lane++) {
 #pragma HLS UNROLL
                     const unsigned weight = chunk * CONFIG_T::n_lanes + lane;
-                    if (weight < CONFIG_T::group_size)
+                    if (weight < CONFIG_T::group_size) {
+                        const unsigned run = group / CONFIG_T::run_groups, own = group % CONFIG_T::run_groups;
+                        const unsigned place = own * CONFIG_T::group_size + weight; // tap * n_fan + channel
+                        const unsigned tap = CONFIG_T::kernelwise ? weight : place / CONFIG_T::n_fan;
+                        const unsigned channel = CONFIG_T::kernelwise ? own : place % CONFIG_T::n_fan;
                         window[group * CONFIG_T::n_chunks + chunk][lane] =
-                            samples[CONFIG_T::kernelwise ? weight * CONFIG_T::n_channels + group
-                                                         : group * CONFIG_T::group_size + weight];
+                            samples[tap * CONFIG_T::dilation * CONFIG_T::n_channels + run * CONFIG_T::n_fan + channel];
+                    }
                 }
             }
             totals[group] = 0;
         }
     Latch_totals:
-        for (unsigned u = 0; u < n_units; u++) {
+        for (unsigned tap = 0; tap < CONFIG_T::n_taps; tap++) {
 #pragma HLS UNROLL
-            const unsigned group =
-                CONFIG_T::kernelwise ? u % CONFIG_T::n_channels : u * CONFIG_T::unit / CONFIG_T::group_size;
-            totals[group] = totals[group] + unit_sums[u];
+            for (unsigned u = 0; u < units_per_beat; u++) {
+#pragma HLS UNROLL
+                const unsigned run = u * CONFIG_T::unit / CONFIG_T::n_fan, channel = u * CONFIG_T::unit % CONFIG_T::n_fan;
+                const unsigned own =
+                    CONFIG_T::kernelwise ? channel : (tap * CONFIG_T::n_fan + channel) / CONFIG_T::group_size;
+                const unsigned group = run * CONFIG_T::run_groups + own;
+                totals[group] = totals[group] + unit_sums[tap * CONFIG_T::dilation * units_per_beat + u];
+            }
         }
     }
 };
@@ -260,7 +275,7 @@ void plane_convolution(hls::stream<data_T> &data, hls::stream<res_T> &res,
 #pragma HLS ARRAY_PARTITION variable = seats complete
 
     // Everything that is read or written in one clock cycle sits in registers.
-    sample_t samples[line::n_weights];
+    sample_t samples[line::n_held];
 #pragma HLS ARRAY_PARTITION variable = samples complete
     sum_t unit_sums[line::n_units];
 #pragma HLS ARRAY_PARTITION variable = unit_sums complete
@@ -276,7 +291,7 @@ void plane_convolution(hls::stream<data_T> &data, hls::stream<res_T> &res,
 #pragma HLS ARRAY_PARTITION variable = results complete dim = 0
 
     // Zeros on the left are what a cleared line buffer holds, so they cost no cycle.
-    const unsigned skipped = CONFIG_T::pad_left < CONFIG_T::n_taps ? CONFIG_T::pad_left : CONFIG_T::n_taps;
+    const unsigned skipped = CONFIG_T::pad_left < CONFIG_T::n_span ? CONFIG_T::pad_left : CONFIG_T::n_span;
     typename line::position_t position = skipped; // in the padded input, of the time step that enters next
     clear(samples);
     clear(unit_sums);
@@ -287,7 +302,7 @@ void plane_convolution(hls::stream<data_T> &data, hls::stream<res_T> &res,
 
 // One time step per clock cycle until the first output can start.
 Fill:
-    for (unsigned tap = skipped; tap < CONFIG_T::n_taps; tap++) {
+    for (unsigned tap = skipped; tap < CONFIG_T::n_span; tap++) {
 #pragma HLS PIPELINE II = 1
         line::take(data, samples, unit_sums, position);
     }
@@ -340,7 +355,7 @@ void plane_convolution(data_T data[CONFIG_T::in_length * CONFIG_T::n_channels],
 
 Steps:
     for (unsigned step = 0; step < CONFIG_T::out_length; step++) {
-        sample_t samples[line::n_weights];
+        sample_t samples[line::n_held];
         sum_t unit_sums[line::n_units];
         sample_t window[line::n_rows][CONFIG_T::n_lanes];
         sum_t totals[CONFIG_T::n_groups];
@@ -354,7 +369,7 @@ Steps:
         clear(accumulators);
         clear(results);
     Fill:
-        for (unsigned tap = 0; tap < CONFIG_T::n_taps; tap++) {
+        for (unsigned tap = 0; tap < CONFIG_T::n_span; tap++) {
             const unsigned position = step * CONFIG_T::stride + tap;
             sample_t newest[CONFIG_T::n_channels];
             for (unsigned channel = 0; channel < CONFIG_T::n_channels; channel++) {

@@ -5,13 +5,11 @@
 
 namespace alq {
 
-// ReLU, then drop SHIFT bits rounding half to even (AP_RND_CONV), then saturate to BITS bits (AP_SAT).
-//
-// An accumulator below zero rounds to zero at most, so the ReLU may come first and everything after it is unsigned.
-// A negative SHIFT appends zeros.
-template <int BITS, int ACCUMULATOR_BITS, int SHIFT> struct requantise {
+// Drop SHIFT bits rounding half to even (AP_RND_CONV), then saturate to BITS bits (AP_SAT); without a sign that is the
+// ReLU, and since an accumulator below zero rounds to zero at most, it may come first. A negative SHIFT appends zeros.
+template <int BITS, int ACCUMULATOR_BITS, int SHIFT, bool SIGNED = false> struct requantise {
     typedef typename integer<true, ACCUMULATOR_BITS>::type accumulator_t;
-    typedef typename integer<false, BITS>::type result_t;
+    typedef typename integer<SIGNED, BITS>::type result_t;
 
     static result_t apply(accumulator_t accumulator) {
 #pragma HLS INLINE
@@ -20,13 +18,14 @@ template <int BITS, int ACCUMULATOR_BITS, int SHIFT> struct requantise {
         typedef typename integer<true, wide>::type wide_t;
         static const int drop = SHIFT > 0 ? SHIFT : 0;
         static const int append = SHIFT < 0 ? -SHIFT : 0;
-        const wide_t highest = (wide_t(1) << BITS) - 1;
+        const wide_t highest = (wide_t(1) << (SIGNED ? BITS - 1 : BITS)) - 1;
 
-        if (accumulator <= 0)
+        if (!SIGNED && accumulator <= 0)
             return 0;
         wide_t value = accumulator;
         if (drop > 0) {
-            // With all that is below the result's last bit, "half" and "more than half" differ in one OR.
+            // With all that is below the result's last bit, "half" and "more than half" differ in one OR. A shift of two's
+            // complement rounds down, so what is below counts upward for negative values too.
             const wide_t half = wide_t(1) << (drop > 0 ? drop - 1 : 0);
             const bool at_least_half = (value & half) != 0;
             const bool below_half = (value & (half - 1)) != 0;
@@ -36,7 +35,9 @@ template <int BITS, int ACCUMULATOR_BITS, int SHIFT> struct requantise {
         }
         if (value > (highest >> append))
             return result_t(highest);
-        return result_t(value << append);
+        if (SIGNED && value < -((highest + 1) >> append))
+            return result_t(-highest - 1);
+        return result_t(value * (wide_t(1) << append));
     }
 };
 

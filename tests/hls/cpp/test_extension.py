@@ -26,10 +26,10 @@ def spec():
 def folded_model(spec):
     """A model that can be frozen, with weights that are not trained."""
     from qmodel.networks import build
-    from qmodel.normalisation import fold
+    from qmodel.normalisation import absorb
 
     keras.utils.set_random_seed(1)
-    return fold(build(spec, "alq"), spec)
+    return absorb(build(spec, "alq"))
 
 
 def convert(model, folder, **options):

@@ -21,11 +21,11 @@ def frozen(name):
     from qmodel.alq.quantizer import alq
     from qmodel.freeze import freeze
     from qmodel.networks import build, network
-    from qmodel.normalisation import fold
+    from qmodel.normalisation import absorb
 
     keras.utils.set_random_seed(2)
     spec = network(name)
-    return freeze(fold(build(spec, "alq", weight_quantizer=lambda _: alq(bits=2)), spec))
+    return freeze(absorb(build(spec, "alq", weight_quantizer=lambda _: alq(bits=2))))
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import ops
 from qkeras import QActivation, QConv1D, QDense, quantized_bits, quantized_relu
 
-from qmodel.alq.layers import ALQConv1D, ALQDense, TimeSum, alq_layers
+from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
 from qmodel.alq.quantizer import alq
 from qmodel.fixed_point import Format
 from qmodel.freeze import freeze, keras_trace
@@ -135,30 +135,3 @@ def test_bad_quantizers(arguments, message):
 def test_layers_want_an_alq_quantizer():
     with pytest.raises(ValueError, match="needs an `alq` kernel quantizer"):
         ALQDense(3, kernel_quantizer=quantized_bits(4, 0, alpha=1.0))
-
-
-def refused(layers, message, settle_first=False):
-    model = keras.Sequential([keras.layers.Input((12, 1)), *layers])
-    if settle_first:
-        settle(model)
-    with pytest.raises(ValueError, match=message):
-        freeze(model)
-
-
-def fixed(fraction=6):
-    return alq(coordinate_bits=8, coordinate_fraction=fraction)
-
-
-def test_freeze_refuses_what_has_no_frozen_form():
-    refused([keras.layers.Conv1D(2, 3)], "Conv1D has no frozen form")
-    refused([keras.layers.ReLU(), ALQConv1D(2, 3, kernel_quantizer=fixed())], "ReLU has no frozen form")
-    refused([ALQConv1D(2, 3, kernel_quantizer=alq())], "coordinates must be fixed point")
-    refused([ALQConv1D(2, 3, padding="same", kernel_quantizer=fixed())], "valid padding", True)
-    refused([ALQConv1D(2, 3, kernel_quantizer=fixed()), TimeSum()], "gives logits, so it must be the last", True)
-    refused([QActivation(quantized_relu(4, 2))], "must follow a convolution")
-    refused([ALQConv1D(2, 3, kernel_quantizer=fixed())], "not on the grid")
-    refused(
-        [ALQConv1D(2, 3, kernel_quantizer=fixed()), QActivation(quantized_bits(4, 2, alpha=1.0))],
-        "activations must be quantized_relu",
-        True,
-    )

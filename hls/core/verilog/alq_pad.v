@@ -1,0 +1,40 @@
+// A pool's padding: LEFT time steps of VALUE before every frame, RIGHT behind it. Nothing enters meanwhile.
+`default_nettype none
+module alq_pad #(
+    parameter integer BITS = 8,
+    parameter integer LANES = 1,
+    parameter integer BEATS = 1,
+    parameter integer TIMES = 8,  // time steps of a frame
+    parameter integer LEFT = 1,
+    parameter integer RIGHT = 1,
+    parameter [BITS-1:0] VALUE = 0
+) (
+    input wire clk,
+    input wire reset,
+    input wire valid,
+    input wire [LANES*BITS-1:0] data,
+    output wire ready,
+    input wire room,
+    output wire out_valid,
+    output wire [LANES*BITS-1:0] out_data
+);
+`include "alq_functions.vh"
+  localparam BEAT_BITS = width_of(BEATS);
+  localparam TIME_BITS = width_of(LEFT + TIMES + RIGHT);
+  reg [BEAT_BITS-1:0] beat;
+  reg [TIME_BITS-1:0] times;
+  wire last_beat = beat == BEATS - 1;
+  wire of_frame = times >= LEFT && times < LEFT + TIMES;
+  assign ready = room && of_frame && !reset;
+  assign out_valid = room && (valid || !of_frame) && !reset;
+  assign out_data = of_frame ? data : {LANES{VALUE}};
+  always @(posedge clk)
+    if (reset) begin
+      beat  <= 0;
+      times <= 0;
+    end else if (out_valid) begin
+      beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
+      if (last_beat) times <= times == LEFT + TIMES + RIGHT - 1 ? {TIME_BITS{1'b0}} : times + 1'b1;
+    end
+endmodule
+`default_nettype wire
