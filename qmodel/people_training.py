@@ -13,8 +13,9 @@ import tensorflow as tf
 from keras import ops
 
 from qmodel import networks
+from qmodel.alq.layers import kernels_on_grid
 from qmodel.alq.quantizer import alq
-from qmodel.alq.trainer import ALQTrainer, _kernels_on_grid
+from qmodel.alq.trainer import ALQTrainer
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS
 from qmodel.hyperparameters import Schedule
 from qmodel.normalisation import absorb, settle
@@ -116,6 +117,12 @@ class PackedData:
         """Batches per epoch."""
         return self.steps
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What tells these examples from others: which windows are drawn, and how often."""
+        drawn = self.sampler
+        return drawn.by_class, drawn.class_weights, drawn.by_beats, drawn.beat_weights
+
 
 class PeopleTrainer(ALQTrainer):
     """The ALQ moves with the losses of `loss_of`; a teacher's logits per step are followed beside the labels."""
@@ -125,10 +132,10 @@ class PeopleTrainer(ALQTrainer):
         self.people_recipe, self.people_teacher = recipe, teacher
 
     def _loss_and_gradients(self, inputs, targets):
-        kernels = [state.layer.kernel.value for state in self.states]
+        kernels = [state.layer.kernel.value for state in self.trained]
         beats, allowed = targets[:, :STEPS], targets[:, STEPS:]
         recipe, share = self.people_recipe, self.schedule.distillation
-        with _kernels_on_grid(self.states), tf.GradientTape() as tape:
+        with kernels_on_grid(state.layer for state in self.states), tf.GradientTape() as tape:
             outputs = self.model(inputs, training=True)
             loss, _, _ = loss_of(outputs, beats, allowed, recipe)
             if self.people_teacher is not None and share:
