@@ -59,6 +59,7 @@ def on_config(config):
                 "alq.md",
                 "howto/hardware.md",
                 "board.md",
+                "first-contact.md",
             ]
         },
         {
