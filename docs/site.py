@@ -81,6 +81,7 @@ def on_config(config):
         },
         {"Model card": "model-card.md"},
         {"Results": "results.md"},
+        {"Licences": "licences.md"},
     ]
     return config
 
