@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flow.recordings.choices import NETWORK
 from flow.recordings.classify import Classifier
 from qmodel import models
 from qmodel.data import recording, synthetic
@@ -14,7 +15,7 @@ RATE = 360
 
 @pytest.fixture(scope="session")
 def classifier() -> Classifier:
-    with Classifier(models.load()) as classifier:
+    with Classifier(models.load(NETWORK)) as classifier:
         yield classifier
 
 
