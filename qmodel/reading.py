@@ -224,8 +224,11 @@ def corrected(mean: np.ndarray, measures: np.ndarray, constants: Constants) -> n
     if constants.hidden is None or constants.out is None:
         return logits
     ones = np.ones((len(mean), 1))
-    units = np.maximum(np.concatenate([measures, logits / 8, ones], 1) @ constants.hidden, 0)
-    return logits + np.concatenate([units, ones], 1) @ constants.out
+    # Row by row: what is said of a window must not depend, to the last bit, on what else is in a batch.
+    rows = np.concatenate([measures, logits / 8, ones], 1)
+    units = np.array([row @ constants.hidden for row in rows]).reshape(len(rows), constants.hidden.shape[1])
+    rows = np.concatenate([np.maximum(units, 0), ones], 1)
+    return logits + np.array([row @ constants.out for row in rows]).reshape(logits.shape)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

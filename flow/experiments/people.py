@@ -148,4 +148,8 @@ def rhythm_scores(found: dict[str, np.ndarray], name: str) -> dict:
         only = some & ~np.delete(possible, wanted, axis=1).any(1) & ~possible[:, wanted].all(1)
         said = np.isin(shares.argmax(1), wanted) & ~found["foreign"]
         row["ventricular"] = _scores(int((said & only).sum()), int((~said & only).sum()), int((said & ~some).sum()))
+        said = np.isin(shares.argmax(1), wanted)  # what refusing costs: the same, had nobody asked whether it is an ECG
+        row["ventricular_none_refused"] = _scores(
+            int((said & only).sum()), int((~said & only).sum()), int((said & ~some).sum())
+        )
     return row
