@@ -54,6 +54,7 @@ def on_config(config):
         {
             "How-to": [
                 "howto/classify.md",
+                "recordings.md",
                 "howto/monitor.md",
                 "howto/train.md",
                 "alq.md",
