@@ -47,9 +47,9 @@ def closure(*modules: str) -> list[Path]:
         if path in found:
             continue
         found[path] = None
-        module = _examined(path)
-        waiting += [source for name in module.names for source in _with_packages(name)]
-        found.update(dict.fromkeys(file for text in module.texts for file in _files(path.parent, text)))
+        examined = _examined(path)
+        waiting += [source for name in examined.names for source in _with_packages(name)]
+        found.update(dict.fromkeys(file for text in examined.texts for file in _files(path.parent, text)))
     return sorted(found)
 
 

@@ -31,7 +31,7 @@ from qmodel.data.readers.channels import (
     voltage_unit,
 )
 from qmodel.data.recording import check_rate
-from qmodel.errors import InputError
+from qmodel.errors import InputError, UserError
 
 PATIENCE_S = 5.0  # to find a stream
 QUIET_S = 1.0  # without a sample: the source is silent
@@ -44,7 +44,7 @@ class SourceError(InputError):
     """A live source that cannot be had, or does not tell what is needed."""
 
 
-class LostError(Exception):
+class LostError(UserError):
     """A live source was cut off; it may come back."""
 
 
