@@ -388,8 +388,8 @@ _NUMBERS = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 class Lines:
     """Lines of numbers, one sample a line, columns parted by commas, semicolons, tabs or blanks.
 
-    A line without a number (an AD8232 says ! when a lead is off) is a sample that is missing. What does not come for
-    longer than a second is missing as well, by the clock.
+    A line without a number (an AD8232 says ! when a lead is off) is a sample that is missing. What a serial line
+    does not send for longer than a second is missing as well, by the clock; a pipe loses nothing.
     """
 
     def __init__(self, stream: _Bytes, name: str, kind: str, wanted: Wanted) -> None:
@@ -438,7 +438,8 @@ class Lines:
             raise SourceError(f"{self.name} sends no numbers in column {self._column + 1}: is the baud rate right?")
         silent = now - self._heard
         lost = 0
-        if QUIET_S + len(values) / self.rate_hz < silent < LONGEST_GAP_S and self._good > len(values):
+        late = QUIET_S + len(values) / self.rate_hz < silent < LONGEST_GAP_S and self._good > len(values)
+        if late and isinstance(self._stream, _Serial):  # a pipe that stalls loses nothing, a line does
             lost = max(round(silent * self.rate_hz) - len(values), 0)
         self._heard = now
         return Block(np.concatenate([np.full(lost, np.nan), values]) * self._factor, now)
