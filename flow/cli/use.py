@@ -83,7 +83,7 @@ def _monitor_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="a live source: lsl:NAME, serial:/dev/ttyUSB0, brainflow:BOARD, or - for standard input",
     )
-    parser.add_argument("--baud", type=int, default=115_200, help="of a serial line (default: %(default)s)")
+    parser.add_argument("--baud", type=int, default=115_200, help="baud rate of a serial line (default: %(default)s)")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep what a live source sends, as a WFDB record")
     parser.add_argument("--sample", action="store_true", help="play the minute of MIT-BIH ECG that ships with ecg-alq")
     parser.add_argument("--synthetic", action="store_true", help="play made-up ECG: a demonstration")
@@ -226,7 +226,7 @@ COMMANDS = (
     ),
     Command(
         "monitor",
-        "Play a recording, or a live source, in the browser like a bedside monitor. Shows the scrolling ECG, beats and "
+        "Play a recording or a live source like a bedside monitor. Shows the scrolling ECG, beats and "
         "heart rate, the current rhythm and a list of events. Only this machine can open the page, with the token in "
         "its address.",
         "ecg-alq monitor my_record --lead II",
