@@ -26,7 +26,7 @@ def figures(results: Path) -> str:
 
     Raises: InputError: a damaged results file.
     """
-    parts = (_shipped, _accuracy, _worth, _allocation, _classes, _confusions, _matrices, _recipes)
+    parts = (_people, _shipped, _accuracy, _worth, _allocation, _classes, _confusions, _matrices, _recipes)
     return "\n\n".join(text for part in parts if (text := part(results)))
 
 
@@ -54,6 +54,46 @@ def _table(head: list[str], rows: list[list[str]], right: int) -> str:
     """A Markdown table whose columns from `right` on are right-aligned."""
     rule = "|" + "".join("---|" if i < right else "---:|" for i in range(len(head)))
     return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _people(results: Path) -> str:
+    """What `rhythm` does on persons and databases that its training left out (benchmarks/people.py)."""
+    found = {row["protocol"]: row for row in read_rows(results / "people.json")}
+    rows = []
+    for protocol, what in (
+        ("ec57", "beats of DS2, by DS1 and the other databases"),
+        ("without:svdb", "beats of the Supraventricular Arrhythmia Database, by all others"),
+    ):
+        if protocol in found:
+            row = found[protocol]
+            for kind, name in (("QRS", "any beat"), ("V", "ventricular"), ("S", "supraventricular")):
+                score = row[kind]
+                value = f"{score['sensitivity']:.2f} %, {score['positive_predictivity']:.2f} %, {score['f1']:.2f} %"
+                rows.append([what, name, value, f"{row['bytes']:,}"])
+    if "without:cinc2017" in found:
+        row = found["without:cinc2017"]
+        value = f"AUC {row['af_auc_windows']:.3f} by window, {row['af_auc_records']:.3f} by recording"
+        what = "atrial fibrillation against sinus rhythm, Challenge 2017, lead I, by all others"
+        rows.append([what, f"{row['persons']} recordings", value, f"{row['bytes']:,}"])
+    if "without:vfdb" in found:
+        row = found["without:vfdb"]
+        for key, name in (("ventricular", "as said"), ("ventricular_none_refused", "had nothing been refused")):
+            if key in row:
+                score = row[key]
+                value = f"{score['sensitivity']:.2f} %, {score['positive_predictivity']:.2f} %, {score['f1']:.2f} %"
+                what = "VT and flutter against the rest, Malignant Ventricular database, by all others"
+                rows.append(
+                    [what, f"{name}; {row['refused_percent']:.1f} % of windows refused", value, f"{row['bytes']:,}"]
+                )
+    if not rows:
+        return ""
+    note = (
+        "Frozen integer networks of one recipe (`benchmarks/people.py`). Figures are sensitivity, positive "
+        "predictivity and F1 where nothing else is said; beats match within 150 ms (ANSI/AAMI EC57), over whole "
+        "records; 201 (DS1) and 202 (DS2) are one person, as in the literature."
+    )
+    head = ["tested on", "of what", "figure", "bytes"]
+    return f"### `rhythm` on persons never met (measured)\n\n{note}\n\n" + _table(head, rows, 2)
 
 
 def _shipped(results: Path) -> str:
