@@ -60,6 +60,11 @@ def _people(results: Path) -> str:
     """What `rhythm` does on persons and databases that its training left out (benchmarks/people.py)."""
     found = {row["protocol"]: row for row in read_rows(results / "people.json")}
     rows = []
+    if "patient" in found:
+        row = found["patient"]
+        value = f"{row['accuracy_mean']:.1f} % (std {row['accuracy_std']:.1f}; pooled {row['accuracy_pooled']:.1f} %)"
+        what = f"windows of persons apart in MIT-BIH, {len(row['folds'])} folds, other databases in training"
+        rows.append([what, f"accuracy, {len(row['classes'])} classes", value, f"{row['bytes']:,}"])
     for protocol, what in (
         ("ec57", "beats of DS2, by DS1 and the other databases"),
         ("without:svdb", "beats of the Supraventricular Arrhythmia Database, by all others"),
