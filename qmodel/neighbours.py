@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import warnings
-from importlib import metadata
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +51,8 @@ def check_qkeras() -> None:
     Warns where hgq2 is installed and the module is ours all the same.
     Raises: InputError: another package's files, or none, where qkeras-v3 put its own.
     """
+    from importlib import metadata  # slow to import, and `import flow` needs none of it
+
     try:
         distribution = metadata.distribution("qkeras-v3")
     except metadata.PackageNotFoundError:

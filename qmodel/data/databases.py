@@ -181,7 +181,7 @@ def find(name: str, path: str | os.PathLike | None = None) -> Path:
     own = database(name)
     if name == "mitdb":
         return mitdb.find(path)
-    names = [name] + [own.slug] * (own.slug is not None)
+    names = [name] if own.slug is None else [name, own.slug]
     for origin, named in (("the path given", path), (f"${FOLDER_VARIABLE}", os.environ.get(FOLDER_VARIABLE))):
         if named:
             folder = Path(named).expanduser()

@@ -139,6 +139,7 @@ def _window_classes(record: Labelled, start: int) -> Iterable[str]:
         return [name for name, is_so in zip(CLASSES, record.diagnosis, strict=True) if is_so]
     sinus: Iterable[str] | None = None
     if record.rhythm is not None:
+        assert record.rhythm_from is not None  # said together with the rhythms
         share: dict[str, int] = {}
         ends = [*record.rhythm_from[1:], len(record)]
         for note, first, last in zip(record.rhythm, record.rhythm_from, ends, strict=True):
@@ -146,11 +147,12 @@ def _window_classes(record: Labelled, start: int) -> Iterable[str]:
             if overlap > 0:
                 share[note] = share.get(note, 0) + overlap
         named = [CLASSES_OF_RHYTHM.get(note) for note in share]
-        main = max(share, key=share.get) if share else ""
+        main = max(share, key=share.__getitem__) if share else ""
         if share.get(main, 0) < _MAIN_SHARE * WINDOW_SAMPLES:
-            if not share or None in named or sum(share.values()) < WINDOW_SAMPLES - 1:
+            known = [classes for classes in named if classes is not None]
+            if not share or len(known) < len(named) or sum(share.values()) < WINDOW_SAMPLES - 1:
                 return ()
-            return sorted(set().union(*named))
+            return sorted(set[str]().union(*known))
         sinus = CLASSES_OF_RHYTHM.get(main)
         if sinus is None:
             return ()
@@ -158,6 +160,8 @@ def _window_classes(record: Labelled, start: int) -> Iterable[str]:
             return sinus
     if record.beat_at is None:
         return ()
+    assert record.beat_kind is not None  # said together with the beats, as is the conduction
+    assert record.conduction is not None
     inside = (record.beat_at >= start + EDGE_SAMPLES) & (record.beat_at < end - EDGE_SAMPLES)
     at, kind, conduction = record.beat_at[inside], record.beat_kind[inside], record.conduction[inside]
     if len(at) < 2:
@@ -226,7 +230,8 @@ def collect(names: Iterable[str] | None = None, path: str | os.PathLike | None =
             index.record, index.lead, index.first_sample, index.label, index.fragment, strict=True
         )
     }
-    signals, tracks, beats_at, beats_kind, windows, allowed = [], [], [], [], [], []
+    signals, beats_at, beats_kind, windows, allowed = [], [], [], [], []
+    tracks: list[tuple[str, str, str, str, int, int, bool, int, int]] = []
     first = beat_first = 0
     for name in names:
         folder = databases.find(name, path if name != "mitdb" else None)
@@ -235,11 +240,13 @@ def collect(names: Iterable[str] | None = None, path: str | os.PathLike | None =
             if len(record) < WINDOW_SAMPLES:
                 continue
             starts = np.arange(0, len(record) - WINDOW_SAMPLES + 1, HOP_SAMPLES)
-            sets = np.array([window_classes(record, start) for start in starts])
-            room = np.array([_room(record, start) for start in starts])
+            sets = np.array([window_classes(record, int(start)) for start in starts])
+            room = np.array([_room(record, int(start)) for start in starts])
             has_beats = record.beat_at is not None
-            at = record.beat_at if has_beats else np.zeros(0, np.int64)
-            kind = record.beat_kind if has_beats else np.zeros(0, np.int8)
+            at, kind = np.zeros(0, np.int64), np.zeros(0, np.int8)
+            if record.beat_at is not None:
+                assert record.beat_kind is not None  # said together with the beats
+                at, kind = record.beat_at, record.beat_kind
             for column, lead in enumerate(record.leads):
                 signal = record.signals[:, column]
                 own = np.zeros(len(starts), np.int64) - 1
@@ -264,18 +271,27 @@ def collect(names: Iterable[str] | None = None, path: str | os.PathLike | None =
             beats_at.append(at)
             beats_kind.append(kind)
             beat_first += len(at)
-    columns = list(zip(*tracks, strict=True))
     window = np.concatenate(windows)
+    columns = list(zip(*tracks, strict=True))
     return Tracks(
-        np.concatenate(signals),
-        *(np.array(column) for column in columns[:4]),
-        *(np.array(column, np.int64) for column in columns[4:6]),
-        np.array(columns[6], bool),
-        *(np.array(column, np.int64) for column in columns[7:]),
-        np.concatenate(beats_at),
-        np.concatenate(beats_kind),
-        *(np.ascontiguousarray(window[:, i]) for i in range(5)),
-        np.concatenate(allowed),
+        signals=np.concatenate(signals),
+        track_database=np.array(columns[0]),
+        track_record=np.array(columns[1]),
+        track_person=np.array(columns[2]),
+        track_lead=np.array(columns[3]),
+        track_first=np.array(columns[4], np.int64),
+        track_samples=np.array(columns[5], np.int64),
+        track_has_beats=np.array(columns[6], bool),
+        beat_first=np.array(columns[7], np.int64),
+        beat_count=np.array(columns[8], np.int64),
+        beat_at=np.concatenate(beats_at),
+        beat_kind=np.concatenate(beats_kind),
+        window_track=np.ascontiguousarray(window[:, 0]),
+        window_start=np.ascontiguousarray(window[:, 1]),
+        window_earlier=np.ascontiguousarray(window[:, 2]),
+        window_later=np.ascontiguousarray(window[:, 3]),
+        window_fragment=np.ascontiguousarray(window[:, 4]),
+        allowed=np.concatenate(allowed),
     )
 
 

@@ -345,7 +345,8 @@ class Add:
     def run(self, values: Sequence[np.ndarray], sources: Sequence[Format]) -> np.ndarray:
         """Sum of int64 arrays (batch, time, channel)."""
         fraction = max(source.fraction for source in sources)
-        return sum(value << (fraction - source.fraction) for value, source in zip(values, sources, strict=True))
+        first, *others = (value << (fraction - source.fraction) for value, source in zip(values, sources, strict=True))
+        return sum(others, start=first)
 
     def output_format(self, sources: Sequence[Format]) -> Format:
         """The narrowest format that holds every sum."""

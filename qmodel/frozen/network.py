@@ -119,7 +119,7 @@ class FrozenNetwork:
         chain = tuple((i - 1,) for i in range(len(self.layers)))
         sources = chain if self.sources is None else tuple(tuple(int(s) for s in own) for own in self.sources)
         object.__setattr__(self, "sources", sources)
-        object.__setattr__(self, "stages", tuple(self._connect()))
+        object.__setattr__(self, "stages", tuple(self._connect(sources)))
         object.__setattr__(self, "metadata", MappingProxyType(self._checked_metadata()))
 
     def __eq__(self, other: object) -> bool:
@@ -128,14 +128,14 @@ class FrozenNetwork:
     def __hash__(self) -> int:
         return hash(self.file_bytes)
 
-    def _connect(self) -> Iterator[Stage]:
-        if len(self.sources) != len(self.layers):
-            raise InputError(f"sources need one entry per layer ({len(self.layers)}), received {len(self.sources)}")
+    def _connect(self, sources: tuple[tuple[int, ...], ...]) -> Iterator[Stage]:
+        if len(sources) != len(self.layers):
+            raise InputError(f"sources need one entry per layer ({len(self.layers)}), received {len(sources)}")
         tensors = {INPUT: self.input}
         _check_tensor("the input", self.input)
         counts: dict[str, int] = {}
         unread = {INPUT}
-        for position, (layer, own) in enumerate(zip(self.layers, self.sources)):
+        for position, (layer, own) in enumerate(zip(self.layers, sources)):
             unread -= set(own)
             if not own or not all(INPUT <= source < position for source in own):
                 raise InputError(f"layer {position} must read earlier stages or the input, received sources {own}")
@@ -169,8 +169,12 @@ class FrozenNetwork:
             names = metadata.get(key)
             if names is None:
                 continue
-            texts = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
-            if not texts or len(names) != number or len(set(names)) != number:
+            if (
+                not isinstance(names, list)
+                or not all(isinstance(name, str) and name for name in names)
+                or len(names) != number
+                or len(set(names)) != number
+            ):
                 raise InputError(f"{key} must be {number} different names, one per {what}, received {names!r}")
         for key, kinds in (("rate_hz", (int, float)), ("window_samples", (int,))):
             value = metadata.get(key)
@@ -191,8 +195,12 @@ class FrozenNetwork:
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the output channels, if the network tells them."""
+        assert self.metadata is not None  # as __post_init__ leaves it
         names = self.metadata.get("classes")
-        return None if names is None else tuple(names)
+        if names is None:
+            return None
+        assert isinstance(names, list)  # checked by _checked_metadata
+        return tuple(names)
 
     @property
     def is_chain(self) -> bool:

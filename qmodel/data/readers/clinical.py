@@ -42,7 +42,7 @@ def read_atc(path: Path) -> Source:
     if not rate or not resolution_nv:
         raise DataError(f"{path}: an ATC file tells its rate and resolution, received {rate} Hz and {resolution_nv} nV")
     leads = {b"ecg ": "I", b"ecg2": "II", b"ecg3": "III", b"ecg4": "aVR", b"ecg5": "aVL", b"ecg6": "aVF"}
-    channels = []
+    channels: list[Channel] = []
     for name, lead in leads.items():
         if name in blocks:
             counts = np.frombuffer(blocks[name][: len(blocks[name]) // 2 * 2], "<i2").astype(np.float64)

@@ -83,7 +83,7 @@ def _only_member(path: Path) -> IO[bytes]:
     return archive.open(inside[0])
 
 
-_OPENERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+_OPENERS: dict[bytes, Callable[[Path], IO[bytes] | gzip.GzipFile]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\0": lzma.LZMAFile,
@@ -184,7 +184,8 @@ def layout(text: str, path: Path) -> Layout:
     if len(text) > 2_000_000 and len(every) == len(head):
         every = every[:-1]
     lines = [(i, _without_brackets(line)) for i, line in enumerate(every) if line.strip()]
-    skipped, hint = [], None
+    skipped: list[int] = []
+    hint: str | None = None
     for i, line in lines:
         marked = re.fullmatch(r"\ufeff?\s*\"?sep=(.)\"?\s*", line, re.IGNORECASE)
         if marked and not skipped and i < 3:
@@ -320,8 +321,8 @@ def _header_rate(lines: list[str], path: Path) -> float | None:
             if told and not re.search(r"filter|notch|mains|cut|pass|band|line", line, re.IGNORECASE):
                 found.add(float(told[1].replace(",", ".")))
     if len(found) > 1:
-        told = ", ".join(f"{value:g}" for value in sorted(found))
-        raise DataError(f"{path}: its header tells several sampling rates, {told} Hz: give --fs")
+        rates = ", ".join(f"{value:g}" for value in sorted(found))
+        raise DataError(f"{path}: its header tells several sampling rates, {rates} Hz: give --fs")
     return found.pop() if found else None
 
 

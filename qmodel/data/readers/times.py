@@ -108,8 +108,8 @@ def clock_seconds(cells) -> np.ndarray:
     found = cells.str.extract(_CLOCK)
     bad = found["s"].isna()
     if bad.any():
-        at = int(np.flatnonzero(bad.to_numpy())[0])
-        raise DataError(f"row {at + 1} must hold a time, received {str(cells.iloc[at])[:40]!r}")
+        row = int(np.flatnonzero(bad.to_numpy())[0])
+        raise DataError(f"row {row + 1} must hold a time, received {str(cells.iloc[row])[:40]!r}")
 
     def number(name: str) -> np.ndarray:
         column = found[name].str.replace(r"[,:]", ".", regex=True)
