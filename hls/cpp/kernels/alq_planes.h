@@ -100,8 +100,7 @@ template <typename CONFIG_T> struct line_buffer {
 
     // The oldest time step leaves, `newest` enters: one clock cycle of a shift register per channel.
     // Samples are in the order time step * n_channels + channel, the oldest first.
-    static void shift(sample_t samples[n_held], sum_t unit_sums[n_units],
-                      const sample_t newest[CONFIG_T::n_channels]) {
+    static void shift(sample_t samples[n_held], sum_t unit_sums[n_units], const sample_t newest[CONFIG_T::n_channels]) {
 #pragma HLS INLINE
     Shift_samples:
         for (unsigned i = 0; i + CONFIG_T::n_channels < n_held; i++) {
@@ -182,7 +181,8 @@ template <typename CONFIG_T> struct line_buffer {
 #pragma HLS UNROLL
             for (unsigned u = 0; u < units_per_beat; u++) {
 #pragma HLS UNROLL
-                const unsigned run = u * CONFIG_T::unit / CONFIG_T::n_fan, channel = u * CONFIG_T::unit % CONFIG_T::n_fan;
+                const unsigned run = u * CONFIG_T::unit / CONFIG_T::n_fan,
+                               channel = u * CONFIG_T::unit % CONFIG_T::n_fan;
                 const unsigned own =
                     CONFIG_T::kernelwise ? channel : (tap * CONFIG_T::n_fan + channel) / CONFIG_T::group_size;
                 const unsigned group = run * CONFIG_T::run_groups + own;

@@ -25,7 +25,8 @@ template <typename CONFIG_T> struct pool_types {
     typedef typename integer<CONFIG_T::in_signed, CONFIG_T::out_bits>::type value_t;
     static value_t padding() {
 #pragma HLS INLINE
-        return CONFIG_T::maximum && CONFIG_T::in_signed ? value_t(-(value_t(1) << (CONFIG_T::in_bits - 2)) * 2) : value_t(0);
+        return CONFIG_T::maximum && CONFIG_T::in_signed ? value_t(-(value_t(1) << (CONFIG_T::in_bits - 2)) * 2)
+                                                        : value_t(0);
     }
     // A window's value after one more time step.
     static value_t after(value_t window, value_t value) {
@@ -38,10 +39,9 @@ template <typename CONFIG_T> struct pool_types {
 
 // Maximum or sum over `size` time steps every `stride` steps; windows may overlap or leave gaps.
 //
-// One comparator (or adder) per channel and open window: ceil(size / stride) running values instead of a buffer of `size`
-// steps. A beat enters every clock cycle.
-template <class data_T, class res_T, typename CONFIG_T>
-void pool(hls::stream<data_T> &data, hls::stream<res_T> &res) {
+// One comparator (or adder) per channel and open window: ceil(size / stride) running values instead of a buffer of
+// `size` steps. A beat enters every clock cycle.
+template <class data_T, class res_T, typename CONFIG_T> void pool(hls::stream<data_T> &data, hls::stream<res_T> &res) {
     typedef pool_types<CONFIG_T> types;
     typedef typename types::value_t value_t;
     static const unsigned n_open = (CONFIG_T::size - 1) / CONFIG_T::stride + 1;

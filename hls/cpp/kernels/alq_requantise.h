@@ -24,8 +24,8 @@ template <int BITS, int ACCUMULATOR_BITS, int SHIFT, bool SIGNED = false> struct
             return 0;
         wide_t value = accumulator;
         if (drop > 0) {
-            // With all that is below the result's last bit, "half" and "more than half" differ in one OR. A shift of two's
-            // complement rounds down, so what is below counts upward for negative values too.
+            // With all that is below the result's last bit, "half" and "more than half" differ in one OR. A shift of
+            // two's complement rounds down, so what is below counts upward for negative values too.
             const wide_t half = wide_t(1) << (drop > 0 ? drop - 1 : 0);
             const bool at_least_half = (value & half) != 0;
             const bool below_half = (value & (half - 1)) != 0;
