@@ -233,7 +233,7 @@ class TestServe:
             port = taken.getsockname()[1]
             found, error = serve_once(port)
             assert not found
-            assert f"--port {port} cannot be had" in str(error)
+            assert f"--port {port} is not available" in str(error)
         for impossible in (-1, 70000):
             assert isinstance(serve_once(impossible)[1], InputError)
         with socket.socket() as taken:

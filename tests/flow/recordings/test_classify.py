@@ -141,7 +141,7 @@ class TestEngines:
         with Classifier(untrained, "rtl") as classifier:
             assert np.array_equal(classifier.logits(windows), Classifier(untrained).logits(windows))
 
-    def test_board_takes_windows_as_they_are_and_is_closed(self, untrained, ecg_windows, monkeypatch):
+    def test_board_takes_the_integers_of_other_engines_and_is_closed(self, untrained, ecg_windows, monkeypatch):
         given, closed = [], []
 
         class Overlay:  # what board.driver promises
@@ -154,18 +154,21 @@ class TestEngines:
                 return self
 
             def __exit__(self, *_):
+                self.close()
+
+            def close(self):
                 closed.append(True)
 
-            def classify_many(self, windows):
-                given.append(windows)
-                return [SimpleNamespace(logits=row) for row in untrained.run(standardise(windows))]
+            def logits_many(self, integers):
+                given.append(integers)
+                return untrained.run(integers)
 
         monkeypatch.setitem(sys.modules, "board", SimpleNamespace())
         monkeypatch.setitem(sys.modules, "board.driver", SimpleNamespace(ArrhythmiaOverlay=Overlay))
         windows = ecg_windows.signals[:4]
         with Classifier(untrained, "board", deploy="deploy") as classifier:
             assert np.array_equal(classifier.logits(windows), Classifier(untrained).logits(windows))
-        assert np.array_equal(given[0], windows)
+        assert np.array_equal(given[0], standardise(windows))
         assert closed == [True]
 
         Overlay.network = FrozenNetwork(untrained.input_length, untrained.input_format, untrained.layers[:-1])

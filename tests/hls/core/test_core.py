@@ -134,10 +134,10 @@ def test_a_fifo_that_asks_too_late_is_caught(ecg_core, ecg_inputs, tmp_path):
     """The overflow assertion is alive: without its margin the last FIFO loses beats when the output is stalled."""
     for path in (*ecg_core.sources, *ecg_core.tables, ecg_core.folder / "alq_functions.vh"):
         shutil.copyfile(path, tmp_path / path.name)
-    top = tmp_path / f"{ecg_core.top}.v"
-    text = top.read_text()
-    assert "MARGIN(" in text
-    top.write_text(re.sub(r"MARGIN\(\d+\)", "MARGIN(-8)", text))
+    fifo = tmp_path / "alq_fifo.v"
+    text = fifo.read_text()
+    assert "used < DEPTH - MARGIN" in text
+    fifo.write_text(text.replace("used < DEPTH - MARGIN", "used < DEPTH + 8"))
     sources = tuple(tmp_path / path.name for path in ecg_core.sources)
     core = dataclasses.replace(ecg_core, folder=tmp_path, sources=sources)
     with pytest.raises(SimulationError, match="FIFO overflow"):
