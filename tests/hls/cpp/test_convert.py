@@ -147,7 +147,7 @@ def test_failure_keeps_the_old_project(network, tmp_path, monkeypatch):
     monkeypatch.setattr(convert_module, "_write_vectors", full_disk)
     with pytest.raises(OSError, match="No space left"):
         convert(small_network(8), folder)
-    assert [p.name for p in tmp_path.iterdir()] == ["project"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".project.made", "project"]  # beside it: what was made
     assert (folder / "manifest.json").read_bytes() == before
     monkeypatch.undo()
     other = small_network(8)
