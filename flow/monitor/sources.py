@@ -12,7 +12,8 @@ import re
 import select
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -234,11 +235,11 @@ class BrainFlow:
         self._options = {key: value for key, _, value in pairs}
 
     def open(self) -> None:
-        _without_pkg_resources()
-        from brainflow.board_shim import BoardIds, BoardShim, BrainFlowError, BrainFlowInputParams
+        with _without_pkg_resources():
+            from brainflow.board_shim import BoardIds, BoardShim, BrainFlowError, BrainFlowInputParams
 
+            BoardShim.disable_board_logger()  # loads its library, which is what asks
         self.close()
-        BoardShim.disable_board_logger()
         wanted = re.sub(r"\W", "_", self.name).upper()
         boards = {board.name: board.value for board in BoardIds}
         identity = boards.get(wanted, boards.get(f"{wanted}_BOARD"))
@@ -313,12 +314,14 @@ class BrainFlow:
                 return
 
 
-def _without_pkg_resources() -> None:
+@contextmanager
+def _without_pkg_resources() -> Iterator[None]:
     """BrainFlow 5.23 asks for pkg_resources on Python 3.11, which setuptools has dropped: one function will do."""
     import importlib.util
     import types
 
     if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
+        yield
         return
 
     def resource_filename(name: str, path: str) -> str:
@@ -328,6 +331,10 @@ def _without_pkg_resources() -> None:
     stand_in = types.ModuleType("pkg_resources")
     stand_in.resource_filename = resource_filename  # type: ignore[attr-defined]
     sys.modules["pkg_resources"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["pkg_resources"]
 
 
 class _Bytes(Protocol):

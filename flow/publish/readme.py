@@ -57,7 +57,7 @@ def headline(results: Path) -> str:
 
     Raises: InputError: a damaged results file.
     """
-    rows = [*_beats(results), *_persons(results), *_size(results), *_cores(results)]
+    rows = [*_beats(results), *_persons(results), *_size(results), *_cores(results)][:5]
     if not rows:
         return NO_RESULTS
     lines = [f"| network `{HEADLINE}` | figure | how it was obtained |", "|---|---:|---|"]

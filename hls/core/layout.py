@@ -539,7 +539,7 @@ class _Builder:
         self.wire(1, ordered.valid, ordered.ready, "outputs_take")
         self.wire(stream.bits, ordered.data)
         self.instance(
-            "alq_serial",
+            "alq_serialise",
             "outputs_serial",
             {"BITS": stream.bits, "CHANNELS": channels},
             {"full": full, "values": values, "take": "outputs_take"}

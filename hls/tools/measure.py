@@ -204,4 +204,7 @@ def sweep_foldings(network: FrozenNetwork, part: str, steps: int = SWEEP_STEPS) 
     fastest, slowest = fold(network, part=part), smallest(network)
     ends = [Plan.of(network, one, part).schedule.between_frames for one in (fastest, slowest)]
     between = (fold(network, round(cycles), part=part) for cycles in np.geomspace(*ends, steps)[1:-1])
-    return list(dict.fromkeys((fastest, *between, slowest)))
+    kept: dict[int, Folding] = {}  # of those with equal cycles between frames, the one found first
+    for one in (fastest, *between, slowest):
+        kept.setdefault(Plan.of(network, one, part).schedule.between_frames, one)
+    return [*list(kept.values())[:-1], slowest]

@@ -43,6 +43,7 @@ def work(
         if folded_model is not None:
             import_tensorflow()
             from qmodel import training
+            from qmodel.alq import layers  # noqa: F401 - a saved stage names its classes
 
             compared.append(KerasEngine(training.load(folded_model), network))
         for name in engines:

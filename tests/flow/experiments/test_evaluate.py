@@ -163,7 +163,8 @@ def test_a_fold_is_run_once(mitdb_folder, tmp_path):
     split = Split(validation=False)
     first = evaluate(taught, split, **options, only=[3])
     manifests = sorted((tmp_path / "build").glob("*/manifest.json"))
-    assert len(manifests) == 3, "its own teacher: one float stage"
+    floats = [path for path in manifests if "-float-" in path.parent.name]
+    assert len(floats) == 1, "its own teacher: one float stage"
     written = [path.stat().st_mtime_ns for path in manifests]
     task = FoldTask(Experiment(taught, Records(str(mitdb_folder)), replace(split, fold=3)), tmp_path / "build")
     told = run_fold(task)["test_loss"]

@@ -1,6 +1,6 @@
 // The channels of a whole time step one after the other.
 `default_nettype none
-module alq_serial #(
+module alq_serialise #(
     parameter integer BITS = 8,
     parameter integer CHANNELS = 2
 ) (
