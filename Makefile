@@ -12,10 +12,10 @@ export MITDB_DIR ?= $(wildcard $(CURDIR)/../shared/data/mitdb)
 export ECG_ALQ_DATABASES ?= $(wildcard $(CURDIR)/../shared/data/databases)
 
 .DEFAULT_GOAL := help
-.PHONY: help install flow lab notebooks docs test lint format clean
+.PHONY: help install flow lab notebooks docs test test-fast lint format clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
 
 install: $(STAMP) ## Make .venv with the locked versions and this project in it
 
@@ -36,8 +36,11 @@ lab: $(STAMP) ## JupyterLab on the notebooks: the guided walk from record to bit
 notebooks: $(STAMP) ## The notebooks, executed in quick mode, as HTML in build/notebooks
 	$(BIN)/ecg-alq notebook --html build/notebooks
 
-test: $(STAMP) ## All tests
-	$(BIN)/python -m pytest --durations=20
+test: $(STAMP) ## All tests, on two processes; the slowest twenty last
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
+
+test-fast: $(STAMP) ## Tests that take seconds
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --durations=20
 
 lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against results, notebooks without outputs, documentation
 	$(BIN)/ruff check

@@ -45,8 +45,8 @@ def quantised_stage(
     teachers = []
     for recipe in teacher_recipes(experiment.recipe):
         teacher = experiment.of(recipe)
-        same = teacher.float_settings == experiment.float_settings
-        teachers.append(trained if same else float_stage(teacher, build))
+        itself = recipe.network == experiment.recipe.network  # a network may teach itself, with the epochs it had
+        teachers.append(trained if itself else float_stage(teacher, build))
     work = partial(
         quantise.work,
         experiment=experiment,
