@@ -15,9 +15,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
 from flow.build.products import REPOSITORY
 from flow.publish.readme import update_file
 from qmodel.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 LOCK, PAGE = "requirements.lock", "docs/licences.md"
 ALLOWED = {
@@ -78,7 +86,7 @@ class Package(NamedTuple):
 def packages(lock: Path) -> list[Package]:
     """Every package of a lock file, once. Raises: LicenceError: one without a known licence."""
     text = lock.read_text("utf-8")
-    ours = _needed("ecg-alq", {"all"})
+    ours = _needed("ecg-alq", {"all"}, lock.with_name("pyproject.toml"))
     versions: dict[str, list[str]] = {}
     for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\\n]+)", text, re.M):
         versions.setdefault(name, []).append(version)
@@ -156,9 +164,15 @@ def _note(name: str) -> str:
     return f" ({TESTS_ALONE[name]})" if name in TESTS_ALONE else ""
 
 
-def _needed(name: str, extras: set[str]) -> set[str]:
-    """Names of everything that a package with some extras needs, as far as it is installed here."""
-    from packaging.requirements import Requirement
+def _needed(name: str, extras: set[str], project: Path) -> set[str]:
+    """Names of everything that a package with some extras needs, as far as it is installed here.
+
+    Our own needs are read from the project's file: what was installed of it may be older.
+    """
+    own = tomllib.loads(project.read_text("utf-8"))["project"]
+    needs = [*own.get("dependencies", ())]
+    for extra, texts in own["optional-dependencies"].items():
+        needs += [_with_extra(Requirement(text), extra) for text in texts]
 
     seen: set[tuple[str, str]] = set()
     open_ = [(name, extra) for extra in {"", *extras}]
@@ -168,7 +182,7 @@ def _needed(name: str, extras: set[str]) -> set[str]:
             continue
         seen.add((current, extra))
         try:
-            wanted = metadata.requires(current) or []
+            wanted = needs if current == own["name"] else metadata.requires(current) or []
         except metadata.PackageNotFoundError:
             continue
         for text in wanted:
@@ -177,6 +191,13 @@ def _needed(name: str, extras: set[str]) -> set[str]:
                 target = re.sub(r"[-_.]+", "-", requirement.name).lower()
                 open_ += [(target, more) for more in ("", *requirement.extras)]
     return {current for current, _ in seen}
+
+
+def _with_extra(requirement: Requirement, extra: str) -> str:
+    """A requirement as a package's metadata write it: wanted with an extra alone."""
+    marker = f"({requirement.marker}) and " if requirement.marker else ""
+    requirement.marker = Marker(f'{marker}extra == "{extra}"')
+    return str(requirement)
 
 
 def main(arguments: list[str] | None = None) -> int:
