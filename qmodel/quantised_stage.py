@@ -57,6 +57,8 @@ def quantise(
     label = f"{recipe.network} ALQ"
     trainer.fit(data, validation, folder / "alq", recipe.seed + 1, label, on_epoch)
     save(quantised, folder / ALQ_MODEL)
+    # The dropout of the absorbed model draws its seed here: a resumed run has drawn fewer numbers until now.
+    keras.utils.set_random_seed(recipe.seed + 2)
     # A bias keeps to the width that the budget counted for it, so the file is as long as pruning left it.
     folded = absorb(quantised, bias_limits={state.layer.name: state.bias_bits for state in trainer.states})
     finish = ALQTrainer(folded, recipe.finish, teacher=teacher, sketch=False)

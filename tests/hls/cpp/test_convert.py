@@ -153,7 +153,7 @@ def test_failure_keeps_the_old_project(network, tmp_path, monkeypatch):
     other = small_network(8)
     convert(other, folder)
     assert FrozenNetwork.load(folder / "network.alq").identity == other.identity
-    assert [p.name for p in tmp_path.iterdir()] == ["project"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".project.made", "project"]
 
 
 def test_a_folder_of_something_else_is_not_touched(network, tmp_path):
