@@ -195,7 +195,7 @@ def _same_as_commands(figures: dict[str, str], build: Path) -> None:
     from flow.steps.chain import Flow
 
     flow = Flow(replace(QUICK, build=str(build)))
-    report = flow.publish.report()
+    report = flow.report()
     assert report.cached
     assert all(product.cached for product in flow._products.values())
     summary = json.loads((build / "report.json").read_text())
