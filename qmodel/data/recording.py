@@ -350,6 +350,10 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
     notes = list(source.notes)
     if asked_hz is not None and chosen.rate_hz and abs(asked_hz / chosen.rate_hz - 1) > 1e-3:
         notes.append(f"{path.name} says {chosen.rate_hz:g} Hz, --fs {asked_hz:g} is taken in its place")
+    alike = [channels[i] for i in candidates if names[i] == names[first]]
+    if lead is None and len(alike) > 1:
+        notes.append(f"{len(alike)} channels of {path.name} are named {chosen.name}: number {chosen.number} is taken "
+                     f"(others: --lead {', '.join(str(c.number) for c in alike if c is not chosen)})")  # fmt: skip
     span = _span(signals[taken.index(first)], rate)
     if units is not None and span is not None and not LOWEST_SPAN_MV <= span <= HIGHEST_SPAN_MV:
         notes.append(f"with --units {units} {chosen.name} has {span:.3g} mV from peak to peak, which no ECG has")

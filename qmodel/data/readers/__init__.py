@@ -50,7 +50,7 @@ def _read(path: Path, asked_hz: float | None) -> Source:
         raise DataError(f"{path} is empty")
     with open(path, "rb") as file:
         first = file.read(4096)
-    if edf.kind(first) or suffix in (".edf", ".bdf"):
+    if edf.kind(first) or (suffix in (".edf", ".bdf") and not _table(first)):
         return edf.read(path)
     if first.startswith(_ATC):
         return clinical.read_atc(path)
@@ -63,10 +63,22 @@ def _read(path: Path, asked_hz: float | None) -> Source:
         return found
     if header.is_file():
         return wfdb_record.read(header)
+    if _table(first):
+        return tables.read(path, asked_hz)
     if suffix in (".xml", ".json", ".scp", ".dcm", ".ecg", ".mwf"):
         kinds = "GE MUSE, Philips, HL7 aECG and other XML, SCP-ECG, DICOM, ISHNE, MFER, Kardia"
         raise DataError(f"{path} is of no clinical format that is known: {kinds}")
     raise DataError(f"{path} is of no kind that can be read: {KINDS}")
+
+
+def _table(first: bytes) -> bool:
+    """Whether first bytes are those of a table: text, most of whose lines hold a number. Its suffix may be anything."""
+    if b"\0" in first:
+        return False
+    lines = [line for line in first.decode("latin-1").splitlines()[:-1] if line.strip()][-20:]
+    return len(lines) > 2 and sum(any(c.isdigit() for c in line) for line in lines) > 0.8 * len(lines) and not any(
+        ord(c) < 32 and c not in "\t\x1f" for line in lines for c in line
+    )  # fmt: skip
 
 
 def _clinical(path: Path, first: bytes) -> bool:

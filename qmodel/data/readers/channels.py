@@ -60,7 +60,8 @@ class Source:
     empty: str = field(default="")  # why there are no channels, where there are none
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """Words of a text."""
     return frozenset(text.split())
 
 
@@ -70,11 +71,11 @@ _UNIT_WORDS = {
     "uv": "uV", "uvolt": "uV", "uvolts": "uV", "microvolt": "uV", "microvolts": "uV", "microv": "uV", "mcv": "uV",
     "nv": "nV", "nvolt": "nV", "nanovolt": "nV", "nanovolts": "nV",
 }  # fmt: skip
-_COUNTS = _words(
+_COUNTS = word_set(
     "adc adu au count counts raw lsb lsbs bit bits nu digit digits digital unit units arbitrary adcunit "
     "adcunits adccounts quantum integer na dimensionless rawdata"
 )
-_PHYSICAL = _words(
+_PHYSICAL = word_set(
     "mmhg cmh2o mbar kpa pa hpa bpm rpm pm permin min % pct percent percentage c degc celsius f degf k ohm "
     "ohms kohm mohm l ml lmin ls mls lpm s sec secs second seconds ms msec us ns h hours hz khz g mg ms2 mps2 "
     "deg degree degrees degs dps rad rads lx lux db us usiemens siemens microsiemens a ma ua na kg mm cm m "
@@ -140,7 +141,7 @@ def is_gain(units: str) -> bool:
 
 
 # Words in a name. What is measured in place of an ECG:
-_OTHER_WORDS = _words(
+_OTHER_WORDS = word_set(
     "eeg eog emg pleth plethysmogram plethysmograph ppg spo2 sao2 osat o2sat sat resp respiration respiratory "
     "rsp breath breathing airflow flow flusso thor thorax thoracic torace abdo abdomen abdominal addome nasal "
     "cannula thermistor termistore therm snore snoring mic microphone sound audio phono pcg light lux pos "
@@ -151,7 +152,7 @@ _OTHER_WORDS = _words(
     "weight humidity steps"
 )
 # What is derived from an ECG or said about it: such a column is none, even with ECG in its name.
-_DERIVED_WORDS = _words(
+_DERIVED_WORDS = word_set(
     "rate hr bpm rr rri ibi hrv quality sqi peak peaks rpeak rpeaks onset onsets offset offsets phase "
     "completion artifact artifacts artefact status state event events trigger triggers trig marker markers "
     "mark annotation annotations annot ann label labels class classes target diagnosis type category symbol "
@@ -175,7 +176,7 @@ _SAME_LEAD = {
 _EEG_POSITION = re.compile(r"(?:FP|AF|F|FC|FT|FPZ|C|CP|T|TP|P|PO|O)(?:\d{1,2}|Z)|A[12]|M[12]|E[12]", re.IGNORECASE)
 _CLEAR_EEG = re.compile(r"(?:FP|AF|FC|FT|CP|TP|PO)\d{1,2}|[A-Z]{1,2}Z", re.IGNORECASE)  # the others may be inputs
 _CHEST_OR_EEG = re.compile(r"C[1-6]", re.IGNORECASE)
-_FILLERS = _words(
+_FILLERS = word_set(
     "ECG EKG LEAD LEADS MV UV V REF MDC MOD MODIFIED CHANNEL CH SIGNAL DATA RAW CLEAN CLEANED FILTERED FILT"
 )
 

@@ -127,7 +127,7 @@ def read(path: Path) -> Source:
     dtype = np.uint8 if form == "BDF" else np.dtype("<i2")
     width = start * (3 if form == "BDF" else 1)
     data = np.memmap(path, dtype, "r", offset=int(begins), shape=(records, width))
-    onsets = _onsets(path, head, data, signals, form, duration)
+    onsets = _onsets(path, head, data, signals, form, duration, notes)
     channels = []
     for i, signal in enumerate(signals):
         if signal.label in _ANNOTATIONS or not signal.samples:
@@ -149,37 +149,52 @@ def read(path: Path) -> Source:
         gaps = np.diff(onsets) - duration
         wide = gaps[gaps > 0.5 / max(c.rate_hz or 1 for c in channels)]
         if len(wide):
-            notes.append(f"{path.name} has {len(wide)} gaps, {wide.sum():.6g} s in all: there samples are missing")
+            gaps = "1 gap" if len(wide) == 1 else f"{len(wide)} gaps"
+            notes.append(f"{path.name} has {gaps}, {wide.sum():.6g} s in all: there samples are missing")
     return Source(path, form, tuple(channels), tuple(notes), empty=f"{path} holds annotations alone, no signal")
 
 
 def _onsets(
-    path: Path, head: bytes, data: np.ndarray, signals: list[_Signal], form: str, duration: float
+    path: Path, head: bytes, data: np.ndarray, signals: list[_Signal], form: str, duration: float, notes: list[str]
 ) -> np.ndarray | None:
-    """Seconds at which each data record begins, from the first; None in a file without gaps."""
-    if _text(head[192:236])[:5] not in ("EDF+D", "BDF+D"):
-        return None
+    """Seconds at which each data record begins, from the first; None in a file without gaps.
+
+    A file that says that it is continuous and whose records tell gaps has them.
+    """
+    discontinuous = _text(head[192:236])[:5].upper() in ("EDF+D", "BDF+D")
     each = 3 if form == "BDF" else 2
     kept = next((s for s in signals if s.label in _ANNOTATIONS), None)
     if kept is None:
-        raise _broken(path, "it is discontinuous (EDF+D) and has no annotations that tell when its records begin")
+        if discontinuous:
+            raise _broken(path, "it is discontinuous (EDF+D) and has no annotations that tell when its records begin")
+        return None
     onsets = np.empty(len(data))
     raw = data.view(np.uint8)
     for i in range(len(data)):
         content = raw[i, kept.start * each : (kept.start + kept.samples) * each].tobytes()
         match = _ONSET.match(content)
         if match is None:
+            if not discontinuous:
+                return None
             raise _broken(path, f"data record {i + 1} does not tell when it begins")
         onsets[i] = float(match[1])
     onsets -= onsets[0]
     steps = np.diff(onsets)
     # A microsecond: times are told in decimals.
-    if len(steps) and steps.min() < duration - 1e-6 * max(1.0, duration):
+    backward = len(steps) and steps.min() < duration - 1e-6 * max(1.0, duration)
+    if backward and discontinuous:
         at = int(np.argmin(steps))
         raise _broken(
             path, f"data record {at + 2} begins {steps[at]:g} s after the one before, which lasts {duration:g} s"
         )
-    return onsets
+    if discontinuous:
+        return onsets
+    rate = max((s.samples for s in signals if s is not kept), default=1) / (duration or 1.0)
+    if backward:
+        if abs(onsets[-1] - duration * len(steps)) > 0.5 * duration:
+            notes.append(f"{path.name} tells times of its records that overlap: they are taken one after the other")
+        return None
+    return onsets if len(steps) and steps.max() - duration > max(0.5 / rate, 1e-3) else None
 
 
 def _places(path: Path, onsets: np.ndarray | None, rate: float, samples: int, records: int) -> np.ndarray | None:

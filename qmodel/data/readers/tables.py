@@ -17,6 +17,7 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,8 @@ import numpy as np
 from qmodel.data.mitdb import DataError
 from qmodel.data.readers import times
 from qmodel.data.readers.channels import (
+    COUNTS,
     ECG,
-    OTHER,
     PHYSICAL,
     VOLTAGE,
     Channel,
@@ -47,9 +48,19 @@ RUN = 20  # rows one after the other that make the beginning of the numbers
 CLIMBING_ROWS = 100  # from which on a column that never falls is no ECG, whatever its name
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[+-]?(?:\d+,\d+|\d+|,\d+)(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[+-]?\d{1,3}(?:\.\d{3})+,\d+")
+# Thousands parted by commas, or by points before a decimal comma; a number below a thousand has no such sign.
+_POINT_THOUSANDS = re.compile(r"[+-]?(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,3})(?:\.\d*)?")
+_COMMA_THOUSANDS = re.compile(r"[+-]?(?:[1-9]\d{0,2}(?:\.\d{3})+|\d{1,3})(?:,\d*)?")
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[.,]\d{3})+")  # may be thousands
+# Signs that can mean one thing alone: a minus of typography, groups of digits parted by blanks or apostrophes, D for E.
+_MINUS, _GROUPS = r"^[\u2212\u2013](?=[\d.,])", r"(?<=\d)['\u2019 \u00a0\u2009\u202f](?=\d{3}(?!\d))"
+_FORTRAN = r"(?<=[\d.])[dD](?=[+-]?\d+$)"
+_WITH_UNIT = re.compile(r"(?P<number>[-+\u2212]?[\d.,]*\d(?:[eE][-+]?\d+)?)\s*(?P<unit>[munµμ]?[vV])")
 _BLANKS = frozenset(["", "-", "--", "nan", "null", "none", "na", "n/a", "#n/a", "?", "inf", "-inf", "+inf", "infinity",
-                     "-infinity", "missing", ".", "<na>", "nil"])  # fmt: skip
+                     "-infinity", "missing", ".", "<na>", "nil", "!",
+                     "-nan", "+nan", "nan(ind)", "-nan(ind)", "1.#qnan",
+                     "-1.#qnan", "1.#ind", "-1.#ind", "#num!", "#div/0!", "#value!", "#ref!", "#nv", "#zahl!",
+                     "n. def."])  # fmt: skip
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _COMMENT = "#%"
 _BRACKETS = re.compile(r"(.*?)\s*[(\[]\s*([^)\]]*?)\s*[)\]]\s*", re.DOTALL)
@@ -111,7 +122,10 @@ def text_of(path: Path) -> str:
         raise DataError(f"{path} holds more than {LARGEST_BYTES} bytes of text: cut it")
     if not data.strip():
         raise DataError(f"{path} is empty")
-    return _decoded(data, path)
+    try:
+        return _decoded(data, path)
+    except DataError as error:
+        raise DataError(f"{error}; unpack it first" if packed else str(error)) from None
 
 
 def _decoded(data: bytes, path: Path) -> str:
@@ -144,14 +158,19 @@ def _is_number(text: str) -> bool:
 
 
 def _kind(cell: str, delimiter: str) -> str:
-    """number, time, blank or text. A decimal comma is one where the comma does not part the columns."""
+    """number, number with unit, time, blank or text; a decimal comma is one where commas do not part the columns."""
     if cell.casefold() in ("nan", "inf", "-inf", "+inf", "infinity", "-infinity"):
         return "number"
     if cell.casefold() in _BLANKS:
         return "blank"
-    if _is_number(cell) or _COMMA_NUMBER.fullmatch(cell) or _THOUSANDS.fullmatch(cell):
+    if _is_number(cell) or _COMMA_NUMBER.fullmatch(cell):
         return "number"
-    return "time" if times.is_clock(cell) else "text"
+    if times.is_clock(cell) or times.is_date(cell):
+        return "time"
+    cell = re.sub(_FORTRAN, "e", re.sub(_GROUPS, "", re.sub(_MINUS, "-", cell)))
+    if any(pattern.fullmatch(cell) for pattern in (_NUMBER, _COMMA_NUMBER, _POINT_THOUSANDS, _COMMA_THOUSANDS)):
+        return "number"
+    return "number with unit" if _WITH_UNIT.fullmatch(cell) else "text"
 
 
 def _split(line: str, delimiter: str, quote: str) -> list[str]:
@@ -167,10 +186,11 @@ def _split(line: str, delimiter: str, quote: str) -> list[str]:
 
 def _body(rows: list[list[str]], kinds: list[list[str]]) -> int | None:
     """The first row from which RUN rows, or all to the end, hold numbers and are of one length."""
-    holds = ["number" in k or not any(kind != "blank" for kind in k) for k in kinds]
+    numbers = ["number" in k or ("number with unit" in k and "text" not in k) for k in kinds]
+    holds = [number or not any(kind != "blank" for kind in k) for number, k in zip(numbers, kinds)]
     for start in range(len(rows)):
         run = range(start, min(start + RUN, len(rows)))
-        if "number" in kinds[start] and all(holds[i] for i in run):
+        if numbers[start] and all(holds[i] for i in run):
             lengths = [len(rows[i]) for i in run]
             if max(lengths) - min(lengths) <= 1 or len(run) > 3:
                 return start
@@ -208,7 +228,7 @@ def layout(text: str, path: Path) -> Layout:
         lengths = [len(row) for row in rows[start:]]
         columns = max(set(lengths), key=lambda n: (lengths.count(n), n))
         filled = [kind for row in kinds[start:] for kind in row if kind != "blank"]
-        share = sum(kind in ("number", "time") for kind in filled) / max(len(filled), 1)
+        share = sum(kind in ("number", "number with unit", "time") for kind in filled) / max(len(filled), 1)
         even = lengths.count(columns) / len(lengths)
         # A row of one cell more or less is a sign of another delimiter; text columns are allowed.
         score = (delimiter == hint, round(share * even, 2), -start, columns if delimiter != " " else columns - 0.5)
@@ -225,10 +245,9 @@ def layout(text: str, path: Path) -> Layout:
     if delimiter == "," and columns >= 2 and _decimal_commas([line for _, line in rest[start:]], header, quote, path):
         delimiter, columns = "", 1
     found = Layout(delimiter, quote, rest[start][0], columns)
+    body = [row for _, line in rest[start:] if len(row := _split(line, delimiter, quote)) == columns]
     comments = [every[i] for i in skipped if hint is None or "sep=" not in every[i].casefold()]
-    return _described(
-        found, above, [c.lstrip(" #%").strip() for c in comments if c.strip(" #%")], path, len(rest) - start
-    )
+    return _described(found, above, [c.lstrip(" #%").strip() for c in comments if c.strip(" #%")], path, body)
 
 
 def _numbered(cells: list[str]) -> bool:
@@ -287,47 +306,60 @@ def _without_brackets(line: str) -> str:
 
 _KEY = re.compile(r"\s*['\"]?([^\t,;:=|\"']{1,40}?)['\"]?\s*(?::=|=|:|\t|,|;)\s*(.*?)\s*")
 _RATE_WORDS = re.compile(
-    r"sampl|abtast|chantillonn|muestreo|campionam|amostrag|\bfs\b|采样|サンプリング", re.IGNORECASE
+    r"(?:sampl\w*|abtast\w*|chantillon\w*|muestreo|campionam\w*|amostrag\w*|采样|采样频|サンプリング)[\s_-]*"
+    r"(?:rate|freq\w*|frequenz|(?:de\s+)?fr[eé]quence|率|频率|周波数|レート)|"
+    r"(?:rate|freq\w*|fr[eé]q\w*|frec\w*|tasa|taxa|tasso|taux)[\s_-]*(?:of|de|di|da|d['\u2019])?[\s_-]*"
+    r"(?:[eéE]?chantillon\w*|muestreo|campionam\w*|amostrag\w*|sampl\w*|acqui\w*)|"
+    r"abtastrate|abtastfrequenz|samplerate|samples?\s*(?:/|per)\s*s\w*|\bfs\b|\bsr\b|\bsfreq\b|\bsps\b|采样率|采样频率",
+    re.IGNORECASE,
 )
+_SAMPLING_WORD = re.compile(r"sampl|abtast|chantillonn|muestreo|campionam|amostrag|采样|サンプリング", re.IGNORECASE)
 _RATE_VALUE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(k?hz|hertz|sps|samples\s*(?:/|per)\s*s\w*|1/s)?", re.IGNORECASE)
+_INTERVAL = re.compile(
+    r"(?:interval\w*|period\w*|\bdt\b|time\s*step|sampling\s*time|abtastzeit)\W{0,6}(?:\((s|ms|us|µs)\)\W{0,4})?"
+    r"(\d*[.,]?\d+(?:[eE][-+]?\d+)?)\s*(s|sec|ms|msec|us|µs)?\b",
+    re.IGNORECASE,
+)
 
 
 def _header_rate(lines: list[str], path: Path) -> float | None:
     """The sampling rate that the lines above the numbers tell. Raises: DataError: two of them."""
     found = set()
     for line in lines:
-        interval = re.search(
-            r"interval\W{0,6}(\d*[.,]?\d+(?:[eE][-+]?\d+)?)\s*(s|ms|us|sec|msec)\b", line, re.IGNORECASE
-        )
-        if interval:
-            scale = {"ms": 1e-3, "msec": 1e-3, "us": 1e-6}.get(interval[2].casefold(), 1.0)
-            value = float(interval[1].replace(",", ".")) * scale
-            if value > 0:
+        interval = _INTERVAL.search(line)
+        unit = interval and (interval[1] or interval[3])
+        if interval and unit:
+            scale = {"ms": 1e-3, "msec": 1e-3, "us": 1e-6, "µs": 1e-6}.get(unit.casefold(), 1.0)
+            value = float(interval[2].replace(",", ".")) * scale
+            if 0 < value < 0.1:  # others are of something else
                 found.add(float(f"{1 / value:.9g}"))
             continue
-        for named in _RATE_WORDS.finditer(line):
-            if re.match(r"\w*\W*(?:index|number|count|no|nr)\b", line[named.start() :], re.IGNORECASE):
+        if interval:  # without a unit it may be anything
+            continue
+        # A word for a rate makes a number one; a word for sampling alone does where the number has hertz behind it.
+        named, must_be_hertz = _RATE_WORDS.search(line), False
+        if named is None:
+            named, must_be_hertz = _SAMPLING_WORD.search(line), True
+        if named is not None:
+            told = re.match(r"[^\d]{0,40}?" + _RATE_VALUE.pattern, line[named.end() :], re.IGNORECASE)
+            if told is None or (must_be_hertz and not told[2]):
                 continue
-            value_text = re.match(r"[^\d]{0,40}?" + _RATE_VALUE.pattern, line[named.end() :], re.IGNORECASE)
-            if value_text is None:
-                continue
-            value = float(value_text[1].replace(",", "."))
-            value *= 1000 if (value_text[2] or "").casefold() == "khz" else 1
+            value = float(told[1].replace(",", "."))
+            value *= 1000 if (told[2] or "").casefold() == "khz" else 1
             if value >= 1:
                 found.add(value)
-            break
-        else:
-            told = re.fullmatch(r"[^\d]{0,60}?(\d+(?:[.,]\d+)?)\s*(hz|hertz)[\"'\s]*", line, re.IGNORECASE)
-            if told and not re.search(r"filter|notch|mains|cut|pass|band|line", line, re.IGNORECASE):
-                found.add(float(told[1].replace(",", ".")))
+            continue
+        alone = re.fullmatch(r"[^\d]{0,60}?(\d+(?:[.,]\d+)?)\s*(hz|hertz)[\"'\s]*", line, re.IGNORECASE)
+        if alone and not re.search(r"filter|notch|mains|cut|pass|band|line|power", line, re.IGNORECASE):
+            found.add(float(alone[1].replace(",", ".")))
     if len(found) > 1:
         rates = ", ".join(f"{value:g}" for value in sorted(found))
         raise DataError(f"{path}: its header tells several sampling rates, {rates} Hz: give --fs")
     return found.pop() if found else None
 
 
-def _described(found: Layout, above: list[str], comments: list[str], path: Path, rows: int) -> Layout:
-    """Add names, units and rate from what stands above the numbers."""
+def _described(found: Layout, above: list[str], comments: list[str], path: Path, body: list[list[str]]) -> Layout:
+    """Add names, units and rate from what stands above the numbers. Args: body: rows of cells below it."""
     columns, names, units = found.columns, list[str](), list[str | None]()
     split = [_header_cells(line, found.delimiter, found.quote, columns) for line in above]
     told = _header_rate([*above, *comments], path)
@@ -342,6 +374,8 @@ def _described(found: Layout, above: list[str], comments: list[str], path: Path,
             names, units = list(second), [cell.strip("()[] ") or None for cell in last]
         elif len(last) == columns or len(named) or len(split) == 1:
             names = list(last)
+        whole = _over_columns(names, body, columns, path)
+        names, units = whole, [*[None] * (len(whole) - len(names)), *units] if units else []
     if not names and comments:
         names = _comment_names(comments, found, columns)
         if names and len(comments) > 1 and len(names) == columns and _all_units(names):
@@ -366,6 +400,31 @@ def _described(found: Layout, above: list[str], comments: list[str], path: Path,
     if any("openbci" in line.casefold() for line in comments):  # documented: microvolts
         units = [u or ("uV" if re.match(r"EXG|EEG|ExG", n) else None) for u, n in zip(units, names)]
     return replace(found, names=tuple(names[:columns]), units=tuple(units[:columns]), rate_hz=told)
+
+
+def _over_columns(names: list[str], body: list[list[str]], columns: int, path: Path) -> list[str]:
+    """Names, one a column, of a header that may be shorter than the rows.
+
+    Blank columns at the end need none. A title in one cell names no column. Rows with their numbers in front, which R
+    writes, have one cell more. Raises: DataError: it is not clear which column a name belongs to.
+    """
+    blank = 0
+    while blank < columns and all(row[columns - 1 - blank].casefold() in _BLANKS for row in body):
+        blank += 1
+    if len(names) + blank >= columns or not names:
+        return names
+    if len(names) == 1:
+        return []
+    first = [row[0] for row in body[:1000]]
+    numbered = all(re.fullmatch(r"\d+", cell) for cell in first) and all(
+        int(b) == int(a) + 1 for a, b in itertools.pairwise(first)
+    )
+    if len(names) + blank == columns - 1 and numbered:
+        return ["", *names]
+    raise DataError(
+        f"{path}: the header names {len(names)} columns ({', '.join(names[:8])}), the rows have {columns}: it is not "
+        "clear which column a name belongs to. Correct the header"
+    )
 
 
 def _header_cells(line: str, delimiter: str, quote: str, columns: int) -> list[str]:
@@ -393,15 +452,19 @@ def _is_key(line: str, cells: list[str], columns: int) -> bool:
              "sampling frequency", "filename", "file", "subject"}  # fmt: skip
     if columns == 1:
         return len(cells) > 1
-    if len(cells) == 2 and voltage_unit(cells[1]) and not voltage_unit(first) and not times.named_time(first):
-        return True
+    bare = first.strip("()[] ")
+    if len(cells) == 2 and voltage_unit(cells[1]) and not voltage_unit(bare) and not times.named_time(bare):
+        return bare not in ("#", "") and (first.casefold() in known or kind_of_unit(bare) != COUNTS)
     return len(cells) == 2 and first.casefold() in known and bool(cells[1]) and not times.named_time(first)
 
 
 def _all_units(cells: Sequence[str]) -> bool:
     filled = [cell.strip("()[] ") for cell in cells if cell.strip("()[] ")]
-    units = [kind_of_unit(cell) in (VOLTAGE, PHYSICAL) or re.fullmatch(r"[hms:.]+", cell.casefold()) for cell in filled]
-    return bool(filled) and all(units) and any(voltage_unit(cell) for cell in filled)
+    units = [
+        kind_of_unit(cell) in (VOLTAGE, PHYSICAL, COUNTS) or re.fullmatch(r"[hms:.]+|#|n", cell.casefold())
+        for cell in filled
+    ]
+    return bool(filled) and all(units) and any(kind_of_unit(cell) in (VOLTAGE, COUNTS) for cell in filled)
 
 
 def _comment_names(comments: list[str], found: Layout, columns: int) -> list[str]:
@@ -492,7 +555,8 @@ def read(path: Path, asked_hz: float | None, head: bool = False) -> Source:
     found = layout(text, path)
     if sidecar:
         found = _with_sidecar(found, sidecar)
-    columns, kinds = _columns(text, found, path)
+    columns, kinds, units = _columns(text, found, path)
+    found = replace(found, units=units)
     return _source(path, found, columns, kinds, asked_hz)
 
 
@@ -530,8 +594,8 @@ def _with_sidecar(found: Layout, described: dict) -> Layout:
     return replace(found, names=tuple(names), units=tuple(units), rate_hz=found.rate_hz or told)
 
 
-def _columns(text: str, found: Layout, path: Path) -> tuple[list, list[str]]:
-    """Every column as pandas Series of numbers or text, and what it holds: number, clock, text or blank."""
+def _columns(text: str, found: Layout, path: Path) -> tuple[list, list[str], tuple[str | None, ...]]:
+    """Every column as pandas Series; what it holds: number, clock, date, text or blank; its unit."""
     import pandas
 
     if re.search(r"^\s*[#%]", text, re.MULTILINE) and found.lines:
@@ -559,70 +623,109 @@ def _columns(text: str, found: Layout, path: Path) -> tuple[list, list[str]]:
         raise DataError(
             f"{path} is not a table of numbers: a quotation mark is never closed, {-lost} lines are lost in it"
         )
-    columns, kinds = [], []
+    columns, kinds, units = [], [], list(found.units)
     for i in range(table.shape[1]):
-        column, kind = _column(table[i], i, found, path)
+        column = table[i]
+        if column.dtype.kind == "f" and _maybe_thousands(column):  # read once more, as it is written
+            column = pandas.read_csv(
+                io.StringIO(text), header=None, skiprows=skip, quotechar=found.quote, skipinitialspace=True,
+                keep_default_na=False, usecols=[i], dtype=str, **options,
+            )[i]  # fmt: skip
+        column, kind, unit = _column(column, i, found, path)
         columns.append(column)
         kinds.append(kind)
-    return columns, kinds
+        if unit and i < len(units):
+            units[i] = units[i] or unit
+    return columns, kinds, tuple(units)
+
+
+def _maybe_thousands(values) -> bool:
+    """Whether numbers with a point may be whole ones, in thousands: 1.506 beside 43."""
+    given = values[values.notna()].abs().to_numpy()
+    given = given[given < 1e15]
+    part = given[given % 1 != 0]
+    whole = given[given % 1 == 0]
+    return bool(
+        len(part) and len(whole) and part.min() > 1 and whole.max() < 1000
+        and np.allclose(part * 1000, np.rint(part * 1000), rtol=1e-12, atol=1e-6)
+    )  # fmt: skip
 
 
 def _column(column, i: int, found: Layout, path: Path) -> tuple:
+    """A column, what it holds, and the unit that stands in its cells."""
     import pandas
 
     if column.dtype.kind in "iuf":
-        return column, "blank" if column.isna().all() and found.columns > 1 else "number"
+        return column, "blank" if column.isna().all() and found.columns > 1 else "number", None
     if column.dtype.kind == "b":
-        return column, "text"
+        return column, "text", None
     cells = column.astype(object).where(column.notna(), "").astype(str)
     cells = cells.str.strip(" \t'\"\r\n\u00a0")
-    low = cells.str.casefold()
-    blank = low.isin(_BLANKS)
-    filled = ~blank
+    filled = ~cells.str.casefold().isin(_BLANKS)
     if not filled.any():
-        return column, "blank"
+        return column, "blank", None
     given = cells[filled]
-    numbers = given.str.fullmatch(_NUMBER.pattern)
-    commas = given.str.fullmatch(_COMMA_NUMBER.pattern)
     name = (found.names[i] if i < len(found.names) else "") or f"lead {i + 1}"
-    if not numbers.all():
-        clock = given.str.match(r".*\d:\d") & ~numbers
-        if clock.mean() > 0.5:
-            return cells, "clock"
-        thousands = given.str.fullmatch(_THOUSANDS.pattern)
-        if commas.sum() > numbers.sum() and (commas | numbers | thousands).all():
-            whole = given[~given.str.contains(",", regex=False)]
-            if thousands.any() and len(whole) and thousands[given.str.contains(",", regex=False)].all():
-                sizes = pandas.to_numeric(whole.str.replace(",", ".", regex=False)).abs()
-                if (
-                    (sizes < 1000).all()
-                    and given.str.contains(r"\d,\d{3}$").any()
-                    and not given.str.startswith(("0,", "-0,")).any()
-                ):
-                    raise DataError(f"{path}: the comma in column {name!r} may part thousands or decimals "
-                                    f"({given[thousands].iloc[0]!r}): write the numbers without it")  # fmt: skip
-            given = given.str.replace(",", ".", regex=False)
-        elif thousands.any() and (commas | numbers | thousands).all() and not (commas & ~numbers & ~thousands).any():
-            last_comma = given.str.rfind(",") > given.str.rfind(".")
-            swapped = given.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-            plain = given.str.replace(",", "", regex=False)
-            both = given.str.contains(",", regex=False) & given.str.contains(".", regex=False)
-            if not both.any():
-                raise DataError(f"{path}: the comma in column {name!r} may part thousands or decimals "
-                                f"({given[thousands].iloc[0]!r}): write the numbers without it")  # fmt: skip
-            given = plain.where(~(both & last_comma), swapped)
-        elif (commas | numbers).all():
-            given = given.str.replace(",", ".", regex=False)
-        else:
-            wrong = given[~(numbers | (commas if found.delimiter != "," else numbers))]
-            if (len(given) - len(wrong)) / len(given) < 0.5:
-                return cells, "text"
-            at = int(wrong.index[0])
-            received = f"{str(wrong.iloc[0])[:40]!r} in row {at + 1}"
-            raise DataError(f"{path}: column {name!r} must hold numbers, received {received} below the header")
+    plain = given.str.fullmatch(_NUMBER.pattern)
+    if not plain.all():
+        if (given.str.match(r".*\d:\d") & ~plain).mean() > 0.5:
+            return cells.where(filled, ""), "clock", None
+        if (given.str.fullmatch(times.DATE.pattern)).all():
+            return cells.where(filled, ""), "date", None
+    unit = None
+    if not plain.all():
+        for sign, written in ((_MINUS, "-"), (_GROUPS, ""), (_FORTRAN, "e")):
+            given = given.str.replace(sign, written, regex=True)
+        parts = given.str.extract(rf"^(?:{_WITH_UNIT.pattern})$")
+        if parts["unit"].notna().all() and parts["unit"].nunique() == 1:
+            given, unit = parts["number"], str(parts["unit"].iloc[0])
+    numbers = _numbers(given, name, found.delimiter, path)
+    if numbers is None:
+        known = given.str.fullmatch(_NUMBER.pattern)
+        if found.delimiter != ",":
+            known |= given.str.fullmatch(_COMMA_NUMBER.pattern)
+        if known.mean() < 0.5:
+            return cells, "text", None
+        at = int(given[~known].index[0])
+        again = " (the header again: two tables in one file? Cut it there)" if given[at] == name else ""
+        received = f"{given[at][:40]!r} in row {at + 1}"
+        raise DataError(f"{path}: column {name!r} must hold numbers, received {received} below the header{again}")
     values = pandas.Series(np.nan, index=column.index, dtype=np.float64)
-    values[filled] = pandas.to_numeric(given).to_numpy(np.float64)
-    return values, "number"
+    values[filled] = numbers
+    return values, "number", unit
+
+
+def _numbers(given, name: str, delimiter: str, path: Path) -> np.ndarray | None:
+    """Numbers of cells in the one style that all of them have, float64; None where there is none.
+
+    Raises: DataError: a point or comma may part thousands or decimals, and the numbers do not tell.
+    """
+    import pandas
+
+    def read_as(point: str, groups: str) -> np.ndarray:
+        text = given.str.replace(groups, "", regex=False) if groups else given
+        return pandas.to_numeric(text.str.replace(point, ".", regex=False)).to_numpy(np.float64)
+
+    found = {}
+    for pattern, point, groups in (
+        (_NUMBER, ".", ""), (_COMMA_NUMBER, ",", ""), (_POINT_THOUSANDS, ".", ","), (_COMMA_THOUSANDS, ",", "."),
+    ):  # fmt: skip
+        if given.str.fullmatch(pattern.pattern).all():
+            found[point, groups] = read_as(point, groups)
+    if not found:
+        each = given.str.fullmatch(_NUMBER.pattern) | given.str.fullmatch(_COMMA_NUMBER.pattern)
+        return read_as(",", "") if each.all() else None  # some with a point, some with a comma
+    values = list(found.values())
+    if all(np.array_equal(values[0], other) for other in values[1:]):
+        return values[0]
+    grouped = given[given.str.fullmatch(_GROUPED.pattern)]
+    # Decimals are written to one number of digits, so every cell has its sign; thousands are not in every cell.
+    for point in (".", ","):
+        if (point, "") in found and given.str.contains(point, regex=False).all() and (point == "." or delimiter != ","):
+            return found[point, ""]
+    sign = "comma" if "," in str(grouped.iloc[0]) else "point"
+    raise DataError(f"{path}: the {sign} in column {name!r} may part thousands or decimals ({grouped.iloc[0]!r}): "
+                    "write the numbers without it")  # fmt: skip
 
 
 def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz: float | None) -> Source:
@@ -639,10 +742,14 @@ def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz
         )
     clocks = [i for i, kind in enumerate(kinds) if kind == "clock"]
     timed, counters, skipped = list[tuple[int, np.ndarray]](), list[int](), set[int]()
+    maybe: list[tuple[int, np.ndarray]] = []  # columns that climb: times, where they have the rate that is told
     reasons = []
+    dates = [i for i, kind in enumerate(kinds) if kind == "date"]
+    # Times written out in a way of their own: they are tried, and never passed over.
+    clocks += [i for i, kind in enumerate(kinds) if kind == "text" and times.named_time(names[i])]
     for i in clocks:
         try:
-            timed.append((i, times.clock_seconds(columns[i])))
+            timed.append((i, times.clock_seconds(columns[i], columns[dates[0]] if len(dates) == 1 else None)))
         except DataError as error:
             reasons.append(DataError(f"{path}: column {names[i] or i + 1!r}: {error}"))
     for i in numeric:
@@ -652,6 +759,7 @@ def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz
         known = kind_of_name(name, names)
         if says_time and len(numeric) > 1:
             skipped.add(i)
+            values = times.unwrapped(times.filled(values))
             if not climbs_or_clock(values):
                 if rows > 2 and np.isfinite(values).all() and (np.diff(values) < 0).any() and not times.wraps(values):
                     at = int(np.flatnonzero(np.diff(values) < 0)[0])
@@ -676,12 +784,21 @@ def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz
         elif rows >= CLIMBING_ROWS and (times.climbs(values) or times.wraps(values)):
             skipped.add(i)
             if len(numeric) == 1:
-                raise DataError(f"{path} holds no ECG: its only column of numbers climbs from row to row, as times do")
+                raise DataError(f"{path} holds no ECG: its only column of numbers climbs from row to row, as times do"
+                                f"{_texts(columns, kinds, names)}")  # fmt: skip
             if times.climbs(values) and len(np.unique(values[:100])) > 50 and (values % 1 == 0).all():
                 counters.append(i)
+            elif times.climbs(values) and (asked_hz or found.rate_hz):
+                maybe.append((i, values))
+    for i, values in maybe if not timed else []:
+        with suppress(DataError):
+            seconds = times.seconds_from(values, times.unit_of(names[i], units[i]), asked_hz or found.rate_hz, "")
+            if seconds is not None:
+                times.base(seconds, asked_hz or found.rate_hz, "")
+                timed.append((i, seconds))
     left = [i for i in numeric if i not in skipped]
     if not left:
-        raise (reasons or [DataError(f"{path} holds no signal")])[0]
+        raise (reasons or [DataError(f"{path} holds no signal{_texts(columns, kinds, names)}")])[0]
     rate, places, notes = _time_base(path, found, names, columns, timed, counters, reasons, asked_hz, rows)
     channels = []
     for i in left:
@@ -693,10 +810,14 @@ def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz
                 partial(_placed, values, places), bool(names[i]),
             )
         )  # fmt: skip
-    wanted = [c for c in channels if kind_of_name(c.name, names) != OTHER]
-    if len({c.name for c in wanted}) < len(wanted):
-        raise DataError(f"{path}: two columns have one name: {', '.join(c.name for c in wanted)}")
     return Source(path, "CSV", tuple(channels), tuple(notes), mv_assumed=True)
+
+
+def _texts(columns: list, kinds: list[str], names: list[str]) -> str:
+    """What columns of text hold, for a message that says what is missing."""
+    texts = [i for i, kind in enumerate(kinds) if kind == "text"]
+    found = [f"{names[i] or i + 1!r} ({str(columns[i].iloc[0])[:30]!r})" for i in texts]
+    return f"; columns of text: {', '.join(found[:5])}" if found else ""
 
 
 def climbs_or_clock(values: np.ndarray) -> bool:
@@ -727,11 +848,16 @@ def _time_base(
             continue
         name = names[i] or f"column {i + 1}"
         try:
-            bases.append(times.base(seconds, wanted, name))
+            bases.append(times.base(times.filled(seconds), wanted, name))
         except DataError as error:
             reasons.append(DataError(f"{path}: {error}"))
     if bases:
         best = min(bases, key=lambda b: b.unevenness_s)
+        longest = max(bases, key=lambda b: b.spent_s)
+        # Clocks of two devices may part a little, and one may be told by the packet.
+        if abs(longest.spent_s - best.spent_s) > max(5.0, 0.01 * longest.spent_s):
+            raise DataError(f"{path}: its columns of time contradict each other, they last {best.spent_s:.6g} and "
+                            f"{longest.spent_s:.6g} s: take one out")  # fmt: skip
         if best.note:
             notes.append(f"{path.name}: {best.note}")
         return best.rate_hz, best.places, notes

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from qmodel.data.mitdb import DataError
+from qmodel.data.readers.channels import word_set as words
 
 LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0  # in which the unit of a time column without one is told from its steps
 SECONDS_PER = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
 TOLERANCE = 0.005  # between the rate that is asked for and the one that times tell
+TOO_COARSE = 0.01  # of the rate: times that tell it less well do not tell it
 WANDER_S = 0.02  # that even times may differ from an even grid
 MOST_MISSING = 200_000_000  # samples: a gap that is longer is a slip in a clock
 
-_TIME_NAME = re.compile(
-    r"(?:elapsed|relative|absolute|phone|sensor|system|local|utc|unix|epoch|date|sample|device|recording|ecg|lsl|abs|rel)?"
-    r"[\s_.-]*(?:time|times|timestamp|timestamps|timestamp\s*formatted|datetime|clock|zeit|zeitstempel|uhrzeit|tiempo|temps|tempo|hora|heure|"
-    r"tijd|tid|czas|время|时间|時間|epoch|unix|date)"
-    r"(?:[\s_.-]*(?:stamp|formatted|s|sec|secs|seconds|ms|msec|us|ns|utc|local|axis|elapsed|unix|of\s*day))*"
-    r"|t|s|sec|secs|second|seconds|ms|msec|millis|milliseconds|us|micros|microseconds|ns|sekunden|segundos",
-    re.IGNORECASE,
+# A column is named as time where every word of its name is one of these, and one of them says time.
+_TIME_WORDS = words(
+    "t ts time times timestamp timestamps timestampformatted datetime datetimes date clock epoch unix elapsed zeit "
+    "zeitstempel uhrzeit datum tiempo fecha temps tempo hora heure tijd tid czas время 时间 時間 daytime"
+)
+_TIME_UNITS = words(
+    "s sec secs second seconds ms msec msecs millis millisecond milliseconds us usec micros microsecond microseconds "
+    "ns nsec nanos nanosecond nanoseconds min minute minutes h hour hours sekunden segundos"
+)
+_TIME_FILLERS = words(
+    "in of the since start from begin relative absolute rel abs phone sensor system local utc gmt recording record "
+    "device lsl sample ecg ekg stamp formatted axis day host data"
 )
 _COUNTER_NAME = re.compile(
     r"#|№|n|no|nr|nseq|seq|i|id|idx|index|row|line|counter|count|sample|samples|sample[\s_.-]*(?:index|no|nr|number|num|id|count|counter|#)|"
@@ -36,12 +45,16 @@ _UNIT_OF_NAME = (
     (re.compile(r"(?:^|[\s_.\[(/,-])(?:ms|msec|millis\w*)\b", re.IGNORECASE), "ms"),
     (re.compile(r"(?:^|[\s_.\[(/,-])(?:s|sec|secs|second|seconds|sekunden|segundos)\b", re.IGNORECASE), "s"),
     (re.compile(r"[\[(/,](?:min|minutes)\b", re.IGNORECASE), "min"),
+    (re.compile(r"[\[(/,](?:h|hours?)\b", re.IGNORECASE), "h"),
 )
 _CLOCK = re.compile(
     r"^\s*\[?(?P<date>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})?[T_\s,]*"
     r"(?:(?P<h>\d{1,3}):)?(?P<m>\d{1,2}):(?P<s>\d{1,2}(?:[.,:]\d+)?)\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
-    r"\s*(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})?[\s_]*(?P<after>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})?\]?\s*$"
+    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?[\s_]*(?P<after>\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4})?\]?\s*$"
 )
+DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}")
+# Where counters begin again: of 16 and 32 bits (of microseconds in ms as well), and those of clocks.
+_MODULI = (2.0**16, 2.0**32, 2.0**32 / 1000, 60.0, 3600.0, 43200.0, 86400.0, 1e3, 6e4, 3.6e6, 8.64e7, 1e6, 1e9)
 
 
 def is_clock(text: str) -> bool:
@@ -49,10 +62,19 @@ def is_clock(text: str) -> bool:
     return ":" in text and _CLOCK.match(text) is not None
 
 
+def is_date(text: str) -> bool:
+    """Whether a cell is a date alone."""
+    return DATE.fullmatch(text) is not None
+
+
 def named_time(name: str) -> bool:
     """Whether a column's name says time."""
     text = re.sub(r"[\[(].*?[\])]|\s*/\s*\w+$", "", name).strip()
-    return bool(text) and _TIME_NAME.fullmatch(text) is not None
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text.replace("TimeStamp", "Timestamp").replace("DateTime", "Datetime"))
+    said = [word.casefold() for word in re.split(r"[\W_]+", spaced) if word]
+    core = _TIME_WORDS | _TIME_UNITS if len(said) == 1 else _TIME_WORDS
+    known = all(word in _TIME_WORDS or word in _TIME_UNITS or word in _TIME_FILLERS for word in said)
+    return known and any(word in core for word in said) and said != ["h"]
 
 
 def named_counter(name: str) -> bool:
@@ -97,19 +119,21 @@ def wraps(values: np.ndarray) -> bool:
     return bool((up == usual).mean() > 0.95) and bool((steps[steps <= 0] < -2 * usual).all())
 
 
-def clock_seconds(cells) -> np.ndarray:
+def clock_seconds(cells, dates=None) -> np.ndarray:
     """Seconds, float64 (row,), of cells like 10:23:45.123, 3:00:00 PM, 2021-11-02T15:03:00,123Z, 00:00:00:003.
 
-    Only differences mean something. A clock that falls by more than half a day has passed midnight.
-    Args: cells: pandas Series of text. Raises: DataError: a cell that is none; a date that cannot be understood.
+    Only differences mean something. A clock that falls by more than half a day has passed midnight. NaN where a cell
+    is empty.
+    Args: cells: pandas Series of text; dates: the same of a column of dates beside it, for clocks without one.
+    Raises: DataError: a cell that is none; a date that cannot be understood.
     """
     import pandas
 
     found = cells.str.extract(_CLOCK)
-    bad = found["s"].isna()
+    empty = (cells.str.strip() == "").to_numpy()
+    bad = found["s"].isna().to_numpy() & ~empty
     if bad.any():
-        row = int(np.flatnonzero(bad.to_numpy())[0])
-        raise DataError(f"row {row + 1} must hold a time, received {str(cells.iloc[row])[:40]!r}")
+        return _written_out(cells, empty, int(np.flatnonzero(bad)[0]))
 
     def number(name: str) -> np.ndarray:
         column = found[name].str.replace(r"[,:]", ".", regex=True)
@@ -120,14 +144,79 @@ def clock_seconds(cells) -> np.ndarray:
     if half.notna().any():
         hours = hours % 12 + 12 * (half == "p").to_numpy()
     seconds = 3600 * hours + 60 * number("m") + number("s")
-    dates = found["date"].fillna(found["after"])
-    if dates.notna().any():
-        return seconds + 86400.0 * _days(dates.fillna(""))
-    falls = np.flatnonzero(np.diff(seconds) < -43200 / 2)
-    for at in falls:
-        if seconds[at] - seconds[at + 1] > (43200 if hours.max() >= 12 else 21600):
-            seconds[at + 1 :] += 86400 if hours.max() >= 12 or half.notna().any() else 43200
+    seconds[empty] = np.nan
+    if found["zone"].nunique() > 1:  # summer time begins or ends
+        seconds -= _offsets(found["zone"])
+    told = found["date"].fillna(found["after"])
+    if told.notna().any() or dates is not None:
+        told = told.where(told.notna(), "" if dates is None else dates)
+        filled = ~empty
+        seconds[filled] += 86400.0 * _days(told[filled].fillna(""))
+        return seconds
+    there = np.flatnonzero(~empty)
+    if not found["h"].notna().any():  # minutes and seconds begin again with every hour
+        seconds[there] = unwrapped(seconds[there])
+        return seconds
+    for at, then in itertools.pairwise(there):
+        fall = seconds[at] - seconds[then]
+        if fall > (43200 if hours.max() >= 12 else 21600):
+            seconds[then:] += 86400 if hours.max() >= 12 or half.notna().any() else 43200
     return seconds
+
+
+def _offsets(zones) -> np.ndarray:
+    """Seconds that zones like +01:00 are ahead of UTC."""
+    parts = zones.fillna("").str.extract(r"([+-])(\d{2}):?(\d{2})")
+    size = 3600 * parts[1].fillna("0").astype(float) + 60 * parts[2].fillna("0").astype(float)
+    return np.where(parts[0] == "-", -size, size)
+
+
+def _written_out(cells, empty: np.ndarray, first_bad: int) -> np.ndarray:
+    """Seconds of times with names of months or zones, or ISO 8601's short form. Raises: DataError: not to be read."""
+    import pandas
+
+    plain = cells.str.replace(r"\[.*\]$|\s+[A-Z]{3,5}$", "", regex=True)
+    plain = plain.str.replace(r"^(\d{8}T\d{2})(\d{2})(\d{2}.*)$", r"\1:\2:\3", regex=True).where(~empty)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # pandas warns where it guesses a format from cell to cell
+            found = pandas.to_datetime(plain, utc=True)
+    except UserWarning:
+        raise DataError(f"row {first_bad + 1} must hold a time, received {str(cells.iloc[first_bad])[:40]!r}") from None
+    except (ValueError, TypeError, OverflowError):
+        raise DataError(f"row {first_bad + 1} must hold a time, received {str(cells.iloc[first_bad])[:40]!r}") from None
+    return ((found - found.dropna().iloc[0]).dt.total_seconds()).to_numpy(np.float64)
+
+
+def unwrapped(values: np.ndarray) -> np.ndarray:
+    """Values that begin again at a number where counters and clocks do, as if they went on; others as they are."""
+    falls = np.flatnonzero(np.diff(values) < 0)
+    steps = np.diff(values)
+    up = steps[steps > 0]
+    if not len(falls) or len(up) < 0.5 * len(steps):
+        return values
+    usual = float(np.median(up))
+    for modulus in _MODULI:
+        near = np.maximum(20 * usual, 1e-3 * modulus)
+        if ((modulus - values[falls] <= near) & (values[falls] < modulus) & (values[falls + 1] <= near)).all():
+            turns = np.zeros(len(values))
+            turns[falls + 1] = modulus
+            return values + np.cumsum(turns)
+    return values
+
+
+def filled(seconds: np.ndarray) -> np.ndarray:
+    """Times where a row without one has that of the row before it: a stamp a packet, its rows are one run.
+
+    Rows before the first stamp are a usual step apart.
+    """
+    known = np.flatnonzero(np.isfinite(seconds))
+    if len(known) == len(seconds) or len(known) < 3:
+        return seconds
+    whole = seconds[known[np.maximum(np.searchsorted(known, np.arange(len(seconds)), "right") - 1, 0)]]
+    step = float(np.median(np.diff(seconds[known]) / np.diff(known)))
+    whole[: known[0]] -= (known[0] - np.arange(known[0])) * step
+    return whole
 
 
 def _days(dates) -> np.ndarray:
@@ -151,11 +240,12 @@ def _days(dates) -> np.ndarray:
 @dataclass(frozen=True)
 class Base:
     """What times tell: rate; places: index of every row on an even grid, None where they follow on each other;
-    unevenness: largest distance from that grid in seconds; note: for the user."""
+    unevenness: largest distance from that grid in seconds; spent_s: from the first row to the last; note: for users."""
 
     rate_hz: float
     places: np.ndarray | None
     unevenness_s: float
+    spent_s: float
     note: str = ""
 
 
@@ -165,6 +255,9 @@ def seconds_from(values: np.ndarray, unit: str | None, asked_hz: float | None, n
     Without a unit the steps decide: an ECG has 50 to 20,000 samples a second, which no two units of seconds,
     milliseconds, microseconds and nanoseconds allow at once. Whole steps of one are samples unless a rate says else.
     """
+    digits = _digits_of_a_clock(values) if unit in (None, "s") else None
+    if digits is not None:
+        return digits
     values = (values - values[0]).astype(np.float64)
     if unit is not None:
         return values * SECONDS_PER[unit]
@@ -173,7 +266,8 @@ def seconds_from(values: np.ndarray, unit: str | None, asked_hz: float | None, n
         return None
     step = values[-1] / (len(values) - 1)
     usual = float(np.median(steps[steps > 0]))
-    if usual == 1 and (steps % 1 == 0).all() and not (asked_hz and abs(1000 / step / asked_hz - 1) < TOLERANCE):
+    milliseconds = asked_hz is not None and abs(1000 / step / asked_hz - 1) < TOLERANCE
+    if usual == 1 and (steps % 1 == 0).all() and (steps > 0).all() and not milliseconds:
         return None
     typical = usual * (steps > 0).mean()  # equal stamps side by side are one coarse stamp
     fitting = [u for u in ("s", "ms", "us", "ns") if LOWEST_HZ <= 1 / (typical * SECONDS_PER[u]) <= HIGHEST_HZ]
@@ -183,6 +277,18 @@ def seconds_from(values: np.ndarray, unit: str | None, asked_hz: float | None, n
     if not fitting:
         raise DataError(f"the times of {name!r} step by {usual:g} and have no unit: name it, like 'time [ms]'")
     return values * SECONDS_PER[fitting[0]]
+
+
+def _digits_of_a_clock(values: np.ndarray) -> np.ndarray | None:
+    """Seconds of numbers like 100059.996 (10:00:59.996), which pass a hundred and never hold 60 to 99; else None."""
+    whole, steps = np.floor(values), np.diff(values)
+    if not (steps > 0).any() or np.median(steps[steps > 0]) > 1:
+        return None
+    if values[-1] >= 240_000 or values[0] < 0 or whole[-1] // 100 <= whole[0] // 100:
+        return None
+    if ((whole % 100) >= 60).any() or ((whole // 100 % 100) >= 60).any():
+        return None
+    return 3600 * (whole // 10_000) + 60 * (whole // 100 % 100) + whole % 100 + (values - whole)
 
 
 def base(seconds: np.ndarray, asked_hz: float | None, name: str, first_row: int = 1) -> Base:
@@ -233,13 +339,15 @@ def base(seconds: np.ndarray, asked_hz: float | None, name: str, first_row: int 
         rate = float(round(rate))
     else:
         rate = float(f"{rate:.{max(3, math.ceil(-math.log10(uncertain)))}g}")
+    if asked_hz is None and uncertain > TOO_COARSE:
+        raise DataError(f"the times of {name!r} are too coarse to tell the rate, about {rate:.3g} Hz: give --fs")
     if not late[-1]:
-        return Base(rate, None, float(off.max(initial=0)))
+        return Base(rate, None, float(off.max(initial=0)), spent)
     places = np.arange(len(seconds)) + np.repeat(late, np.diff(np.append(starts, len(seconds))))
-    note = (
-        f"{name!r} has {np.count_nonzero(np.diff(late))} gaps, {late[-1]:g} samples in all: there samples are missing"
-    )
-    return Base(rate, places.astype(np.int64), float(off.max(initial=0)), note)
+    gaps = np.count_nonzero(np.diff(late))
+    said = f"{gaps} {'gap' if gaps == 1 else 'gaps'}"
+    note = f"{name!r} has {said}, {late[-1]:,} samples in all: there samples are missing"
+    return Base(rate, places.astype(np.int64), float(off.max(initial=0)), spent, note)
 
 
 def _lost(at: np.ndarray, starts: np.ndarray, waits: np.ndarray, rate: float, usual: float) -> np.ndarray:

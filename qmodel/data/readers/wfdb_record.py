@@ -24,6 +24,7 @@ _INVALID = {
     "8": -(2**7), "16": -(2**15), "24": -(2**23), "32": -(2**31), "61": -(2**15), "80": -(2**7), "160": -(2**15),
     "212": -(2**11), "310": -(2**9), "311": -(2**9), "508": -(2**7), "516": -(2**15), "524": -(2**23),
 }  # fmt: skip
+_NO_SAMPLE = -(2**31)  # of format 0, a signal without samples
 _SIGNAL_FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?")
 _GAIN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(([-+]?\d+)\))?(?:/(.*))?")
 
@@ -201,7 +202,7 @@ def read(path: Path) -> Source:
 
 
 def _missing(signal: SignalLine, values: np.ndarray) -> np.ndarray:
-    return values == _INVALID[signal.form]
+    return values == _INVALID.get(signal.form, _NO_SAMPLE)
 
 
 def _physical(signal: SignalLine, values: np.ndarray) -> np.ndarray:
@@ -214,11 +215,12 @@ def _counts(signal: SignalLine, values: np.ndarray) -> np.ndarray:
 
 def _digital(header: Header, notes: list[str]) -> list[np.ndarray]:
     """Samples as they are stored, one array per signal; checks lengths, checksums and first values."""
-    path, found = header.path, dict[int, np.ndarray]()
+    path, found, absent = header.path, dict[int, np.ndarray](), list[int]()  # absent: signals without samples
     groups: dict[str, list[int]] = {}
     for i, signal in enumerate(header.signals):
         if signal.form == "0" or signal.file == "~":
-            raise DataError(f"{path}: signal {i + 1} ({signal.name}) has no file")
+            absent.append(i)
+            continue
         if signal.form not in _INVALID:
             raise DataError(f"{path}: the formats {', '.join(_INVALID)} can be read, received {signal.form}")
         if not 1 <= signal.per_frame <= 100_000:
@@ -250,6 +252,11 @@ def _digital(header: Header, notes: list[str]) -> list[np.ndarray]:
                 late = line.skew * line.per_frame
                 values = np.concatenate([values[late:], np.full(min(late, len(values)), _INVALID[line.form])])
             found[i] = np.ascontiguousarray(values)
+    if not found:
+        raise DataError(f"{path}: its signals have no file")
+    frames = len(found[min(found)]) // header.signals[min(found)].per_frame
+    for i in absent:
+        found[i] = np.full(frames * max(header.signals[i].per_frame, 1), _NO_SAMPLE)
     return [found[i] for i in range(len(header.signals))]
 
 
@@ -366,6 +373,8 @@ def _of_segments(header: Header) -> Source:
             parts.append((at, described, [v[: frames * s.per_frame] for s, v in
                                           zip(described.signals, _digital(described, notes))]))  # fmt: skip
         at += frames
+    if header.frames and header.frames != at:
+        notes.append(f"{path.name} announces {header.frames} samples, its segments have {at}: these are read")
     if at > LONGEST_SAMPLES:
         raise DataError(f"{path} describes {at} samples: more than can be read")
     lines = layout.signals if layout is not None else parts[0][1].signals if parts else ()
@@ -376,7 +385,7 @@ def _of_segments(header: Header) -> Source:
         own: list[tuple[int, SignalLine, np.ndarray]] = []
         for start, described, values in parts:
             if layout is None:
-                match = [i] if i < len(described.signals) else []
+                match = _same_place(path, lines, described, i)
             else:
                 match = [k for k, signal in enumerate(described.signals) if signal.name == line.name][:1]
             own += [(start, described.signals[k], values[k]) for k in match]
@@ -397,6 +406,20 @@ def _of_segments(header: Header) -> Source:
             )
         )
     return Source(path, "WFDB", tuple(channels), tuple(notes))
+
+
+def _same_place(path: Path, lines: tuple[SignalLine, ...], segment: Header, i: int) -> list[int]:
+    """Where a segment without a layout has signal i of the first: by place, or by name where its order is another.
+
+    Raises: DataError: the segment has other signals.
+    """
+    names, there = [line.name for line in lines], [signal.name for signal in segment.signals]
+    if there == names[: len(there)] or not all(names) or not all(there):
+        return [i] if i < len(there) else []
+    if len(set(names)) < len(names) or not set(there) <= set(names):
+        raise DataError(f"{segment.path} has the signals {', '.join(there)}, the first segment of {path} has "
+                        f"{', '.join(names)}: a record of such segments begins with a layout")  # fmt: skip
+    return [there.index(names[i])] if names[i] in there else []
 
 
 def _joined(

@@ -521,6 +521,198 @@ class TestTables:
             read(make.table(tmp_path / "e.csv", [cells(T), wrong], header="time,MLII\n"))
 
 
+def rows(path, header, *columns, sep=","):
+    """A table as it is written, its header line by line."""
+    return make.table(path, list(columns), sep, header)
+
+
+class TestNumbers:
+    """How devices and spreadsheets write numbers; what two styles may mean is refused."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda c: c.replace("-", "\u2212"),
+            lambda c: f"{c} mV",
+            lambda c: f"{float(c):.5E}".replace("E", "D"),
+            lambda c: c if float(c) > -0.1 else "#NUM!",
+            lambda c: c if float(c) > -0.1 else "!",  # AD8232 sketches print it where the electrodes are off
+        ],
+    )
+    def test_signs_of_their_own(self, tmp_path, change):
+        record = read(rows(tmp_path / "e.csv", "time,ECG\n", cells(T), [change(c) for c in cells(ECG_MV)]))
+        signal = record.signals[:, 0]
+        assert np.nanmax(np.abs(signal - ECG_MV)) < 0.001
+        assert np.isnan(signal).sum() in (0, (np.round(ECG_MV, 4) <= -0.1).sum())
+
+    @pytest.mark.parametrize("sign", [",", "'", " ", "\u202f"])
+    def test_thousands(self, tmp_path, sign):
+        written = [f"{4000 * v:,.2f}".replace(",", sign) for v in ECG_MV]
+        close(read(rows(tmp_path / "e.csv", "time;ECG [uV]\n", cells(T), written, sep=";")), signal=4 * ECG_MV)
+
+    def test_thousands_before_a_decimal_comma(self, tmp_path):
+        written = [f"{4000 * v:,.2f}".translate(str.maketrans(",.", ".,")) for v in ECG_MV]
+        times_ = [c.replace(".", ",") for c in cells(T)]
+        close(read(rows(tmp_path / "e.csv", "Zeit;EKG [uV]\n", times_, written, sep=";")), signal=4 * ECG_MV)
+
+    @pytest.mark.parametrize(("sign", "word"), [(".", "point"), (",", "comma")])
+    def test_thousands_or_decimals_are_asked_about(self, tmp_path, sign, word):
+        written = [f"{4000 * v:,.0f}".replace(",", sign) for v in ECG_MV]
+        with pytest.raises(DataError, match=f"the {word} in column 'ECG' may part thousands or decimals"):
+            read(rows(tmp_path / "e.csv", "time;ECG [uV]\n", cells(T), written, sep=";"))
+        close(read(rows(tmp_path / "f.csv", "time;ECG\n", cells(T), cells(ECG_MV + 3, "%.3f"), sep=";")),
+              signal=ECG_MV + 3)  # fmt: skip
+
+    def test_the_header_again_is_said(self, tmp_path):
+        path = rows(tmp_path / "e.csv", "time,ECG\n", cells(T), cells(ECG_MV))
+        path.write_text(path.read_text() + "time,ECG\n0,0\n")
+        with pytest.raises(DataError, match="the header again: two tables in one file"):
+            read(path)
+
+
+class TestHeaders:
+    def test_names_belong_to_their_columns(self, tmp_path):
+        numbers = [str(i + 1) for i in range(N)]
+        r_writes = rows(tmp_path / "r.txt", '"II" "V5"\n', [f'"{n}"' for n in numbers], cells(ECG_MV), cells(OTHER_MV),
+                        sep=" ")  # fmt: skip
+        close(read(r_writes, RATE), "II")
+        title = rows(tmp_path / "t.csv", "My ECG of today\n", cells(OTHER_MV), cells(ECG_MV))
+        assert read(title, RATE).leads == ("lead 1", "lead 2")
+        with pytest.raises(DataError, match="not clear which column a name belongs to"):
+            read(rows(tmp_path / "s.csv", "RESP,ECG\n", cells(T), cells(OTHER_MV), cells(ECG_MV)), RATE)
+
+    @pytest.mark.parametrize(
+        ("header", "scale", "units"),
+        [("time,ECG\n(s),(uV)\n", 1000, None), ("'sample #','MLII'\n", 200, "200/mV"),
+         ("time,ECG\ns,adu\n", 200, "200/mV")],
+    )  # fmt: skip
+    def test_units_in_a_row_and_counts(self, tmp_path, header, scale, units):
+        first = [str(i) for i in range(N)] if "#" in header else cells(T)
+        path = rows(tmp_path / "e.csv", header, first, cells(scale * ECG_MV, "%.0f" if units else "%.2f"))
+        if units:
+            with pytest.raises(DataError, match="a gain like 200/mV"):
+                read(path, RATE).samples()
+        close(read(path, RATE, units), at=0.004)
+
+    @pytest.mark.parametrize(
+        "line", ["Number of samples: 500", "Total samples;500", "Sampling time: 300 s", "Sample bits: 500",
+                 "Sampling interval: 4"],
+    )  # fmt: skip
+    def test_numbers_that_are_no_rate(self, tmp_path, line):
+        with pytest.raises(DataError, match="give --fs"):
+            read(rows(tmp_path / "e.csv", f"# {line}\n", cells(ECG_MV)))
+
+    @pytest.mark.parametrize(
+        "line", ["Sampling rate: 250", "Samples per second = 250", "dt = 0.004 s", "Sampling period (ms): 4",
+                 "fr\u00e9quence d'\u00e9chantillonnage : 250 Hz", "Abtastfrequenz 0,25 kHz"],
+    )  # fmt: skip
+    def test_numbers_that_are(self, tmp_path, line):
+        close(read(rows(tmp_path / "e.csv", f"# {line}\n", cells(ECG_MV))))
+
+    def test_two_columns_of_one_name(self, tmp_path):
+        path = rows(tmp_path / "e.csv", "time,ECG,ECG\n", cells(T), cells(ECG_MV), cells(OTHER_MV))
+        assert "2 channels of e.csv are named ECG: number 2 is taken (others: --lead 3)" in read(path).notes[0]
+        close(read(path, lead="3"), "3", OTHER_MV)
+
+
+# Names and columns of time that are not one column of even numbers.
+CLOCKS = {
+    "a date beside a clock": ("Date,Time,ECG\n", [
+        ["2020-01-01" if t < 6 else "2020-01-02" for t in T],
+        [f"{'23:59' if t < 6 else '00:00'}:{(54 + t) % 60:06.3f}" for t in T]]),
+    "digits of a clock": ("time,ECG\n", [[f"10{0 if t < 6 else 1:02d}{(54 + t) % 60:06.3f}" for t in T]]),
+    "minutes over the hour": ("time,ECG\n", [[f"{59 if t < 6 else 0}:{(54 + t) % 60:06.3f}" for t in T]]),
+    "summer time begins": ("time,ECG\n", [[
+        f"2021-03-28T{'01:59' if t < 6 else '03:00'}:{(54 + t) % 60:06.3f}+0{1 if t < 6 else 2}:00" for t in T]]),
+    "ISO 8601, short": ("time,ECG\n", [[f"20200101T1000{t:06.3f}" for t in T]]),
+    "names of months": ("time,ECG\n", [[f"02-Nov-2021 15:03:{t:06.3f}" for t in T]]),
+    "a zone by its name": ("time,ECG\n", [[f"2021-11-02 15:03:{t:06.3f} CET" for t in T]]),
+    "microseconds of 32 bits": ("micros,ECG\n", [[str((2**32 - 5_000_000 + round(1e6 * t)) % 2**32) for t in T]]),
+    "hours": ("time [h],ECG\n", [cells(T / 3600, "%.9f")]),
+    "words around it": ("time_in_s,ECG\n", [cells(T)]),
+    "some rows without a time": ("time,ECG\n", [["" if i % 5 else c for i, c in enumerate(cells(T))]]),
+}  # fmt: skip
+
+
+class TestClocks:
+    """Times that are not written as one column of even numbers; a gap of 200 samples is cut out of every one."""
+
+    @pytest.mark.parametrize("kind", CLOCKS)
+    def test_gaps(self, tmp_path, kind):
+        header, columns = CLOCKS[kind]
+        kept = [i for i in range(N) if not 1000 <= i < 1200]
+        close(read(rows(tmp_path / "w.csv", header, *columns, cells(ECG_MV))))
+        path = rows(tmp_path / "g.csv", header, *[[c[i] for i in kept] for c in columns], cells(ECG_MV[kept]))
+        for rate in (None, RATE):
+            signal = read(path, rate).signals[:, 0]
+            assert np.flatnonzero(np.isnan(signal)).tolist() == list(range(1000, 1200))
+            assert len(signal) == N
+
+    def test_a_column_that_does_not_say_time_still_tells_gaps(self, tmp_path):
+        kept = [i for i in range(N) if not 1000 <= i < 1200]
+        path = rows(tmp_path / "e.csv", "x,ecg\n", cells(T[kept]), cells(ECG_MV[kept]))
+        assert np.isnan(read(path, RATE).signals).sum() == 200
+
+    def test_times_that_are_not_understood_are_not_passed_over(self, tmp_path):
+        with pytest.raises(DataError, match="row 1 must hold a time, received 'first'"):
+            read(rows(tmp_path / "e.csv", "time,ECG\n", ["first", "second"] * (N // 2), cells(ECG_MV)), RATE)
+
+    def test_columns_that_contradict_each_other(self, tmp_path):
+        with pytest.raises(DataError, match=r"contradict each other, they last 11\.996 and 23.992 s"):
+            read(rows(tmp_path / "e.csv", "time_s,time_ms,ECG\n", cells(T), cells(2000 * T, "%.0f"), cells(ECG_MV)))
+
+    def test_whole_seconds_tell_no_rate_but_gaps(self, tmp_path):
+        kept = [i for i in range(N) if not 1000 <= i < 2000]
+        path = rows(tmp_path / "e.csv", "time,ECG\n", cells(T, "%.0f"), cells(ECG_MV))
+        with pytest.raises(DataError, match="too coarse to tell the rate"):
+            read(path)
+        path = rows(tmp_path / "g.csv", "time,ECG\n", cells(np.floor(T[kept]), "%.0f"), cells(ECG_MV[kept]))
+        assert np.isnan(read(path, RATE).signals).sum() == 1000
+
+
+class TestOtherFiles:
+    def test_gaps_in_a_file_that_says_it_has_none(self, tmp_path):
+        onsets = [i + (5 if i > 5 else 0) for i in range(12)]
+        for reserved in (b"EDF+C", b""):
+            record = read(make.edf(tmp_path / "a.edf", [(b"II", b"mV", ECG_MV, RATE)], onsets, reserved=reserved))
+            assert np.flatnonzero(np.isnan(record.signals[:, 0])).tolist() == list(range(1500, 2750))
+            assert "1 gap, 5 s in all" in record.notes[0]
+        record = read(make.edf(tmp_path / "z.edf", [(b"II", b"mV", ECG_MV, RATE)], [0] * 12, reserved=b"EDF+C"))
+        assert "overlap: they are taken one after the other" in record.notes[0]
+        close(record)
+
+    @pytest.mark.parametrize("name", ["a.edf", "a.ecg", "a.log", "a"])
+    def test_tables_of_any_suffix(self, tmp_path, name):
+        close(read(rows(tmp_path / name, "time,ECG\n", cells(T), cells(ECG_MV))))
+
+    def test_packed_files_of_another_kind(self, tmp_path):
+        edf_ = make.edf(tmp_path / "a.edf", [(b"II", b"mV", ECG_MV, RATE)])
+        (tmp_path / "a.edf.gz").write_bytes(gzip.compress(edf_.read_bytes()))
+        with pytest.raises(DataError, match="unpack it first"):
+            read(tmp_path / "a.edf.gz")
+
+    def test_segments_of_another_order(self, tmp_path):
+        counts = {"II": np.rint(1000 * ECG_MV).astype(int), "RESP": np.rint(1000 * OTHER_MV).astype(int)}
+        for segment, names in (("a", ("II", "RESP")), ("b", ("RESP", "II")), ("c", ("II", "ABP"))):
+            lines = [f"{segment}.dat 16 1000/mV 16 0 {{first}} {{sum}} 0 {name}" for name in names]
+            signals = [counts.get(name, counts["RESP"]) for name in names]
+            make.wfdb16(tmp_path, segment, signals, lines, f"2 {RATE} {N}")
+        header = tmp_path / "m.hea"
+        header.write_text(f"m/2 2 {RATE} {2 * N + 5}\na {N}\nb {N}\n")
+        record = read(header)
+        close(record, "II", np.concatenate([ECG_MV, ECG_MV]))
+        assert record.notes == (f"m.hea announces {2 * N + 5} samples, its segments have {2 * N}: these are read",)
+        header.write_text(f"m/2 2 {RATE} {2 * N}\na {N}\nc {N}\n")
+        with pytest.raises(DataError, match=r"has the signals II, ABP, the first segment of .* has II, RESP"):
+            read(header)
+
+    def test_a_signal_without_samples_stops_no_other(self, tmp_path):
+        counts = np.rint(1000 * ECG_MV).astype(int)
+        header = make.wfdb16(tmp_path, "r", [counts], ["r.dat 16 1000/mV 16 0 {first} {sum} 0 ECG"], f"2 {RATE} {N}")
+        header.write_text(header.read_text() + "~ 0 100/mmHg 12 0 0 0 0 ABP\n")
+        close(read(header))
+
+
 class TestFinding:
     def test_tables_that_tell_their_rate_are_found_without_one(self, tmp_path):
         make.table(tmp_path / "own.csv", [cells(T), cells(ECG_MV)], header="time,II\n")
