@@ -1,7 +1,9 @@
-"""Readers under fire, and against others: damaged files, and every record of a folder read by wfdb as well.
+"""Readers under fire, and against others: damaged files, and every record of a folder read by other libraries as well.
 
-python benchmarks/recordings.py fuzz --number 20000
-python benchmarks/recordings.py compare FOLDER
+    python -m benchmarks.recordings fuzz               (20,000 files, about ten minutes)
+    python -m benchmarks.recordings compare FOLDER
+
+Both write their figures into results/recordings.json.
 """
 
 from __future__ import annotations
@@ -17,29 +19,50 @@ from pathlib import Path
 
 import numpy as np
 
+from flow.build.provenance import provenance
+from flow.build.results import put_rows
+from qmodel.data.readers.channels import MV_PER_UNIT
 from qmodel.data.recording import find, read
 from qmodel.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RATE = 250
+EVERY = 20  # of so many records one is written as EDF and as BDF, and read again
 
 
 def seeds(folder: Path) -> list[Path]:
     """Small whole files of every kind, to be damaged."""
-    t = np.arange(2600) / 250
-    signal = np.exp(-(((t * 1.2 % 1 - 0.3) / 0.02) ** 2))
-    cells = [f"{value:.4f}" for value in signal]
-    (folder / "a.csv").write_text("time,II (mV)\n" + "\n".join(f"{a:.3f},{b}" for a, b in zip(t, cells)))
-    (folder / "b.csv").write_text("# Sampling Rate (Hz):= 250\n" + "\n".join(cells))
-    (folder / "c.csv").write_text("Zeit;II\n" + "\n".join(f"{a:.3f};{b}".replace(".", ",") for a, b in zip(t, cells)))
-    counts = np.rint(1000 * signal).astype("<i2")
-    (folder / "w.dat").write_bytes(counts.tobytes())
-    (folder / "w.hea").write_text(f"w 1 250 2600\nw.dat 16 1000/mV 16 0 {counts[0]} {int(counts.sum()) % 65536} 0 II\n")
-    for name, version, width in (("e.edf", b"0       ", 2), ("f.bdf", b"\xffBIOSEMI", 3)):
-        fields = [b"ECG", b"", b"mV", b"-10", b"10", b"-10000", b"10000", b"", b"260", b""]
-        widths = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
-        head = version + b"X".ljust(80) + b"X".ljust(80) + b"01.01.20" + b"00.00.00" + b"512".ljust(8) + b"".ljust(44)
-        head += b"10".ljust(8) + b"1.04".ljust(8) + b"1".ljust(4) + b"".join(f.ljust(w) for f, w in zip(fields, widths))
-        body = b"".join(int(v).to_bytes(width, "little", signed=True) for v in counts)
-        (folder / name).write_bytes(head + body)
-    return sorted(path for path in folder.iterdir() if path.suffix != ".dat")
+    from tests.qmodel.data.readers import clinical_files, make
+
+    signal = make.ecg_mv(10.4)
+    t = np.arange(len(signal)) / RATE
+    counts = np.rint(1000 * signal).astype(int)
+    columns = [make.cells(t, "%.3f"), make.cells(signal)]
+    comma = [[cell.replace(".", ",") for cell in column] for column in columns]
+    iso = [f"2021-11-02T15:03:{at:06.3f}" for at in t]
+    line = "{0}.dat 16 1000/mV 16 0 {{first}} {{sum}} 0 II"
+    for name in ("w", "s"):
+        make.wfdb16(folder, name, [counts], [line.format(name)], f"1 {RATE} {len(counts)}")
+    (folder / "m.hea").write_text(f"m/3 1 {RATE} {2 * len(counts) + 100}\ns {len(counts)}\n~ 100\ns {len(counts)}\n")
+    channel = [(b"ECG", b"mV", signal, 260)]
+    return [
+        make.table(folder / "a.csv", columns, header="time,II (mV)\n"),
+        make.table(folder / "b.csv", columns[1:], header="# Sampling Rate (Hz):= 250\n"),
+        make.table(folder / "c.csv", comma, ";", "Zeit;II\n"),
+        make.table(folder / "d.csv", [iso, columns[1]], "\t", "timestamp\tecg\n"),
+        folder / "w.hea",
+        folder / "m.hea",
+        make.edf(folder / "e.edf", channel, duration=1.04),
+        make.edf(folder / "f.bdf", channel, duration=1.04, bdf=True),
+        make.edf(folder / "g.edf", channel, [1.04 * i + (2 if i > 5 else 0) for i in range(10)], duration=1.04),
+        clinical_files.atc(folder / "h.atc", signal, RATE),
+        clinical_files.muse(folder / "i.xml", signal, RATE),
+        clinical_files.aecg(folder / "j.xml", signal, RATE),
+        clinical_files.ishne(folder / "k.ecg", signal, RATE),
+        clinical_files.scp(folder / "l.scp", signal, RATE),
+        clinical_files.dicom(folder / "n.dcm", signal, RATE),
+        clinical_files.philips(folder / "o.xml", signal, RATE),
+    ]
 
 
 def damage(data: bytes, random: np.random.Generator) -> bytes:
@@ -79,7 +102,7 @@ def damage(data: bytes, random: np.random.Generator) -> bytes:
 
 def fuzz(number: int, seed: int = 0) -> dict:
     """Read damaged files. Returns: how many were read, refused, and anything else that happened, which must be none."""
-    random, counts, slowest = np.random.default_rng(seed), Counter[str](), 0.0
+    random, counts, slowest = np.random.default_rng(seed), Counter[str](read=0, refused=0), 0.0
     others: list[str] = []
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -106,44 +129,93 @@ def fuzz(number: int, seed: int = 0) -> dict:
 
 
 def compare(folder: Path) -> dict:
-    """Read every WFDB record of a folder here and by wfdb: samples, gaps and rate must be the same."""
+    """Read every WFDB record of a folder here and by wfdb; one of EVERY also as EDF and BDF, by edfio and pyedflib.
+
+    Samples, gaps, rate and unit must be the same. Returns: counts, and which differ.
+    """
     import wfdb
 
-    counts, different = Counter[str](), []
-    for path in find(folder):
-        if path.suffix != ".hea":
-            continue
-        try:
-            ours = read(path)
-        except UserError as error:
-            counts["refused"] += 1
-            different.append(f"{path}: {error}")
-            continue
-        theirs = wfdb.rdrecord(str(path.with_suffix("")), smooth_frames=False)
-        for column, place in enumerate(ours.numbers):
-            factor = {"mV": 1.0, "uV": 1e-3, "V": 1e3}[theirs.units[place - 1]]
-            expected, found = theirs.e_p_signal[place - 1] * factor, ours.signals[:, column]
-            same = len(expected) == len(found) and np.array_equal(np.isnan(expected), np.isnan(found))
-            near = same and np.nanmax(np.abs(expected - found), initial=0) <= 1e-6 * max(1, np.nanmax(np.abs(expected)))
-            rate = theirs.fs * theirs.samps_per_frame[place - 1]
-            if not near or rate != ours.sampling_rate_hz:
-                different.append(f"{path}, signal {place}")
-            counts["signals"] += 1
-        counts["records"] += 1
+    counts, different = Counter[str](records=0, signals=0, edf_signals=0), list[str]()
+    with tempfile.TemporaryDirectory() as name:
+        for path in find(folder):
+            if path.suffix != ".hea":
+                continue
+            told = str(path.relative_to(folder))
+            try:
+                ours = read(path)
+            except UserError as error:
+                different.append(f"{told}: refused: {error}")
+                continue
+            theirs = wfdb.rdrecord(str(path.with_suffix("")), smooth_frames=False)
+            for column, place in enumerate(ours.numbers):
+                expected = theirs.e_p_signal[place - 1] * MV_PER_UNIT[theirs.units[place - 1]]
+                rate = theirs.fs * theirs.samps_per_frame[place - 1]
+                if not _same(ours.signals[:, column], expected) or rate != ours.sampling_rate_hz:
+                    different.append(f"{told}, signal {place}")
+                counts["signals"] += 1
+            if counts["records"] % EVERY == 0:
+                for wrong in _as_edf(Path(name), ours.signals[: 60 * int(ours.sampling_rate_hz), 0], ours):
+                    different.append(f"{told}, as {wrong}")
+                counts["edf_signals"] += 2
+            counts["records"] += 1
     return {**counts, "different": different}
 
 
-def main() -> int:
+def _same(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether two signals in mV are the same: gaps at the same places, values as near as float32 allows."""
+    if len(found) != len(expected) or not np.array_equal(np.isnan(found), np.isnan(expected)):
+        return False
+    largest = np.nanmax(np.abs(expected), initial=0.0)
+    return bool(np.nanmax(np.abs(found - expected), initial=0.0) <= 1e-6 * max(1.0, largest))
+
+
+def _as_edf(folder: Path, signal: np.ndarray, recording) -> list[str]:
+    """Write a signal by edfio as EDF and by pyedflib as BDF, read each here and by the other; what differs."""
+    import edfio
+    import pyedflib
+
+    rate, wrong = recording.sampling_rate_hz, []
+    values = np.nan_to_num(signal[: len(signal) // int(rate) * int(rate)].astype(np.float64)) * 1000  # uV
+    span = max(1.0, float(np.abs(values).max()))
+    edfio.Edf([edfio.EdfSignal(values, rate, label="ECG", physical_dimension="uV",
+                               physical_range=(-span, span))]).write(folder / "a.edf")  # fmt: skip
+    with pyedflib.EdfReader(str(folder / "a.edf")) as reader:
+        expected, hertz = reader.readSignal(0), reader.getSampleFrequency(0)
+    ours = read(folder / "a.edf")
+    if not _same(ours.signals[:, 0], expected / 1000) or ours.sampling_rate_hz != hertz:
+        wrong.append("EDF")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it rounds the ends of the range and says so
+        with pyedflib.EdfWriter(str(folder / "a.bdf"), 1, file_type=pyedflib.FILETYPE_BDFPLUS) as writer:
+            writer.setSignalHeader(0, {"label": "ECG", "dimension": "uV", "sample_frequency": rate, "physical_min":
+                                       -span - 1, "physical_max": span + 1, "digital_min": -8_388_608, "digital_max":
+                                       8_388_607, "transducer": "", "prefilter": ""})  # fmt: skip
+            writer.writeSamples([values])
+    theirs = edfio.read_bdf(folder / "a.bdf").signals[0]
+    ours = read(folder / "a.bdf")
+    if not _same(ours.signals[:, 0], theirs.data / 1000) or ours.sampling_rate_hz != theirs.sampling_frequency:
+        wrong.append("BDF")
+    return wrong
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Run what is asked for; 1 where something is not as it must be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.recordings",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "results", help="default: results")
     commands = parser.add_subparsers(dest="command", required=True)
-    fuzzing = commands.add_parser("fuzz")
+    fuzzing = commands.add_parser("fuzz", help="read damaged files of every kind")
     fuzzing.add_argument("--number", type=int, default=20_000)
     fuzzing.add_argument("--seed", type=int, default=0)
-    commands.add_parser("compare").add_argument("folder", type=Path)
-    asked = parser.parse_args()
+    commands.add_parser("compare", help="read a folder by other libraries as well").add_argument("folder", type=Path)
+    asked = parser.parse_args(arguments)
     found = fuzz(asked.number, asked.seed) if asked.command == "fuzz" else compare(asked.folder)
-    print(json.dumps(found, indent=1))
+    row = {"measure": asked.command} | ({"seed": asked.seed} if asked.command == "fuzz" else {}) | found
+    put_rows(asked.results / "recordings.json", [row | {"provenance": provenance()}], lambda row: (row["measure"],))
+    sys.stdout.write(json.dumps(row, indent=1) + "\n")
     return 1 if found.get("others") or found.get("different") else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import struct
 from pathlib import Path
 
@@ -74,4 +75,82 @@ def ishne(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
         for _ in range(8):
             crc = (crc << 1 ^ 0x1021) & 0xFFFF if crc & 0x8000 else crc << 1 & 0xFFFF
     path.write_bytes(b"ISHNE1.0" + struct.pack("<H", crc) + head + counts.tobytes())
+    return path
+
+
+def scp(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
+    """An SCP-ECG record of lead II: sections 0, 1, 3 and 6 (EN 1064), first differences, 2,500 nV a unit."""
+    counts = np.rint(signal_mv * 1e6 / 2500).astype("<i2")
+    data = np.diff(counts, prepend=0).astype("<i2").tobytes()
+    bodies = {
+        1: b"".join(struct.pack("<BH", tag, len(value)) + value for tag, value in ((2, b"1\0"), (25, b"\xe4\x07\1\1"),
+                                                                                (26, b"\0\0\0"))) + b"\xff\0\0",
+        3: struct.pack("<BBIIB", 1, 0x0C, 1, len(counts), 2),  # all leads at once, one of them; code 2: lead II
+        6: struct.pack("<HHBBH", 2500, 1_000_000 // rate, 1, 0, len(data)) + data,
+    }  # fmt: skip
+
+    def section(number: int, body: bytes) -> bytes:
+        body += b"\0" * (len(body) % 2)
+        rest = struct.pack("<HIBB", number, 16 + len(body), 20, 20) + (b"SCPECG" if number == 0 else bytes(6)) + body
+        return struct.pack("<H", binascii.crc_hqx(rest, 0xFFFF)) + rest
+
+    sections = {number: section(number, body) for number, body in bodies.items()}
+    at, pointers = 6 + 16 + 10 * 12, [struct.pack("<HII", 0, 16 + 10 * 12, 7)]
+    for number in range(1, 12):
+        size = len(sections.get(number, b""))
+        pointers.append(struct.pack("<HII", number, size, at + 1 if size else 0))
+        at += size
+    whole = section(0, b"".join(pointers)) + b"".join(sections.values())
+    whole = struct.pack("<I", 6 + len(whole)) + whole
+    path.write_bytes(struct.pack("<H", binascii.crc_hqx(whole, 0xFFFF)) + whole)
+    return path
+
+
+def dicom(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
+    """A DICOM general ECG waveform of lead II, 16 bits, 2.5 microvolts a unit (PS3.3, C.10.9)."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    def code(value: str, scheme: str, meaning: str) -> list[Dataset]:
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+        return [item]
+
+    channel, group, whole = Dataset(), Dataset(), Dataset()
+    channel.ChannelSourceSequence = code("2:2", "MDC", "Lead II")
+    channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor, channel.ChannelBaseline = "2.5", "1", "0"
+    channel.ChannelSensitivityUnitsSequence = code("uV", "UCUM", "microvolt")
+    channel.WaveformBitsStored = 16
+    counts = np.rint(signal_mv * 1000 / 2.5).astype("<i2")
+    group.MultiplexGroupLabel, group.WaveformOriginality = "RHYTHM", "ORIGINAL"
+    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = 1, len(counts)
+    group.SamplingFrequency, group.ChannelDefinitionSequence = str(rate), [channel]
+    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
+    group.add_new(0x54001010, "OW", counts.tobytes())
+    whole.SOPClassUID, whole.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.9.1.2", generate_uid(entropy_srcs=["ecg-alq"])
+    whole.Modality, whole.PatientID, whole.WaveformSequence = "ECG", "1", [group]
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID
+    whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID
+    whole.save_as(path, enforce_file_format=True)
+    return path
+
+
+def philips(path: Path, signal_mv: np.ndarray, rate: int) -> Path:
+    """A Philips SierraECG 1.04 file of the six limb leads, lead II the second, base64, 5 microvolts a unit."""
+    counts = np.rint(signal_mv * 1000 / 5).astype("<i2")
+    leads = [counts // 2, counts, counts - counts // 2, -counts // 2, counts // 4, counts // 2]
+    data = base64.b64encode(np.concatenate(leads).astype("<i2").tobytes()).decode()
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<restingecgdata xmlns="http://www3.medical.philips.com"><documentinfo>'
+        "<documenttype>SierraECG</documenttype><documentversion>1.04</documentversion></documentinfo>"
+        '<dataacquisition date="2020-01-01" time="00:00:00"><signalcharacteristics><samplingrate>'
+        f"{rate}</samplingrate><resolution>5</resolution><signaloffset>0</signaloffset><signalsigned>True"
+        "</signalsigned><numberchannelsallocated>6</numberchannelsallocated><numberchannelsvalid>6"
+        "</numberchannelsvalid><electrodeplacement>Standard</electrodeplacement></signalcharacteristics>"
+        '</dataacquisition><waveforms><parsedwaveforms dataencoding="Base64" compression="Uncompressed" '
+        f'numberofleads="6" leadlabels="I II III aVR aVL aVF" samplespersecond="{rate}" resolution="5" '
+        f'durationperchannel="{1000 * len(counts) // rate}">{data}</parsedwaveforms></waveforms></restingecgdata>\n'
+    )
     return path

@@ -1,4 +1,4 @@
-"""Damaged files of every kind end as one line; 20,000 of them: benchmarks/recordings.py fuzz."""
+"""Damaged files of every kind end as one line; 20,000 of them: python -m benchmarks.recordings fuzz."""
 
 from benchmarks.recordings import fuzz
 

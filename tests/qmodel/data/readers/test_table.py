@@ -102,6 +102,9 @@ FILES: dict[str, tuple[Callable[[Path], Path], float | None, str | None]] = {
     "GE MUSE XML *": (lambda folder: clinical_files.muse(folder / "m.xml", SIGNAL, RATE), None, None),
     "HL7 aECG *": (lambda folder: clinical_files.aecg(folder / "h.xml", SIGNAL, RATE), None, None),
     "ISHNE *": (lambda folder: clinical_files.ishne(folder / "i.ecg", SIGNAL, RATE), None, None),
+    "SCP-ECG *": (lambda folder: clinical_files.scp(folder / "s.scp", SIGNAL, RATE), None, None),
+    "DICOM waveform *": (lambda folder: clinical_files.dicom(folder / "d.dcm", SIGNAL, RATE), None, None),
+    "Philips Sierra XML *": (lambda folder: clinical_files.philips(folder / "p.xml", SIGNAL, RATE), None, None),
 }  # fmt: skip
 
 
