@@ -38,6 +38,7 @@ PATIENCE_S = 5.0  # to find a stream
 QUIET_S = 1.0  # without a sample: the source is silent
 LONGEST_GAP_S = 600.0  # that is shown as missing; after a longer one the recording goes on without it
 RETRY_S = 1.0
+SETTLE_S = 0.5  # after a silence, until what was late has come
 HELP = "lsl:NAME, serial:/dev/ttyUSB0, brainflow:BOARD or - (standard input)"
 
 
@@ -95,7 +96,7 @@ def source(spec: str, wanted: Wanted) -> Source:
     if spec == "-":
         return Lines(_Input(), "standard input", "standard input", wanted)
     if colon and place and kind == "serial":
-        return Lines(_Serial(place, wanted.baud), place, f"serial line at {wanted.baud} baud", wanted)
+        return Lines(_Serial(place, wanted.baud), place, f"serial line at {wanted.baud} baud", wanted, by_clock=True)
     if colon and place and kind == "lsl":
         return Lsl(place, wanted)
     if colon and place and kind == "brainflow":
@@ -389,17 +390,47 @@ class _Input:
         return
 
 
+class _Clock:
+    """What a line without sample numbers lost, by the clock.
+
+    After a silence the samples are held for a moment: what was only late comes in a burst, and counts once. What is
+    still missing then was lost, before the first of them.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self._rate = rate_hz
+        self._heard: float | None = None
+        self._silent_since, self._held = 0.0, None  # type: float, list[np.ndarray] | None
+
+    def feed(self, values: np.ndarray, now: float, last: bool) -> np.ndarray:
+        """Samples that came, in order, NaN for lost ones; none while they are held. Args: last: nothing follows."""
+        heard = self._heard
+        if len(values):
+            self._heard = now
+        if self._held is None:
+            if heard is None or not len(values) or not QUIET_S < now - heard < LONGEST_GAP_S:
+                return values
+            self._silent_since, self._held, self._until = heard, [], now + SETTLE_S
+        self._held.append(values)
+        if now < self._until and not last:
+            return values[:0]
+        held, self._held = np.concatenate(self._held), None
+        lost = round((now - self._silent_since) * self._rate) - len(held)
+        return np.concatenate([np.full(lost if lost > SETTLE_S / 2 * self._rate else 0, np.nan), held])
+
+
 _NUMBERS = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Lines:
     """Lines of numbers, one sample a line, columns parted by commas, semicolons, tabs or blanks.
 
-    A line without a number (an AD8232 says ! when a lead is off) is a sample that is missing. What a serial line
-    does not send for longer than a second is missing as well, by the clock; a pipe loses nothing.
+    A line without a number (an AD8232 says ! when a lead is off) is a sample that is missing.
+
+    Args: by_clock: what does not come is lost, as on a serial line; a pipe that stalls loses nothing.
     """
 
-    def __init__(self, stream: _Bytes, name: str, kind: str, wanted: Wanted) -> None:
+    def __init__(self, stream: _Bytes, name: str, kind: str, wanted: Wanted, by_clock: bool = False) -> None:
         if wanted.rate_hz is None:
             raise SourceError(f"{name} does not tell its sampling rate: give --fs, in Hz")
         if wanted.units is None:
@@ -410,49 +441,50 @@ class Lines:
             raise SourceError(
                 f"the columns of {name} have numbers: --lead must be one from 1, received {wanted.lead!r}"
             )
+        self._asked = wanted.lead is not None
         self._column = int(wanted.lead or 1) - 1
         self._stream, self._factor = stream, mv_per(wanted.units)
         self.name, self.kind, self.rate_hz, self.ended = name, kind, wanted.rate_hz, False
         self.lead = f"column {self._column + 1}" if wanted.lead else "ECG"
-        self._rest, self._heard, self._bad, self._good = b"", 0.0, 0, 0
+        self._rest, self._bad, self._good, self._several, self._example = b"", 0, 0, 0, ""
+        self._clock = _Clock(wanted.rate_hz) if by_clock else None
+        self.tells_gaps = by_clock
         self._first = True
 
     def open(self) -> None:
         self._stream.open()
         self._rest, self._first = b"", True
-        self._heard = self._heard or time.monotonic()
 
     def read(self, timeout_s: float) -> Block | None:
         data = self._stream.read(timeout_s)
-        now = time.monotonic()
         if data is None:
             self.ended = True
             data = b"\n" if self._rest else b""
-        if not data:
-            return None
         lines = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > 4096:
             raise SourceError(f"{self.name} sends no lines of numbers: is the baud rate right?")
         if self._first and lines:  # a serial line is joined in the middle of a number
             self._first = False
-            if isinstance(self._stream, _Serial):
+            if self._clock is not None:
                 lines.pop(0)
         values = np.array([self._value(line) for line in lines if line.strip()], np.float64)
-        if not len(values):
-            return None
         if self._bad > 200 and not self._good:
             raise SourceError(f"{self.name} sends no numbers in column {self._column + 1}: is the baud rate right?")
-        silent = now - self._heard
-        lost = 0
-        late = QUIET_S + len(values) / self.rate_hz < silent < LONGEST_GAP_S and self._good > len(values)
-        if late and isinstance(self._stream, _Serial):  # a pipe that stalls loses nothing, a line does
-            lost = max(round(silent * self.rate_hz) - len(values), 0)
-        self._heard = now
-        return Block(np.concatenate([np.full(lost, np.nan), values]) * self._factor, now)
+        if not self._asked and self._several > max(20, self._good / 2):
+            raise SourceError(
+                f"{self.name} sends lines of several numbers, like {self._example!r}: say with --lead, from 1, which "
+                "of them is the ECG. Decimals need a point, not a comma"
+            )
+        now = time.monotonic()
+        if self._clock is not None:
+            values = self._clock.feed(values, now, self.ended)
+        return Block(values * self._factor, now) if len(values) else None
 
     def _value(self, line: bytes) -> float:
         cells = re.split(rb"[,;\t ]+", line.strip())
+        if len(cells) > 1 and all(_NUMBERS.fullmatch(cell) for cell in cells if cell):
+            self._several, self._example = self._several + 1, line.strip().decode("ascii")[:40]
         if self._column < len(cells) and _NUMBERS.fullmatch(cells[self._column]):
             value = float(cells[self._column])
             if math.isfinite(value):

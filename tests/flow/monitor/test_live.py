@@ -217,6 +217,40 @@ class TestSources:
         values = np.concatenate(blocks)
         assert np.array_equal(values, [0.5, 0.6, np.nan, 7, 0.7, np.nan], equal_nan=True)
 
+    @pytest.mark.parametrize("sent", ["1,0.5", "0,512", "12 7"])
+    def test_lines_of_several_numbers_are_asked_about(self, sent):
+        class Bytes:
+            def open(self):
+                pass
+
+            def read(self, timeout_s):
+                return f"{sent}\n".encode() * 30
+
+        lines = Lines(Bytes(), "x", "y", Wanted(None, 250, "mV"))
+        with pytest.raises(SourceError, match=f"several numbers, like '{sent}': say with --lead"):
+            lines.read(0)
+
+    @pytest.mark.parametrize(
+        ("arrivals", "missing"),
+        [
+            ({2.0: 500}, 0),  # late, all at once
+            ({2.0: 16, 2.1: 300, 2.2: 184 + 50}, 0),  # late, in a burst of pieces
+            ({2.0: 25, 2.1: 25}, 450),  # lost
+            ({2.0: 250, 2.1: 25}, 225),  # lost in part: the line kept a second of it
+        ],
+    )
+    def test_a_silence_counts_once(self, arrivals, missing):
+        """A serial line of 250 Hz is silent from 0 to 2 s; samples that were late are none that were lost."""
+        clock = sources._Clock(250)
+        assert len(clock.feed(np.zeros(25), 0.0, False)) == 25
+        at = {**arrivals, **{round(2.2 + 0.1 * i, 1): 25 for i in range(10) if round(2.2 + 0.1 * i, 1) not in arrivals}}
+        given = [clock.feed(np.ones(number), now, False) for now, number in sorted(at.items())]
+        values = np.concatenate(given)
+        assert np.isnan(values).sum() == pytest.approx(missing, abs=26)
+        assert np.isnan(values[: int(np.isnan(values).sum())]).all()
+        assert len(values) - np.isnan(values).sum() == sum(at.values())
+        assert max(len(piece) for piece in given[-3:]) == 25  # nothing is held for long
+
     def test_a_pseudo_terminal(self, classifier):
         pytest.importorskip("serial")
         import pty
