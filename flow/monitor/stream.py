@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,10 @@ RATE_OVER_S = 10.0
 
 @dataclass
 class BeatFinder:
-    """Beats of a stream: looked for every two seconds in the last eight, told once nothing can change them any more."""
+    """Beats of a stream: looked for every two seconds in the last eight, told once nothing can change them any more.
+
+    Args: rate: sample of each beat that counts for the rate, and whether the signal from the beat before is whole.
+    """
 
     rate: deque = field(default_factory=lambda: deque(maxlen=64))
 
@@ -92,8 +96,8 @@ class BeatFinder:
         self._signal, self._missing = np.zeros(0, np.float32), np.zeros(0, bool)
         self._end, self._looked, self._last = 0, 0, -SAMPLING_RATE_HZ
 
-    def feed(self, samples: Samples) -> list[tuple[int, str]]:
-        """Take samples at 360 Hz, give the beats they settle: sample of the stream, type."""
+    def feed(self, samples: Samples) -> list[tuple[int, str, bool]]:
+        """Take samples at 360 Hz, give the beats they settle: sample of the stream, type, whether a gap lies before."""
         self._signal = np.concatenate([self._signal, samples.signal_mv])
         self._missing = np.concatenate([self._missing, samples.missing])
         self._end += len(samples)
@@ -107,8 +111,9 @@ class BeatFinder:
         for at, kind in zip(np.asarray(found).tolist(), np.asarray(kinds).tolist()):
             place = start + at
             if self._last + SAMPLING_RATE_HZ // 5 < place <= settled and not self._missing[at]:
-                told.append((place, str(kind)))
-                self.rate.append(place)
+                lost = bool(self._missing[max(self._last - start, 0) : at].sum() > SAMPLING_RATE_HZ / 10)
+                told.append((place, str(kind), lost))
+                self.rate.append((place, not lost))
                 self._last = place
         keep = BEATS_OVER_S * SAMPLING_RATE_HZ
         self._signal, self._missing = self._signal[-keep:], self._missing[-keep:]
@@ -116,10 +121,11 @@ class BeatFinder:
 
     @property
     def rate_bpm(self) -> float | None:
-        """Heart rate of the last ten seconds, None with fewer than two intervals."""
-        recent = [at for at in self.rate if at > self._end - RATE_OVER_S * SAMPLING_RATE_HZ]
-        steps = np.diff(recent)
-        return None if len(steps) < 2 else float(60 * SAMPLING_RATE_HZ / np.median(steps))
+        """Heart rate of the last ten seconds, by the mean of its intervals; None with fewer than two."""
+        recent = [beat for beat in self.rate if beat[0] > self._end - RATE_OVER_S * SAMPLING_RATE_HZ]
+        steps = [at - before for (before, _), (at, whole) in itertools.pairwise(recent) if whole]
+        steps = [step for step in steps if step <= beats.LONGEST_RR_S * SAMPLING_RATE_HZ]
+        return None if len(steps) < 2 else float(60 * SAMPLING_RATE_HZ / np.mean(steps))
 
 
 def beats_of(finder: BeatFinder, samples: Samples) -> dict:
@@ -127,7 +133,7 @@ def beats_of(finder: BeatFinder, samples: Samples) -> dict:
     found = finder.feed(samples)
     rate = finder.rate_bpm
     return {
-        "beats": [{"at": at, "kind": kind} for at, kind in found],
+        "beats": [{"at": at, "kind": kind} | ({"gap": True} if gap else {}) for at, kind, gap in found],
         "heart_rate_bpm": None if rate is None else round(rate, 1),
     }
 

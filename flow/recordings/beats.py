@@ -50,11 +50,14 @@ class Beats:
         return np.where(self.gaps | (steps > LONGEST_RR_S), np.nan, steps)
 
     def rate_bpm(self, start_s: float, end_s: float) -> float | None:
-        """Heart rate between two times: of the median of the intervals that end there; None with fewer than two."""
+        """Heart rate between two times: of the mean of the intervals that end there; None with fewer than two.
+
+        The median would tell one of two intervals where they take turns, as in bigeminy.
+        """
         at = self.sample / SAMPLING_RATE_HZ
         rr = self.rr_s[(at >= start_s) & (at < end_s)]
         rr = rr[~np.isnan(rr)]
-        return None if len(rr) < 2 else float(60 / np.median(rr))
+        return None if len(rr) < 2 else float(60 / rr.mean())
 
     def number(self, start_s: float, end_s: float) -> int:
         """Beats between two times."""

@@ -612,13 +612,14 @@ class Monitor {
     this.gauge("quality", decision?.quality);
   }
 
-  /** Beats a minute over the ten seconds before what is shown, of the median interval. */
+  /** Beats a minute over the ten seconds before what is shown, of the mean interval; none across missing samples. */
   heartRate() {
     const { record, history } = this;
     const beats = history.beatsIn(this.position - RATE_SECONDS * record.rate_hz, this.position);
-    const steps = beats.slice(1).map((beat, i) => beat.at - beats[i].at).sort((a, b) => a - b);
+    const steps = beats.slice(1).flatMap((beat, i) => (beat.gap ? [] : [beat.at - beats[i].at]));
     if (steps.length < 2) return ["–"];
-    return [`${Math.round((60 * record.rate_hz) / steps[steps.length >> 1])}`, element("small", " /min")];
+    const mean = steps.reduce((sum, step) => sum + step, 0) / steps.length;
+    return [`${Math.round((60 * record.rate_hz) / mean)}`, element("small", " /min")];
   }
 
   gauge(name, share) {

@@ -245,6 +245,25 @@ class TestKeyboard:
         assert seconds(page) < 5
 
 
+class TestPhone:
+    def test_no_hints_about_keys_that_are_not_there(self, open_page):
+        page = open_page(viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
+        assert page.locator("#play").is_visible()
+        assert not page.locator("kbd, #shortcuts").filter(visible=True).count()
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+    def test_the_rate_of_bigeminy_is_that_of_all_its_beats(self, open_page):
+        """Of intervals that take turns, 0.5 and 1.2 s, the median would tell 120 or 50 a minute."""
+        with browser.monitor("--sample") as (address, _):
+            page = open_page(address)
+            for number in range(1, 6):
+                page.press("body", "n")
+                page.locator(f"#events tr:nth-child({number})").wait_for()
+            page.press("body", "Space")
+            page.wait_for_timeout(3000)
+            assert 60 <= int(page.inner_text("#heart-rate").split()[0]) <= 80
+
+
 class TestScreenReader:
     def test_everything_has_a_name(self, open_page):
         page = open_page()

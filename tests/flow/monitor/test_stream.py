@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow.look.pictures import CLASS_COLOURS
-from flow.monitor.stream import LONGEST_STRETCH, MISSING_UV, TITLES, Play, Stream, demonstration
+from flow.monitor.stream import LONGEST_STRETCH, MISSING_UV, TITLES, BeatFinder, Play, Stream, demonstration
+from flow.recordings import beats
 from flow.recordings.classify import SAID, Findings
 from qmodel.data import recording
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import DataError
 from qmodel.data.quality import REASONS
+from qmodel.data.recording import Samples
 
 
 def heard(stream: Stream, samples: recording.Samples, lengths: list[int]) -> list:
@@ -133,3 +135,28 @@ def test_demonstration_goes_through_rhythms(classifier):
     said = classifier.recording(made_up.samples().windows(5.0)).said
     assert made_up.name == "Made-up ECG"
     assert {"NSR", "PVC", "Bigeminy"} <= set(said.tolist())
+
+
+def test_heart_rate_of_intervals_that_take_turns(monkeypatch):
+    """Bigeminy, 0.5 and 1.2 s: 70.6 beats a minute, not the 50 or 120 of one of them; a gap is no interval."""
+    at = np.cumsum(np.tile([180, 432], 20))
+    found = beats.Beats(at, np.full(40, "N"), np.arange(40) == 0, 40.0, True, "nobody")
+    for start in (0.0, 5.0, 10.3):
+        assert found.rate_bpm(start, start + 10) == pytest.approx(60 / 0.85, rel=0.06)
+    missing = np.zeros(40 * 360, bool)
+    missing[at[20] + 50 : at[21] - 50] = True  # between two beats
+
+    def run(signal):
+        finder_end = stream._end
+        return at[(at >= finder_end - len(signal)) & (at < finder_end)] - (finder_end - len(signal)), np.full(40, "N")
+
+    monkeypatch.setattr(beats, "detector", lambda: (run, True, "nobody"))
+    stream = BeatFinder()
+    told = []
+    for start in range(0, 33 * 360, 360):
+        part = slice(start, start + 360)
+        told += stream.feed(Samples("II", np.zeros(360, np.float32), missing[part], np.zeros(360, bool)))
+        if start > 12 * 360:
+            assert stream.rate_bpm == pytest.approx(60 / 0.85, rel=0.15)  # one or two of a kind more
+    assert [gap for at_, _, gap in told if at_ == at[21]] == [True]
+    assert sum(gap for _, _, gap in told) == 1
