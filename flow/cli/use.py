@@ -23,7 +23,10 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
         "--lead", metavar="NAME", help="name, or number from 1 (default: MLII or II, otherwise a lead called ECG)"
     )
     parser.add_argument(
-        "--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or a correction to a header"
+        "--fs",
+        type=float,
+        metavar="HZ",
+        help="sampling rate of a CSV file, or a correction to a header; for a folder: of its CSV files",
     )
     parser.add_argument(
         "--units", metavar="UNITS", help="V, mV, uV, or a gain such as 200/mV; replaces what the file says"

@@ -10,6 +10,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def number_of(number: int, what: str) -> str:
+    """A number of things: "1 window", "2,000 windows"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def clock(seconds: float) -> str:
     """Time from the start of a recording, as h:mm:ss."""
     whole = int(seconds)

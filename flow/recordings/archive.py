@@ -172,9 +172,9 @@ def run_task(task: Task) -> tuple[str, dict]:
     # What is wrong with the engine is wrong for every recording, and ends the run.
     classifier = _classifier(task.network, asked.engine, asked.threshold, asked.deploy)
     try:
-        result = classify(
-            Path(task.root) / task.name, classifier, asked.lead, asked.hop_s, asked.sampling_rate_hz, asked.units
-        )
+        path = Path(task.root) / task.name
+        rate = asked.sampling_rate_hz if readers.is_table(path) else None  # headers know theirs
+        result = classify(path, classifier, asked.lead, asked.hop_s, rate, asked.units)
         table = _table(task, result, _row(task, result, ""))
     except UserError as problem:
         error = " ".join(str(problem).split())

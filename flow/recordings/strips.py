@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flow.look.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
-from flow.look.words import clock
+from flow.look.words import clock, number_of
 from flow.recordings.beats import UNTYPED
 from flow.recordings.classify import SAID, UNLIKE, UNSURE, Classification, full_name
 from qmodel.data.fragments import CLASSES
@@ -105,7 +105,7 @@ def _head(axes: Axes, result: Classification) -> None:
     source = result.recording
     _text(axes, LEFT_MM, 7, source.name, color=INK, fontsize=13, weight="bold", va="center")
     rate = f"{source.sampling_rate_hz:g} Hz"
-    facts = [f"lead {result.windows.lead}", clock(source.duration_s), rate, f"{len(result.windows)} windows"]
+    facts = [f"lead {result.windows.lead}", clock(source.duration_s), rate, number_of(len(result.windows), "window")]
     figures = result.beats.summary()
     if figures["heart_rate_bpm"] is not None:
         facts.append(f"{figures['heart_rate_bpm']:.0f} beats/min, longest pause {figures['longest_pause_s']:.2f} s")

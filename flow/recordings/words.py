@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from flow.look.words import clock, percent
+from flow.look.words import clock, number_of, percent
 from flow.recordings.classify import full_name
 
 
 def classification(content: dict) -> list[str]:
     """What was found in a recording (flow.recordings.outputs.summary, with its files): how long each thing is said."""
-    head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
-    head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
+    lead = content["lead"] if content["lead"].startswith("lead ") else f"lead {content['lead']}"  # "lead 2": no name
+    head = f"{content['recording']}, {lead}, {content['sampling_rate_hz']:g} Hz"
+    head = f"{head}, {clock(content['duration_s'])}, {number_of(content['windows'], 'window')}"
     notes = [f"note: {note}" for note in content["notes"]]
     return [head, *notes, *_said(content["seconds_said"]), *_beats(content["rhythm"]), *content["files"]]
 
@@ -31,8 +32,8 @@ def archive(summary: dict) -> list[str]:
     """What was found in a folder of recordings (flow.recordings.archive): how long each is said, what was refused."""
     classified = summary["recordings"] - len(summary["refused"])
     return [
-        f"{classified} of {summary['recordings']} recordings, {summary['windows']:,} windows "
-        f"({summary['classified_before']} recordings were classified before)",
+        f"{classified} of {number_of(summary['recordings'], 'recording')}, {number_of(summary['windows'], 'window')} "
+        f"({summary['classified_before']} from an earlier run)",
         *_said(summary["seconds_said"]),
         *(f"refused: {name}: {why}" for name, why in summary["refused"].items()),
         summary["table"],

@@ -112,6 +112,12 @@ def _not_found(path: Path, header: Path) -> str:
     return f"no such recording: {path}"
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is named as a table, also as a packed one: of these alone a user gives the rate for a folder."""
+    suffix = path.suffix.lower()
+    return (Path(path.stem).suffix.lower() if suffix in tables.PACKED else suffix) in tables.SUFFIXES
+
+
 def is_recording(path: Path, tables_too: bool) -> bool:
     """Whether a file of a folder is one to read, by its name and its first bytes.
 
@@ -133,4 +139,4 @@ def is_recording(path: Path, tables_too: bool) -> bool:
     return edf.kind(first) is not None or first.startswith(_ATC)
 
 
-__all__ = ["KINDS", "files", "is_recording", "read"]
+__all__ = ["KINDS", "files", "is_recording", "is_table", "read"]

@@ -10,6 +10,7 @@ import pytest
 from flow.cli.main import main
 from flow.look import diagram
 from flow.publish import model_card, readme
+from qmodel import models
 from qmodel.data.fragments import CLASSES
 from qmodel.errors import InputError
 from qmodel.metrics import summarise
@@ -153,15 +154,41 @@ def test_the_headline_begins_with_persons_never_met(results):
     (results / "models.json").write_text(json.dumps({"rows": [{"network": "compact", "bytes": 4252}]}))
     rows = json.loads((results / "hardware.json").read_text())
     (results / "hardware.json").write_text(json.dumps([row | {"target": "xc7z020"} for row in rows]))
+    (results / "people.json").write_text("[]")
     lines = readme.headline(results).splitlines()[2:]
     assert len(lines) == 5
     assert lines[0].startswith(
-        "| ten-second windows right, **persons never met** | **98.5 %** | measured: nobody in both"
+        "| ten-second windows right, **persons never met** | `compact` | **98.5 %** | measured: nobody in both"
     )
     assert "17 classes, 2 folds" in lines[1]
-    assert "**4,252 bytes**" in lines[2]
+    assert f"| `rhythm`, `compact` | **{models.path('rhythm').stat().st_size:,}, 4,252 bytes** |" in lines[2]
     assert "| **42 µs** | simulated at 87.5 MHz; 9,000 LUT routed |" in lines[3]
     assert "| **900 LUT** | routed; keeps up with the ECG at 45 kHz, simulated |" in lines[4]
+    people = {"protocol": "patient", "network": "rhythm", "accuracy_mean": 66.65, "accuracy_std": 13.93,
+              "classes": list("abc"), "folds": list(range(10))}  # fmt: skip
+    (results / "people.json").write_text(json.dumps([people]))
+    lines = readme.headline(results).splitlines()[2:]
+    assert (
+        "| `rhythm` | **66.7 %** | measured: nobody in both training and test; 3 classes, 10 folds, ± 13.9 |"
+        in (lines[0])
+    )
+    assert "persons seen in training" in lines[1]
+
+
+def test_a_microcontroller_stands_in_the_table(results):
+    row = {
+        "network": "compact",
+        "flash": 11960,
+        "ram": 13088,
+        "instructions": 18_218_840,
+        "windows": 30,
+        "target": "cortex-m4",
+        "kinds": {"flash": "built", "ram": "built and emulated", "instructions": "emulated"},
+    }
+    (results / "microcontroller.json").write_text(json.dumps({"rows": [row]}))
+    table = readme.table(results)
+    assert "| flash, cortex-m4, C99 |  | 11,960 bytes | built |" in table
+    assert "|  | 18.2 million | emulated: QEMU, 30 windows, all logits equal |" in table
 
 
 def test_no_results(tmp_path):

@@ -1,5 +1,6 @@
 """Archives: one table, resumed where it stopped, bad recordings named."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -118,6 +119,28 @@ class TestResuming:
         assert (summary["refused"], summary["windows"]) == ({}, 11)
         classify_archive(folder, untrained, tmp_path / "o", Settings(hop_s=5))
         assert len(in_this_process) == 6
+
+    def test_a_signal_file_of_another_stem(self, folder, untrained, in_this_process, tmp_path):
+        header = (folder / "a.hea").read_text().replace("a.dat", "sig.dat").splitlines()
+        words = header[1].split()
+        header[1] = " ".join([*words[:6], "0", *words[7:]])  # without a checksum
+        (folder / "a.hea").write_text("\n".join(header) + "\n")
+        (folder / "a.dat").rename(folder / "sig.dat")
+        classify_archive(folder, untrained, tmp_path / "o")
+        del in_this_process[:]
+        data = (folder / "sig.dat").read_bytes()
+        (folder / "sig.dat").write_bytes(data[:2] + data[2000:] + data[2:2000])
+        classify_archive(folder, untrained, tmp_path / "o")
+        assert in_this_process == ["a.hea"]
+
+    def test_a_rate_is_for_tables(self, folder, untrained, in_this_process, tmp_path):
+        numbers = np.sin(np.arange(5000) / 40)
+        (folder / "t.csv").write_text("\n".join(f"{v:.4f}" for v in numbers))
+        write(folder, "c", numbers)
+        classify_archive(folder, untrained, tmp_path / "o", Settings(sampling_rate_hz=250))
+        with open(tmp_path / "o" / archive.RECORDINGS, newline="") as file:
+            rates = {row["recording"]: row["sampling_rate_hz"] for row in csv.DictReader(file)}
+        assert rates == {"a": "360.0", "b": "360.0", "below/a": "360.0", "c": "360.0", "m": "360.0", "t": "250.0"}
 
     def test_nothing_to_classify(self, folder, untrained, in_this_process, tmp_path):
         with pytest.raises(InputError, match=r"none of 5 recordings .* could be classified; the first: .*no lead 'V9'"):
