@@ -6,6 +6,8 @@ What needs wfdb is imported where it is used: a board, on which `--board` runs, 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,13 @@ if TYPE_CHECKING:
 # Machines that run these tests are shared: how long one example takes says nothing about the code.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+_ROOT = Path(__file__).resolve().parents[1]
+# One place for what is compiled, by its content: shared by processes, and found again by the next run.
+os.environ["ECG_ALQ_CACHE"] = str(_ROOT / "build" / "tests")
+# What trains in processes of its own (notebooks) trains for seconds: machine code optimised for hours is a waste.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Where this project's own checkouts keep the records; everybody else has them in the cache folder or names them so.
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+_BESIDE = _ROOT.parent / "shared" / "data"
 for _variable, _folder in (("MITDB_DIR", "mitdb"), ("ECG_ALQ_DATABASES", "databases")):
     if (_BESIDE / _folder).is_dir():
         os.environ.setdefault(_variable, str(_BESIDE / _folder))
@@ -31,7 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for the real records."""
+    """Mark every test that asks for the real records; files of slow tests first, so that all processes end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         if "mitdb_folder" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)
@@ -46,6 +55,18 @@ def _find_records() -> Path | None:
         if os.environ.get("MITDB_DIR"):  # set but wrong: say so instead of skipping
             raise
         return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _steps_are_traced_alone() -> Iterator[None]:
+    """In this process training steps are graphs, not compiled by XLA: that took half of the time of most trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "tensorflow" in sys.modules:
+            import tensorflow as tf
+
+            traced = tf.function
+            patch.setattr(tf, "function", lambda *given, jit_compile=None, **options: traced(*given, **options))
+        yield
 
 
 @pytest.fixture(scope="session")

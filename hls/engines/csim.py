@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from hls.engines.engine import Held
 from qmodel.errors import UserError
-from qmodel.files import sha256, write_text, written_beside
+from qmodel.files import kept
 from qmodel.frozen import FrozenNetwork
 
 COMPILER = "g++"
@@ -48,8 +48,10 @@ class CompileError(UserError, RuntimeError):
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for compiled simulations (respects $XDG_CACHE_HOME)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecg-alq" / "csim"
+    """Where compiled C simulations are kept: in $ECG_ALQ_CACHE, or in the user's cache folder ($XDG_CACHE_HOME)."""
+    named = os.environ.get("ECG_ALQ_CACHE")
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return (Path(named) if named else users / "ecg-alq") / "csim"
 
 
 def source_hash(folder: Path, flags: tuple[str, ...]) -> str:
@@ -100,23 +102,19 @@ def _build(folder: Path, flags: tuple[str, ...], sources: tuple[str, ...], suffi
     for source in sources:
         if not (folder / source).is_file():
             raise FileNotFoundError(f"{folder} is not an HLS project (no {source}): run convert first")
-    cache = cache or cache_folder()
-    product = cache / f"{source_hash(folder, flags)}{suffix}"
-    # A library that is not what was compiled would end this process when it is loaded, or compute something else.
-    stamp = product.with_suffix(".sha256" + suffix)
-    if product.is_file() and stamp.is_file() and stamp.read_text("utf-8") == sha256(product):
-        return product
-    cache.mkdir(parents=True, exist_ok=True)
-    with written_beside(product) as beside:
+    key = source_hash(folder, flags)
+    product = (cache or cache_folder()) / f"{key}{suffix}"
+
+    def make(path: Path) -> None:
         command = [COMPILER, STANDARD, *flags, "-fmax-errors=5"]
         command += ["-isystem", str(folder / "firmware" / "ap_types"), "-I", str(folder / "simulation")]
-        command += ["-I", str(folder / "firmware"), *(str(folder / source) for source in sources), "-o", str(beside)]
+        command += ["-I", str(folder / "firmware"), *(str(folder / source) for source in sources), "-o", str(path)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise CompileError(f"{' '.join(command)}\n{result.stderr}")
-        stamp.unlink(missing_ok=True)
-        content = sha256(beside)
-    write_text(stamp, content)
+
+    # A library that is not what was compiled would end this process when it is loaded, or compute something else.
+    kept(product, key, make)
     return product
 
 
@@ -192,7 +190,9 @@ class CSimulation(Held):
             start += size
         return outputs
 
-    def _batches(self, x, trace: bool, progress: bool, workers: int | None) -> tuple[np.ndarray, np.ndarray]:
+    def _batches(
+        self, x: np.ndarray, trace: bool, progress: bool, workers: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         x = self.network.frames(x).reshape(len(x), -1)
         sizes = [s.output_length * s.output_channels for s in self.network.stages]
         logits = np.empty((len(x), self._logits), np.int64)

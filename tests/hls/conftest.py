@@ -12,14 +12,6 @@ from qmodel.frozen import FrozenNetwork
 from tests.hls.projects import simulate, small_network
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Compiled simulations of tests stay out of the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def network() -> FrozenNetwork:
     """A small network with every kind of layer and grouping."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import wfdb
 
+from flow.build.settings import PARITY_ENGINES
 from flow.cli.main import main
 from flow.recordings import outputs, strips
 from flow.recordings.choices import FORMATS
@@ -27,6 +28,7 @@ from flow.recordings.classify import (
     full_name,
     softmax,
 )
+from flow.recordings.engines import ENGINES
 from qmodel.data import synthetic
 from qmodel.data.fragments import CLASSES
 from qmodel.data.quality import REASONS
@@ -134,12 +136,22 @@ class TestEngines:
             assert np.array_equal(classifier.logits(windows), Classifier(untrained).logits(windows))
 
     @pytest.mark.slow
-    def test_verilog_core_equals_golden(self, untrained, ecg_windows, tmp_path, monkeypatch):
+    def test_verilog_core_equals_golden(self, untrained, ecg_windows):
         pytest.importorskip("cocotb")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         windows = ecg_windows.signals[:3]
         with Classifier(untrained, "rtl") as classifier:
             assert np.array_equal(classifier.logits(windows), Classifier(untrained).logits(windows))
+
+    @pytest.mark.parametrize("name", ["csim", "c", pytest.param("rtl", marks=pytest.mark.slow)])
+    def test_engines_of_parity_show_every_layer(self, untrained, ecg_windows, name):
+        pytest.importorskip({"csim": "hls4ml", "rtl": "cocotb"}.get(name, "numpy"))
+        x = standardise(ecg_windows.signals[:2])
+        with ENGINES[name](untrained) as engine:
+            for shown, golden in zip(engine.trace(x), untrained.trace(x), strict=True):
+                assert np.array_equal(shown, golden)
+
+    def test_parity_offers_all_engines_but_the_reference_and_the_board(self):
+        assert set(ENGINES) - set(PARITY_ENGINES) == {"golden", "board"}
 
     def test_board_takes_the_integers_of_other_engines_and_is_closed(self, untrained, ecg_windows, monkeypatch):
         given, closed = [], []

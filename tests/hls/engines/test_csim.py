@@ -19,7 +19,7 @@ from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.hls.projects import QUICK, foldings, simulate
 from tests.strategies import frozen_networks, random_inputs, random_plane_layer
 
-SLOW_EXAMPLES = 60
+SLOW_EXAMPLES = 16  # each is compiled; every run draws others
 COMPILES = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
@@ -34,11 +34,11 @@ def check_random_network(folder, network, data):
     io_type = data.draw(st.sampled_from(["io_stream", "io_stream", "io_parallel"]))
     backend = data.draw(st.sampled_from(["Vitis", "Vivado"]))
     convert(network, folder, data.draw(foldings(network)), io_type=io_type, backend=backend)
-    assert_equals_golden(network, simulate(folder))
+    assert_equals_golden(network, CSimulation(folder, QUICK, folder.with_name("cache")))  # nobody asks for it again
 
 
 def test_any_network_and_folding_equals_golden(tmp_path):
-    @settings(COMPILES, max_examples=6)
+    @settings(COMPILES, max_examples=4)
     @given(frozen_networks(), st.data())
     def check(network, data):
         check_random_network(tmp_path / "project", network, data)
@@ -156,7 +156,8 @@ def test_compiles_once_per_source(project, simulation, tmp_path):
     header.write_text(header.read_text() + "// changed\n")
     cache = tmp_path / "cache"
     assert csim.compile(copy, QUICK, cache).stem != simulation.shared_object.stem
-    assert sorted("".join(path.suffixes) for path in cache.iterdir()) == [".sha256.so", ".so"]
+    (library,) = cache.glob("[!.]*")
+    assert library.suffix == ".so"
 
 
 def test_a_library_that_is_not_what_was_compiled_is_made_again(network, project, simulation, tmp_path, monkeypatch):
@@ -170,7 +171,6 @@ def test_a_library_that_is_not_what_was_compiled_is_made_again(network, project,
 
     whole, cache = simulation.shared_object.read_bytes(), tmp_path / "cache"
     product = cache / simulation.shared_object.name
-    stamp = product.with_suffix(".sha256.so")
     cache.mkdir()
     product.write_bytes(whole[:5000])  # as an older version left it: without a stamp
     assert_equals_golden(network, CSimulation(project, QUICK, cache))
@@ -183,7 +183,6 @@ def test_a_library_that_is_not_what_was_compiled_is_made_again(network, project,
         product.write_bytes(damaged)
         with pytest.raises(Compiles):
             csim.compile(project, QUICK, cache)
-    assert stamp.is_file()
 
 
 def test_bad_input(network, simulation, tmp_path):
@@ -201,7 +200,7 @@ def test_a_source_that_does_not_compile(project, tmp_path):
     (copy / "firmware" / "ecg_alq.cpp").write_text("nonsense")
     with pytest.raises(CompileError, match="nonsense"):
         csim.compile(copy, QUICK, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not list((tmp_path / "cache").glob("[!.]*"))
 
 
 def test_no_compiler(project, tmp_path, monkeypatch):

@@ -42,7 +42,11 @@ def network():
 @pytest.fixture(scope="module")
 def engine(network, tmp_path_factory):
     """Compiled once, into folders with a space in their names, which make does not take."""
-    with RtlEngine(Plan.of(network, smallest(network)), tmp_path_factory.mktemp("a cache") / "of rtl") as engine:
+    cache = tmp_path_factory.mktemp("a cache") / "of rtl"
+    runtime = rtl._runtime(rtl.cache_folder())
+    shutil.copytree(runtime, cache / runtime.name)
+    shutil.copy2(runtime.with_name(f".{runtime.name}.kept"), cache)
+    with RtlEngine(Plan.of(network, smallest(network)), cache) as engine:
         yield engine
 
 
@@ -69,22 +73,40 @@ def test_a_simulator_is_compiled_once_and_again_when_it_is_damaged(engine, tmp_p
     def compiles(*arguments):
         raise Compiles
 
-    (kept,) = engine.cache.iterdir()
+    where = engine.simulator
     cache = tmp_path / "rtl"
     shutil.copytree(engine.cache, cache)
     monkeypatch.setattr(rtl, "_call", compiles)
-    assert rtl.build_core(engine.core, cache) == cache / kept.name
-    program = cache / kept.name / engine.core.top
+    assert rtl.build_core(engine.core, cache) == cache / where.name
+    program = cache / where.name / engine.core.top
     whole = program.read_bytes()
     for damaged in (whole[:5000], b"", whole + b"x"):
         program.write_bytes(damaged)
         with pytest.raises(Compiles):
             rtl.build_core(engine.core, cache)
-    program.write_bytes(whole)
-    assert rtl.build_core(engine.core, cache) == cache / kept.name
-    (cache / kept.name / "content.sha256").unlink()
+        shutil.rmtree(cache)
+        shutil.copytree(engine.cache, cache)
+    (cache / f".{where.name}.kept").unlink()
     with pytest.raises(Compiles):
         rtl.build_core(engine.core, cache)
+
+
+def test_what_every_simulator_holds_is_compiled_once(engine, tmp_path, monkeypatch):
+    asked = []
+
+    def call(job, folder, log, timeout):
+        asked.append((job["top"], sorted(path.name for path in (folder / "build").glob("*"))))
+        (folder / "build").mkdir(exist_ok=True)
+        (folder / "build" / job["top"]).touch()
+        (folder / "build" / "verilated.o").touch()
+        log.touch()
+
+    monkeypatch.setattr(rtl, "_call", call)
+    for name in ("one", "two"):
+        source = tmp_path / f"{name}.v"
+        source.write_text(f"module {name}; endmodule\n")
+        rtl.build(name, [source], cache=tmp_path / "cache")
+    assert asked == [("alq_wire", []), ("one", ["verilated.o"]), ("two", ["verilated.o"])]
 
 
 def test_an_engine_says_which_tool_is_missing(network, monkeypatch, tmp_path):
