@@ -11,6 +11,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; 
 export MITDB_DIR ?= $(wildcard $(CURDIR)/../shared/data/mitdb)
 export ECG_ALQ_DATABASES ?= $(wildcard $(CURDIR)/../shared/data/databases)
 
+# Files in the order in which they are collected: those that take minutes first (tests/conftest.py).
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help install flow lab notebooks docs test test-fast lint format clean
 
@@ -37,15 +40,16 @@ notebooks: $(STAMP) ## The notebooks, executed in quick mode, as HTML in build/n
 	$(BIN)/ecg-alq notebook --html build/notebooks
 
 test: $(STAMP) ## All tests, on two processes; the slowest twenty last
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
+	$(BIN)/python -m pytest $(TWO) --durations=20
 
 test-fast: $(STAMP) ## Tests that take seconds
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --durations=20
+	$(BIN)/python -m pytest $(TWO) -m 'not slow' --durations=20
 
 lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against results, notebooks without outputs, documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/picture.py --check
 	$(BIN)/mypy qmodel/errors.py qmodel/files.py qmodel/fixed_point.py qmodel/frozen qmodel/data $(wildcard board)
 	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/cpp/kernels/*.h))
 	$(BIN)/ecg-alq readme --check

@@ -16,23 +16,12 @@ from flow.cli.main import main
 from flow.steps import stages
 from qmodel import recipe, training
 from qmodel.experiment import Experiment, Split, Synthetic
-from qmodel.hyperparameters import DataRecipe, FloatRecipe, Schedule
+from tests.flow.short import shortest
 
 pytestmark = pytest.mark.slow
 
 ASKED = ["--network", "tiny", "--quick", "--synthetic"]
 STEPS = ("train", "quantise", "freeze", "convert", "csim", "parity", "report")
-
-
-def shortest(full: recipe.Recipe) -> recipe.Recipe:
-    """Every kind of epoch that an interruption could meet, twice at most, on few windows."""
-    return replace(
-        full,
-        data=DataRecipe(epoch_windows=64),
-        float_training=FloatRecipe(epochs=2),
-        alq=Schedule(rounds=1, bases=1, coordinates=0, finish=1, finish_coordinates=0),
-        finish=Schedule(rounds=0, finish=2, finish_coordinates=0, finish_learning_rate=3e-4),
-    )
 
 
 @pytest.fixture(scope="module", autouse=True)
