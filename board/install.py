@@ -6,6 +6,8 @@ A folder that no deployment made is never moved, replaced or removed, and a file
 kept, in NAME.kept-N.
 """
 
+from __future__ import annotations
+
 import base64
 import csv
 import hashlib
@@ -22,11 +24,11 @@ SUFFIXES = (".incoming", ".previous", ".rejected")
 IDENTITY = re.compile("[0-9a-f]{64}")
 
 
-def beside(name, suffix):
+def beside(name: str, suffix: str) -> Path:
     return Path.home() / (name + suffix)
 
 
-def listed(folder):
+def listed(folder: Path) -> dict[str, str] | None:
     """The files of a deployment with their sums; None: the folder is no deployment."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -41,19 +43,19 @@ def listed(folder):
     return files if all(isinstance(value, str) and IDENTITY.fullmatch(value) for value in sums) else None
 
 
-def present(folder):
+def present(folder: Path) -> bool:
     """Whether something lies there, a broken link as well."""
     return os.path.lexists(str(folder))
 
 
-def ours(folder):
+def ours(folder: Path) -> bool:
     """Whether a deployment made this folder, or began to."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     return listed(folder) is not None or (folder / MARK).is_file()
 
 
-def check(name):
+def check(name: str) -> None:
     """Refuse a name whose folders, or a folder above, belong to somebody else."""
     for suffix in ("", *SUFFIXES):
         folder = beside(name, suffix)
@@ -68,11 +70,11 @@ def check(name):
             sys.exit(f"{parent} is not a folder: choose another --name")
 
 
-def sha256(path):
+def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def installed(lib):
+def installed(lib: Path) -> dict[str, str | None]:
     """Files that pip put into a folder, with their sums as `sha256` writes them; None: it has no sum."""
     files = {}
     for record in lib.glob("*.dist-info/RECORD"):
@@ -84,7 +86,7 @@ def installed(lib):
     return files
 
 
-def retire(name, folder):
+def retire(name: str, folder: Path) -> None:
     """Remove what a deployment put into its folder; what somebody changed or added stays in NAME.kept-N."""
     if not present(folder):
         return
@@ -112,7 +114,7 @@ def retire(name, folder):
         shutil.rmtree(str(kept))
 
 
-def prepare(name):
+def prepare(name: str) -> None:
     """An empty NAME.incoming; prints its path."""
     check(name)
     folder = beside(name, ".incoming")
@@ -125,7 +127,7 @@ def prepare(name):
     print(folder)
 
 
-def verify(name):
+def verify(name: str) -> None:
     """Compare every file with the manifest; prints how many."""
     folder = beside(name, ".incoming")
     files = listed(folder)
@@ -140,7 +142,7 @@ def verify(name):
     print(len(files))
 
 
-def install(name):
+def install(name: str) -> None:
     """The wheel into NAME.incoming/lib: nothing outside of the folder changes. Prints the wheel's name."""
     folder = beside(name, ".incoming")
     wheels = sorted(folder.glob("*.whl"))
@@ -152,7 +154,7 @@ def install(name):
     print(wheels[0].name)
 
 
-def swap(name):
+def swap(name: str) -> None:
     """NAME.incoming becomes NAME and NAME becomes NAME.previous; if that fails, NAME is what it was."""
     check(name)
     arrived, target, previous = beside(name, ".incoming"), beside(name, ""), beside(name, ".previous")
@@ -171,7 +173,7 @@ def swap(name):
     print(target)
 
 
-def reject(name):
+def reject(name: str) -> None:
     """NAME.incoming becomes NAME.rejected, for a look at it; NAME stays."""
     check(name)
     rejected = beside(name, ".rejected")

@@ -139,12 +139,12 @@ def after_area(stage: Stage, lanes: int, beats: int, device: Device) -> Area:
     return Area(lanes * (ring + bits) + 20, 2 * lanes * bits + 16)
 
 
-def term_bits(stage: Stage, lanes: int) -> int:
+def term_bits(stage: Stage[PlaneLayer], lanes: int) -> int:
     """About the width of what the multiplier takes: a sum of `lanes` values, doubled, with its sign."""
     return stage.input_format.bits + (lanes - 1).bit_length() + 2
 
 
-def engine_area(stage: Stage, lanes: int, visits: int, device: Device, multiplier: bool) -> Area:
+def engine_area(stage: Stage[PlaneLayer], lanes: int, visits: int, device: Device, multiplier: bool) -> Area:
     """One plane engine: masks (registers alone, or behind gates: alq_mask.v), adder tree, tables, multiply-add,
     requantisation."""
     layer, bits = stage.layer, stage.input_format.bits
@@ -183,7 +183,12 @@ def rotates(layer: PlaneLayer, lanes: int, lanes_in: int) -> bool:
 
 
 def layer_area(
-    stage: Stage, engines: int, lanes: int, after: Sequence[Stage] = (), part: str = "xc7z020", multiplier: bool = True
+    stage: Stage[PlaneLayer],
+    engines: int,
+    lanes: int,
+    after: Sequence[Stage] = (),
+    part: str = "xc7z020",
+    multiplier: bool = True,
 ) -> Area:
     """A plane layer with line buffer, engines, control, the pools and sums `after` it and its FIFO.
 

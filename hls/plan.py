@@ -102,7 +102,7 @@ class LayerPlan:
         operands: that one level of the adder tree takes; multiplier: whether its engines have DSP blocks.
     """
 
-    stage: Stage
+    stage: Stage[PlaneLayer]
     folding: LayerFolding
     entering: Beats
     hands: tuple[tuple[int, ...], ...]

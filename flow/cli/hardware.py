@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from flow.build.settings import PARITY_ENGINES, Settings
 from flow.cli.command import Command, Result
@@ -17,7 +18,7 @@ def _convert_options(parser: argparse.ArgumentParser) -> None:
     frozen_options(parser)
     group = parser.add_argument_group("HLS project")
 
-    def add(*names: str, **options) -> None:
+    def add(*names: str, **options: Any) -> None:
         group.add_argument(*names, default=argparse.SUPPRESS, **options)
 
     add("--part", help=f"FPGA part with package and speed grade (default: {Settings.part})")

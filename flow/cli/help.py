@@ -9,6 +9,8 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
 
 SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
 _CHOICE = re.compile(r"argument (?P<name>.+?): invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
@@ -25,11 +27,11 @@ class Parser(argparse.ArgumentParser):
     Args: strict: refuse arguments that this parser does not know, instead of leaving them to the parser above it.
     """
 
-    def __init__(self, *args, strict: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, strict: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._strict = strict
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         """Exit with code 2; see `explained`."""
         self.exit(2, f"{self.prog}: {self.explained(message)}\n")
 
@@ -56,7 +58,7 @@ class Parser(argparse.ArgumentParser):
     def _look(self) -> str:
         return f"see `{self.prog} --help`"
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does it; strict parsers leave nothing over, so that their own options are proposed."""
         found, rest = super().parse_known_args(args, namespace)
         if rest and self._strict:
@@ -67,7 +69,13 @@ class Parser(argparse.ArgumentParser):
 class Version(argparse.Action):
     """`--version`: looked up only when it is asked for."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
         print(version())
         parser.exit()
 
@@ -120,7 +128,7 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
     return shtab.complete(parser, shell=shell)
 
 
-def _complete_files(parser: argparse.ArgumentParser, shtab) -> None:
+def _complete_files(parser: argparse.ArgumentParser, shtab: ModuleType) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             action.help = None  # hidden from help, which lists commands by group, but not from shells

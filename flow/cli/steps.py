@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow.build.settings import FOLDS, Settings, record, recorded
 from flow.cli.command import Result
@@ -22,7 +22,7 @@ def flow_options(parser: argparse.ArgumentParser) -> None:
     # SUPPRESS: an option that was not given leaves no trace, so that recorded settings show through.
     group = parser.add_argument_group("settings", flow_options.__doc__)
 
-    def add(*names: str, **options) -> None:
+    def add(*names: str, **options: Any) -> None:
         group.add_argument(*names, default=argparse.SUPPRESS, **options)
 
     add("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: see `ecg-alq data --help`)")

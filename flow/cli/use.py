@@ -8,12 +8,16 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flow.cli.command import Command, Result
 from flow.cli.steps import network_of
 from flow.recordings.choices import DEFAULT_FORMATS, FORMATS, NETWORK, THRESHOLD
 from flow.recordings.engines import ENGINES
 from qmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from qmodel.frozen import FrozenNetwork
 
 TITLE = "Use a trained network"
 
@@ -129,7 +133,7 @@ def _classify(arguments: argparse.Namespace) -> Result:
     return Result(content, classification(content))
 
 
-def _classify_archive(arguments: argparse.Namespace, network) -> Result:
+def _classify_archive(arguments: argparse.Namespace, network: FrozenNetwork) -> Result:
     from flow.recordings.archive import Settings, classify_archive
     from flow.recordings.words import archive
 

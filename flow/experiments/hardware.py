@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow.build.products import say
 from flow.build.provenance import provenance
@@ -46,7 +46,7 @@ def planned(network: FrozenNetwork, target: str, cycles: int | None, luts: int |
     return plan
 
 
-def estimated(file: Path, target: str, picture: Path | None, **wish) -> dict:
+def estimated(file: Path, target: str, picture: Path | None, **wish: Any) -> dict:
     """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: wish: of `planned`."""
     from hls.estimate import estimate, plot_pipeline
 
@@ -72,7 +72,7 @@ def estimated(file: Path, target: str, picture: Path | None, **wish) -> dict:
     return {"identity": network.identity, **guess.row, "layers": layers, "picture": str(picture) if picture else None}
 
 
-def write_core(file: Path, folder: Path, target: str, **wish) -> dict:
+def write_core(file: Path, folder: Path, target: str, **wish: Any) -> dict:
     """Write the Verilog core of a frozen network. Args: wish: of `planned`."""
     from hls.core.generate import generate
 

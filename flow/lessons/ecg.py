@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import wfdb
@@ -16,6 +17,9 @@ from qmodel.data.fragments import CLASS_NAMES, CLASSES, Fragments, Windows
 from qmodel.data.mitdb import RECORD_SAMPLES, SAMPLING_RATE_HZ
 from qmodel.data.splits import Fold
 from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES, standardise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 REAL_RECORD = "119"  # sinus rhythm, bigeminy and trigeminy, a clean signal
 ADC_UNITS_PER_MV, ADC_ZERO = 200, 1024
@@ -224,7 +228,7 @@ def input_stage(windows: Windows, window: int = 0) -> Html:
     return Html(card(drawn[0]) + note, 940)
 
 
-def _above(axes, x: float, y: float, text: str, colour: str = INK, size: float = 8) -> None:
+def _above(axes: Axes, x: float, y: float, text: str, colour: str = INK, size: float = 8) -> None:
     axes.annotate(text, (x, y), (0, 2), textcoords="offset points", ha="center", color=colour, fontsize=size)
 
 

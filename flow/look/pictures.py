@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ VARIABLES = {
 
 
 @contextmanager
-def figure(name: str, width: float, height: float, rows: int = 1, columns: int = 1, **options) -> Iterator[tuple]:
+def figure(name: str, width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> Iterator[tuple]:
     """A figure of our style, in inches; yields (figure, axes, list that receives the SVG).
 
     Args: name: of the picture, no two of a page the same; rows, columns, options: of `Figure.subplots`.

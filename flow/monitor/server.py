@@ -17,8 +17,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.typedefs import Handler
 
 from flow.monitor.live import QUEUE, Live
 from flow.monitor.stream import Play
@@ -154,7 +156,7 @@ async def serve(app: web.Application, port: int | None, ready: Callable[[str], N
 
 
 @web.middleware
-async def _this_machine(request: web.Request, handler) -> web.StreamResponse:
+async def _this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse names that a foreign site made point here (DNS rebinding), and sockets opened by foreign pages."""
     port = request.get_extra_info("sockname")[1]
     hosts = {f"{HOST}:{port}", f"localhost:{port}"}
@@ -169,11 +171,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _with_token(token: str | None):
+def _with_token(token: str | None) -> Any:
     """Let in who has the token: the page and its stream tell of somebody's heart, its style and script do not."""
 
     @web.middleware
-    async def check(request: web.Request, handler) -> web.StreamResponse:
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         guarded = request.path in ("/", "/stream")
         if token and guarded and not hmac.compare_digest(request.query.get("token", "").encode(), token.encode()):
             raise web.HTTPForbidden(

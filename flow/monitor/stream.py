@@ -6,7 +6,7 @@ import itertools
 import tempfile
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class BeatFinder:
 
     rate: deque = field(default_factory=lambda: deque(maxlen=64))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._signal, self._missing = np.zeros(0, np.float32), np.zeros(0, bool)
         self._end, self._looked, self._last = 0, 0, -SAMPLING_RATE_HZ
 
@@ -174,7 +174,7 @@ class Play:
     start_s: float = 0.0
     playing: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.samples[:WINDOW_SAMPLES].windows(self.hop_s)  # refuses now what could never be classified
         self._stream = Stream(self.classifier, self.hop_s)
         self._at = 0
@@ -182,7 +182,7 @@ class Play:
         self._said: str | None = None
 
     @classmethod
-    def of(cls, recording: Recording, samples: Samples, classifier: Classifier, **settings) -> Play:
+    def of(cls, recording: Recording, samples: Samples, classifier: Classifier, **settings: Any) -> Play:
         """Play samples of a recording, described for a reader. Args: settings: hop_s, start_s, playing."""
         kind = f"{recording.kind} record" if recording.kind else "signal"
         description = (

@@ -288,7 +288,14 @@ def _hardware(results: Path) -> list[Row]:
         fastest = _best(own, lambda row: row["cycles_per_frame"])
         kinds, clock = fastest[0]["kinds"], fastest[0]["clock_mhz"]
 
-        def add(what: str, chosen: list[dict], text: Callable[[dict], str], kind: str, published="", target=target):
+        def add(
+            what: str,
+            chosen: list[dict],
+            text: Callable[[dict], str],
+            kind: str,
+            published: str = "",
+            target: str = target,
+        ) -> None:
             found.append((f"{what}, {target}", _by_network(chosen, text), kind, published))
 
         add("cycles per ten seconds of ECG", fastest, lambda row: f"{row['cycles_per_frame']:,}", kinds["cycles"])

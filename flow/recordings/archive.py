@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flow.build.provenance import fingerprint, provenance, versions
 from flow.build.workers import check_workers, run_tasks
@@ -23,6 +24,9 @@ from qmodel.data.recording import WINDOW_S
 from qmodel.errors import InputError, UserError
 from qmodel.files import sha256, write_json, written_beside
 from qmodel.frozen import FrozenNetwork
+
+if TYPE_CHECKING:
+    import pyarrow
 
 TABLE, SUMMARY, PARTS, RECORDINGS = "findings.parquet", "archive.json", "parts", "recordings.csv"
 # A row per recording, in recordings.csv; error: why it was refused.
@@ -103,7 +107,7 @@ def _classifier(network: bytes, engine: str, threshold: float, deploy: str | Non
     return Classifier(FrozenNetwork.from_bytes(network), engine, threshold, deploy)
 
 
-def schema():
+def schema() -> pyarrow.Schema:
     """Columns of the table: the recording's path without its suffix, its lead, then those of .outputs."""
     import pyarrow
 
@@ -120,7 +124,7 @@ def schema():
     return pyarrow.schema([("recording", text), ("lead", text), *columns])
 
 
-def _table(task: Task, result: Classification | None, row: dict):
+def _table(task: Task, result: Classification | None, row: dict) -> pyarrow.Table:
     import pyarrow
 
     found = [] if result is None else rows(result)

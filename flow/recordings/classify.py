@@ -115,7 +115,7 @@ class Classifier:
     def __enter__(self) -> Classifier:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import os
 import textwrap
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
             figure.savefig(Path(path), format=form, dpi=DPI, metadata=dict.fromkeys(_METADATA[form]))
 
 
-def _text(axes: Axes, x: float, y: float, text: str, **style) -> None:
+def _text(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     """Write text as it is: a name may hold what matplotlib takes for formulas, and lines of its own."""
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:LONGEST_TEXT])
     axes.text(x, y, printable, parse_math=False, **style)

@@ -181,7 +181,7 @@ class _Tables:
     joined: int = field(init=False, default=1)  # channels of the widest addition
     text: str = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.types = _types(self.network)
         sum_bits = 64 if self.types["sum"] == "int64_t" else 32
         counts: list[np.ndarray] = []

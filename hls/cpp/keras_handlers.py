@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hls4ml.converters.keras.qkeras import get_activation_quantizer
 from hls4ml.converters.keras_v2_to_hls import layer_handlers as v2_layer_handlers
@@ -15,6 +17,10 @@ from hls.cpp.layers import ALQKerasLayer
 from qmodel.errors import InputError
 from qmodel.fixed_point import INPUT_FORMAT, Format
 
+if TYPE_CHECKING:
+    import keras
+    from hls4ml.model.graph import ModelGraph
+
 BACKENDS = ("Vivado", "Vitis")  # for which there are kernels
 HLS4ML_PRECISION = "fixed<16,6>"  # what hls4ml fills in where nobody asked for anything
 
@@ -25,7 +31,9 @@ class ALQHandler(KerasV3LayerHandler):
     handles = ("qmodel.alq.layers.ALQConv1D", "qmodel.alq.layers.ALQDense", "qmodel.alq.layers.TimeSum",
                "qmodel.alq.layers.SumPooling1D")  # fmt: skip
 
-    def handle(self, layer, in_tensors, out_tensors):
+    def handle(
+        self, layer: keras.Layer, in_tensors: Sequence[keras.KerasTensor], out_tensors: Sequence[keras.KerasTensor]
+    ) -> tuple[dict, ...]:
         """One placeholder."""
         shape = [int(size) for size in out_tensors[0].shape[1:]]
         return ({**self.default_config, "class_name": ALQKerasLayer.__name__, "out_shape": shape},)
@@ -36,7 +44,9 @@ class QActivationHandler(KerasV3LayerHandler):
 
     handles = ("qkeras.qlayers.QActivation",)
 
-    def handle(self, layer, in_tensors, out_tensors):
+    def handle(
+        self, layer: keras.Layer, in_tensors: Sequence[keras.KerasTensor], out_tensors: Sequence[keras.KerasTensor]
+    ) -> tuple[dict, ...]:
         """hls4ml's activation layer with its quantizer."""
         names = [tensor.name for tensor in in_tensors]
         description = get_activation_quantizer(
@@ -53,7 +63,9 @@ class QWeightHandler(KerasV3LayerHandler):
 
     handles = ("qkeras.qconvolutional.QConv1D", "qkeras.qlayers.QDense")
 
-    def handle(self, layer, in_tensors, out_tensors):
+    def handle(
+        self, layer: keras.Layer, in_tensors: Sequence[keras.KerasTensor], out_tensors: Sequence[keras.KerasTensor]
+    ) -> tuple[dict, ...]:
         """What hls4ml's Keras 2 parser gives. Raises: InputError: an `alq` kernel quantizer."""
         kind = type(layer).__name__
         if type(getattr(layer, "kernel_quantizer_internal", None)).__name__ == "alq":
@@ -68,10 +80,10 @@ class QWeightHandler(KerasV3LayerHandler):
 class FreezeKerasModel(ModelOptimizerPass):
     """Replaces a graph with placeholders of ours by the exact stages of the frozen Keras model."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.name = "alq_freeze_keras_model"
 
-    def transform(self, model) -> bool:
+    def transform(self, model: ModelGraph) -> bool:
         """Freeze the Keras model and rebuild the graph from it; True if there was something to replace.
 
         Raises: InputError: a backend without kernels of ours, a model that cannot be frozen, with that input precision.
@@ -87,7 +99,7 @@ class FreezeKerasModel(ModelOptimizerPass):
         return True
 
 
-def input_format(model) -> Format:
+def input_format(model: ModelGraph) -> Format:
     """The input format that the user's configuration asks for, or the input stage's where it asks for nothing.
 
     Raises: InputError: a precision that is no fixed point.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+import numpy as np
 from hls4ml.backends.fpga.fpga_types import StaticWeightVariableDefinition
 from hls4ml.model.attributes import Attribute
 from hls4ml.model.layers import Layer
@@ -35,7 +36,7 @@ class HLSTableType(NamedType):
 class Table(WeightVariable, StaticWeightVariableDefinition):
     """A constant C++ array of several dimensions, one text per entry of the first."""
 
-    def __init__(self, name: str, type_name: str, data, texts: list[str]):
+    def __init__(self, name: str, type_name: str, data: np.ndarray, texts: list[str]) -> None:
         super().__init__(name, type_name, IntegerPrecisionType(1, signed=False), data)
         self.type = HLSTableType(type_name, self.type.precision)
         self.texts = texts

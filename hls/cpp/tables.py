@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import gcd
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ class CppTable(NamedTuple):
 def cpp_tables(tables: EngineTables) -> dict[str, CppTable]:
     """The three tables of a layer as C++: signs, planes, seats."""
 
-    def braces(parts) -> str:
+    def braces(parts: Iterable[str]) -> str:
         return "\n    {" + ", ".join(parts) + "}"
 
     def entry(plane: PlaneEntry) -> str:

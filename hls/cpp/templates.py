@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
+from hls4ml.model.layers import Layer
 
 from hls.cpp.layers import ALQActivation, ALQAdd, ALQConcatenate, ALQFork, ALQPlanes, ALQPool, ALQTimeSum
 from hls.cpp.tables import EngineTables, sum_bits, unit_size
@@ -166,10 +167,10 @@ def joining_config(index: int, stage: Stage) -> str:
 class PlanesConfig(LayerConfigTemplate):
     """Configuration struct of a plane layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ALQPlanes)
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         return planes_config(node.index, node.get_attr("plan"), node.engine_tables)
 
@@ -177,10 +178,10 @@ class PlanesConfig(LayerConfigTemplate):
 class PoolConfig(LayerConfigTemplate):
     """Configuration struct of a pooling layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__((ALQPool, ALQTimeSum))
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         return pool_config(node.index, node.get_attr("stage"))
 
@@ -188,10 +189,10 @@ class PoolConfig(LayerConfigTemplate):
 class JoiningConfig(LayerConfigTemplate):
     """Configuration struct of an addition, a concatenation or an activation."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__((ALQAdd, ALQConcatenate, ALQActivation))
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         return joining_config(node.index, node.get_attr("stage"))
 
@@ -199,10 +200,10 @@ class JoiningConfig(LayerConfigTemplate):
 class ForkConfig(LayerConfigTemplate):
     """Configuration struct of a fork."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ALQFork)
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         length = node.get_input_variable().shape[0]
         return FORK_CONFIG.format(index=node.index, length=length)
@@ -211,10 +212,10 @@ class ForkConfig(LayerConfigTemplate):
 class PlanesCall(FunctionCallTemplate):
     """Call of the plane convolution."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ALQPlanes, include_header=["nnet_utils/alq_planes.h"])
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         return (
             "alq::plane_convolution<{input_t}, {output_t}, {config}>"
@@ -227,10 +228,10 @@ class StageCall(FunctionCallTemplate):
 
     FUNCTIONS = {ALQPool: "pool", ALQTimeSum: "time_sum", ALQActivation: "activation"}  # noqa: RUF012
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(tuple(self.FUNCTIONS), include_header=["nnet_utils/alq_pooling.h", "nnet_utils/alq_joining.h"])
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         function = self.FUNCTIONS[next(kind for kind in self.FUNCTIONS if isinstance(node, kind))]
         return ("alq::" + function + "<{input_t}, {output_t}, {config}>({input}, {output});").format(
@@ -241,10 +242,10 @@ class StageCall(FunctionCallTemplate):
 class JoinCall(FunctionCallTemplate):
     """Call of an addition or a concatenation."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__((ALQAdd, ALQConcatenate), include_header=["nnet_utils/alq_joining.h"])
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         function = "add" if isinstance(node, ALQAdd) else "concatenate"
         output = node.get_output_variable()
@@ -255,10 +256,10 @@ class JoinCall(FunctionCallTemplate):
 class ForkCall(FunctionCallTemplate):
     """Call of a fork."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ALQFork, include_header=["nnet_utils/alq_joining.h"])
 
-    def format(self, node):
+    def format(self, node: Layer) -> str:
         """C++ text."""
         source = node.get_input_variable()
         targets = ", ".join(node.get_output_variable(name).name for name in node.outputs)

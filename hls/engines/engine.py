@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from qmodel.errors import InputError
 from qmodel.frozen import FrozenNetwork
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Engine(Protocol):
@@ -39,7 +42,7 @@ class Engine(Protocol):
 class Held:
     """An engine that holds nothing that must be let go: a base for those of this package."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         """The engine itself."""
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -26,22 +27,22 @@ class AxiLite:
     Source: ARM IHI 0022, AXI4-Lite: a channel's transfer is the rising edge at which valid and ready are high.
     """
 
-    def __init__(self, dut):
+    def __init__(self, dut: Any) -> None:
         self.dut = dut
         for name in ("awvalid", "awprot", "wvalid", "bready", "arvalid", "arprot", "rready"):
             self._pin(name).value = 0
 
-    def _pin(self, name):
+    def _pin(self, name: str) -> Any:
         return getattr(self.dut, f"s_axi_{name}")
 
-    async def _cycle(self, *names):
+    async def _cycle(self, *names: str) -> set[str]:
         """Those of the pins that are high at the next rising edge."""
         await ReadOnly()
         high = {name for name in names if self._pin(name).value}
         await FallingEdge(self.dut.aclk)
         return high
 
-    async def _send(self, *channels):
+    async def _send(self, *channels: str) -> None:
         """Hold a channel's valid until its ready."""
         waiting = set(channels)
         while waiting:
@@ -52,7 +53,7 @@ class AxiLite:
                 self._pin(f"{channel}valid").value = 0
                 waiting.remove(channel)
 
-    async def _receive(self, channel, data=None):
+    async def _receive(self, channel: str, data: str | None = None) -> int | None:
         """What the core answers: the value of `data`. Raises: AssertionError: not OKAY."""
         self._pin(f"{channel}ready").value = 1
         while True:
@@ -66,13 +67,13 @@ class AxiLite:
                 assert response == 0, f"AXI4-Lite answered {response}"
                 return value
 
-    async def read(self, address):
+    async def read(self, address: int) -> int:
         """A register of 32 bits."""
         self._pin("araddr").value = address
         await self._send("ar")
         return await self._receive("r", "rdata")
 
-    async def write(self, address, value):
+    async def write(self, address: int, value: int) -> None:
         """Write all four bytes of a register."""
         self._pin("awaddr").value, self._pin("wdata").value, self._pin("wstrb").value = address, value, 15
         await self._send("aw", "w")
@@ -80,7 +81,7 @@ class AxiLite:
 
 
 @cocotb.test()
-async def play(dut):
+async def play(dut: Any) -> None:
     """Send the plan's beats with its stalls and resets; stop after the expected beats or when nothing moves."""
     plan = np.load(os.environ[PLAN])
     samples, lasts = plan["samples"].tolist(), plan["lasts"].tolist()

@@ -6,14 +6,18 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qmodel.files import written_beside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLACE = re.compile(r"X(\d+)/Y(\d+)/")
 LAYER = re.compile(r"(?:^|\.)((?:conv|dense|pool|sum|fifo_)\d+)\b")
 
 
-def _save(figure, path: str | Path) -> Path:
+def _save(figure: Figure, path: str | Path) -> Path:
     """Write a figure; the suffix gives the format. The same figure gives the same SVG."""
     import matplotlib
 
