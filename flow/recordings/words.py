@@ -12,6 +12,8 @@ def classification(content: dict) -> list[str]:
     head = f"{content['recording']}, {lead}, {content['sampling_rate_hz']:g} Hz"
     head = f"{head}, {clock(content['duration_s'])}, {number_of(content['windows'], 'window')}"
     notes = [f"note: {note}" for note in content["notes"]]
+    if content["trained_on"]:
+        notes.append("note: the network was trained on this recording: what it finds here says nothing of other people")
     return [head, *notes, *_said(content["seconds_said"]), *_beats(content["rhythm"]), *content["files"]]
 
 
