@@ -115,7 +115,7 @@ def rtl(network) -> dict:
         "windows": len(inputs),
         "integers": int(golden.size),
         "mismatches": int((golden != core).sum()),
-        "estimated": estimate(plan).row(),
+        "estimated": estimate(plan).row,
     }
 
 
