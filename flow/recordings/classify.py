@@ -14,7 +14,7 @@ import numpy as np
 from flow.recordings.beats import Beats, find
 from flow.recordings.choices import THRESHOLD
 from flow.recordings.engines import ENGINES
-from qmodel import models, reading
+from qmodel import reading
 from qmodel.data import known, quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
@@ -200,7 +200,7 @@ class Classification:
 
         What is found in such a recording says nothing about other persons.
         """
-        keys = models.trained_on(self.identity)
+        keys = known.of_network(self.identity)
         return None if keys is None else known.key(self.windows.signal_mv) in keys
 
     @cached_property

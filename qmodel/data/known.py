@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from qmodel import models
 from qmodel.data.recording import ADC_UNITS_PER_MV
 from qmodel.errors import InputError
 from qmodel.files import written_beside
@@ -45,3 +47,13 @@ def read(path: Path) -> tuple[str, frozenset[str]]:
     if len(identity) != 64 or any(len(each) != DIGITS for each in keys):
         raise InputError(f"{path} must hold an identity of 64 digits, then keys of {DIGITS}")
     return identity, frozenset(keys)
+
+
+@cache
+def of_network(identity: str) -> frozenset[str] | None:
+    """Keys of the recordings that a shipped network was trained on; None: not known of this network."""
+    for file in sorted(models.FOLDER.glob("*.txt")):
+        own, keys = read(file)
+        if own == identity:
+            return keys
+    return None

@@ -38,8 +38,8 @@ def test_kept_in_a_file(tmp_path):
 
 @pytest.mark.parametrize("name", models.names())
 def test_shipped_networks_know_what_they_were_trained_on(name):
-    keys = models.trained_on(models.load(name).identity)
+    keys = known.of_network(models.load(name).identity)
     assert len(keys) >= 96  # the leads of MIT-BIH's 48 records
     cut = sample.read()
     assert {known.key(cut.samples(lead).signal_mv) for lead in cut.leads} <= keys
-    assert models.trained_on("0" * 64) is None
+    assert known.of_network("0" * 64) is None
