@@ -109,7 +109,7 @@ class TestSite:
             assert "%(" not in page
             assert "`--json`" in page
             assert f"]({command.name}.md)" in pages["commands/index.md"]
-        hop = "| `--hop` SECONDS | step from window to window (default: 10) |"
+        hop = "| `--hop` SECONDS | step from window to window (default: a window) |"
         assert hop in pages["commands/classify.md"]
 
     def test_a_notebooks_page_shows_outputs_of_the_same_cells_alone(self, tmp_path, monkeypatch):

@@ -102,7 +102,7 @@ class FreezeKerasModel(ModelOptimizerPass):
 def input_format(model: ModelGraph) -> Format:
     """The input format that the user's configuration asks for, or the input stage's where it asks for nothing.
 
-    Raises: InputError: a precision that is no fixed point.
+    Raises: InputError: a precision that is no fixed point, or other modes of rounding and overflow than there are.
     """
     name = model.inputs[0]
     config = model.config.config["HLSConfig"]
@@ -113,9 +113,15 @@ def input_format(model: ModelGraph) -> Format:
     for text in (asked, default):
         if text in (None, "auto", HLS4ML_PRECISION, f"ap_{HLS4ML_PRECISION}"):
             continue
-        found = re.fullmatch(r"(?:ap_)?(u?)fixed<\s*(\d+)\s*,\s*(-?\d+)\s*(?:,[^>]*)?>", text)
+        found = re.fullmatch(r"(?:ap_)?(u?)fixed<\s*(\d+)\s*,\s*(-?\d+)\s*((?:,[^>,]*)*)>", text)
         if not found:
             raise InputError(f"{name}: the precision of the input must be fixed<bits,integer>, received {text!r}")
+        modes = [mode.strip().upper().removeprefix("AP_") for mode in found[4].split(",")[1:]]
+        if modes[:2] not in ([], ["RND_CONV"], ["RND_CONV", "SAT"]) or set(modes[2:]) - {"0"}:
+            raise InputError(
+                f"{name}: inputs are rounded half to even and saturate, as Keras does, received {text!r}: give "
+                "RND_CONV,SAT or leave the modes out"
+            )
         bits, integer = int(found[2]), int(found[3])
         return Format(bits, bits - integer, not found[1])
     return INPUT_FORMAT

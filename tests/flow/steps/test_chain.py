@@ -16,6 +16,8 @@ from flow.cli.main import main
 from flow.steps import stages
 from qmodel import recipe, training
 from qmodel.experiment import Experiment, Split, Synthetic
+from qmodel.frozen import FrozenNetwork
+from qmodel.hyperparameters import Schedule
 from tests.flow.short import shortest
 
 pytestmark = pytest.mark.slow
@@ -177,3 +179,82 @@ def test_a_teacher_is_trained_once(tmp_path, monkeypatch):
         assert [path.read_text() for path in asked["teachers"]] == ["compact", "paper"]
         assert asked["float_model"].read_text() == name
     assert sorted(made) == ["compact", "paper", "tiny"]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Path:
+    """A finished flow of somebody's own data."""
+    from examples.own_data.make_data import make
+
+    folder = tmp_path_factory.mktemp("own")
+    make(folder / "data", persons=3, seconds=10)
+    asked = ["--dataset", str(folder / "data"), "--window", "5", "--network", "tiny", "--quick"]
+    one = Schedule(rounds=0, finish=1, finish_coordinates=0, finish_learning_rate=3e-4)  # no move is compiled twice
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "quick", lambda full: replace(shortest(full), alq=one, finish=one))
+        assert main(["flow", *asked, "--build", str(folder / "build")]) == 0
+    return folder
+
+
+class TestOwnData:
+    """Three persons' CSV files and labels.csv through every step, to a file that says its class names."""
+
+    def test_report_has_its_classes(self, own):
+        summary = json.loads((own / "build" / "report.json").read_text())
+        assert summary["classes"] == ["calm", "every second beat early", "racing"]
+        assert (summary["mismatches"], summary["data_source"]) == (0, "data set data")
+        assert summary["windows"] == {"train": 6, "validation": 6, "test": 6}
+        page = (own / "build" / "report.html").read_text()
+        assert page.count('class="ecg"') == 3
+        assert "18 windows of 3 classes" in page
+        assert "<b>every second beat early</b>" in page
+
+    def test_the_file_says_what_it_takes(self, own, capsys):
+        frozen = own / "build" / "freeze" / "network.alq"
+        network = FrozenNetwork.load(frozen)
+        assert dict(network.metadata) == {
+            "classes": ["calm", "every second beat early", "racing"],
+            "rate_hz": 250,
+            "window_samples": 1250,
+            "leads": ["ECG"],
+        }
+        capsys.readouterr()
+        output = own / "out"
+        assert (
+            main(["classify", str(own / "data" / "person2.csv"), "--frozen", str(frozen), "--output", str(output)]) == 0
+        )
+        assert "lead ECG, 250 Hz, 0:00:30, 6 windows" in capsys.readouterr().out
+
+    def test_later_steps_take_the_data_set_from_the_build(self, own, capsys):
+        assert main(["parity", "--build", str(own / "build")]) == 0
+        assert "cached" in capsys.readouterr().err
+
+    def test_another_networks_classes_are_refused(self, own, tmp_path, capsys):
+        (tmp_path / "data").mkdir()
+        for file in (own / "data").iterdir():
+            (tmp_path / "data" / file.name).write_bytes(file.read_bytes().replace(b"racing", b"sprinting"))
+        asked = ["--dataset", str(tmp_path / "data"), "--window", "5", "--build", str(tmp_path / "build")]
+        assert main(["freeze", *asked, "--frozen", str(own / "build" / "freeze" / "network.alq")]) == 2
+        assert (
+            "the network gives 3 logits (calm, every second beat early, racing), the windows have 3 classes (calm, "
+            in (capsys.readouterr().err)
+        )
+
+    def test_options_that_contradict_each_other(self, own, tmp_path, capsys):
+        data = str(own / "data")
+        for wrong, said in (
+            (["--dataset", data, "--synthetic"], "--dataset is data enough"),
+            (["--dataset", data, "--protocol", "file", "--split", "x.csv"], "numbers the fragments of MIT-BIH"),
+            (["--synthetic", "--window", "5"], "--window says how a data set is cut"),
+            (["--dataset", str(tmp_path), "--build", str(tmp_path / "b")], "a data set is a folder with labels.csv"),
+        ):
+            assert main(["train", *wrong]) == 2
+            assert said in capsys.readouterr().err
+
+    def test_a_bad_table_is_told_line_by_line(self, own, tmp_path, capsys):
+        (tmp_path / "labels.csv").write_text("recording,start,end,label\nx,0,1,a\ny,3,2,b\n")
+        assert main(["train", "--dataset", str(tmp_path), "--build", str(tmp_path / "b")]) == 2
+        error = capsys.readouterr().err.strip().splitlines()
+        assert error[-1].endswith("labels.csv, line 3: end must be after start, received start 3 and end 2: swap or "
+                                  "correct them")  # fmt: skip
+        assert not (tmp_path / "b" / "train").exists()

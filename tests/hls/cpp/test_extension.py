@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hls.cpp.extension import register
-from qmodel.fixed_point import INPUT_FORMAT
+from qmodel.errors import InputError
+from qmodel.fixed_point import INPUT_FORMAT, Format
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("qkeras")
@@ -36,15 +37,8 @@ def convert(model, folder, **options):
     import hls4ml
 
     register()
-    return hls4ml.converters.convert_from_keras_model(
-        model,
-        output_dir=str(folder),
-        project_name="keras",
-        backend="Vitis",
-        io_type="io_stream",
-        part="xc7z020clg400-1",
-        **options,
-    )
+    options = {"backend": "Vitis", "io_type": "io_stream", "part": "xc7z020clg400-1"} | options
+    return hls4ml.converters.convert_from_keras_model(model, output_dir=str(folder), project_name="keras", **options)
 
 
 @pytest.mark.parametrize("average", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["flatten", "time sum"])
@@ -118,3 +112,31 @@ def test_qkeras_activations_convert(tmp_path, capfd):
     precision = graph.graph["relu"].get_output_variable().type.precision
     assert (precision.width, precision.integer, precision.signed) == (4, 2, False)
     assert "nsupported" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("backend", ["Quartus", "Catapult"])
+def test_backends_without_kernels_are_refused(spec, tmp_path, backend):
+    """They would get a project whose top calls none of our layers."""
+    with pytest.raises(InputError, match=f"kernels for the backends Vivado and Vitis, received '{backend}'"):
+        convert(folded_model(spec), tmp_path / "project", backend=backend)
+    assert not (tmp_path / "project" / "firmware").exists()
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    ("ap_fixed<9,3,AP_RND_CONV,AP_SAT>", Format(9, 6, True)),
+    ("ufixed<6, 2>", Format(6, 4, False)),
+    ("fixed<8,4,TRN,WRAP>", "half to even and saturate"),
+    ("float", "must be fixed<bits,integer>, received 'float'"),
+])  # fmt: skip
+def test_the_users_input_precision_is_kept_or_refused(spec, tmp_path, asked, expected):
+    precision = {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1},
+                 "LayerName": {"window": {"Precision": {"result": asked}}}}  # fmt: skip
+    model = folded_model(spec)
+    if isinstance(expected, str):
+        with pytest.raises(InputError, match=expected):
+            convert(model, tmp_path / "project", hls_config=precision)
+        return
+    graph = convert(model, tmp_path / "project", hls_config=precision)
+    found = graph.get_input_variables()[0].type.precision
+    got = Format(found.width, found.width - found.integer, bool(found.signed))
+    assert (got, str(found.rounding_mode), str(found.saturation_mode)) == (expected, "RND_CONV", "SAT")
