@@ -149,8 +149,8 @@ def read(path: Path) -> Source:
         gaps = np.diff(onsets) - duration
         wide = gaps[gaps > 0.5 / max(c.rate_hz or 1 for c in channels)]
         if len(wide):
-            gaps = "1 gap" if len(wide) == 1 else f"{len(wide)} gaps"
-            notes.append(f"{path.name} has {gaps}, {wide.sum():.6g} s in all, marked as missing")
+            told = "1 gap" if len(wide) == 1 else f"{len(wide)} gaps"
+            notes.append(f"{path.name} has {told}, {wide.sum():.6g} s in all, marked as missing")
     return Source(path, form, tuple(channels), tuple(notes), empty=f"{path} holds annotations alone, no signal")
 
 

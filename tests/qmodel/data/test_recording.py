@@ -187,7 +187,7 @@ class TestWfdb:
         assert record.leads == ("II",)
         assert np.abs(record.signals[:, 0] - ecg).max() < 0.001
         path = write_wfdb(tmp_path, "p", ecg, units=["mmHg"])
-        with pytest.raises(DataError, match="no signal in volts, its units are mmHg"):
+        with pytest.raises(DataError, match="no signal in volts; its units are mmHg"):
             read(path)
 
     def test_counts_under_a_wrong_gain(self, ecg, tmp_path):
@@ -276,7 +276,7 @@ class TestEdf:
         edfio = pytest.importorskip("edfio")
         signal = edfio.EdfSignal(np.arange(720.0), 360, label="ABP", physical_dimension="mmHg")
         edfio.Edf([signal]).write(tmp_path / "r.edf")
-        with pytest.raises(DataError, match="no signal in volts, its units are mmHg"):
+        with pytest.raises(DataError, match="no signal in volts; its units are mmHg"):
             read(tmp_path / "r.edf")
 
     def test_truncated(self, ecg, tmp_path):
