@@ -89,6 +89,14 @@ def _hardware_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _prove_options(parser: argparse.ArgumentParser) -> None:
+    _core_options(parser)
+    parser.add_argument(
+        "--shipped", action="store_true", help="the fastest and the smallest core of every network that ships, instead"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: BUILD/prove-TARGET")
+
+
 def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--c", type=Path, metavar="FOLDER", required=True, help="write C99 for microcontrollers into this folder"
@@ -171,6 +179,27 @@ def _hardware(arguments: argparse.Namespace) -> Result:
     return Result(rows, hardware.lines(rows))
 
 
+def _prove(arguments: argparse.Namespace) -> Result:
+    from flow.experiments import hardware
+    from qmodel import models
+
+    if arguments.shipped:
+        if arguments.frozen or arguments.cycles or arguments.luts or arguments.smallest:
+            raise InputError(
+                "--shipped chooses networks and foldings: leave out --frozen, --cycles, --luts, --smallest"
+            )
+        files = [models.path(name) for name in models.names()]
+        fastest: dict = {"cycles": None, "luts": None, "least": False}
+        wishes = [fastest, fastest | {"least": True}]
+    else:
+        file, wish = _core(arguments)
+        files, wishes = [file], [wish]
+    folder = arguments.output or Path(arguments.build) / f"prove-{arguments.target}"
+    rows = hardware.prove(files, folder, arguments.target, wishes)
+    done = all(row["proved"] == row["promises"] for row in rows)
+    return Result(rows, hardware.proof_lines(rows), 0 if done else 1)
+
+
 def _export(arguments: argparse.Namespace) -> Result:
     if arguments.results and not arguments.emulate:
         raise InputError("--results keeps what --emulate measures: give both")
@@ -236,11 +265,20 @@ COMMANDS = (
     ),
     Command(
         "hardware",
-        "Build the Verilog core with open tools and measure it. Simulates it bit for bit and synthesises it; for ECP5 "
+        "Build the Verilog core with open tools and measure it. Simulates it bit for bit, proves its control and "
+        "synthesises it; for ECP5 "
         "it also places, routes and writes a bitstream.",
         "ecg-alq hardware --target ecp5-85k --results results",
         _hardware_options,
         _hardware,
+    ),
+    Command(
+        "prove",
+        "Prove what the control of a Verilog core promises, for all time. No FIFO overflows, streams hold, a frame in "
+        "is a frame out, stalls end, AXI4-Lite; fails if a promise is broken or not decided.",
+        "ecg-alq prove --shipped",
+        _prove_options,
+        _prove,
     ),
     Command(
         "synth",

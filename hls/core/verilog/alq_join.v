@@ -29,5 +29,13 @@ module alq_join #(
     out_valid <= take && !reset;
     out_data  <= sums;
   end
+`ifdef FORMAL
+  reg due;
+  always @(posedge clk) due <= take && !reset;
+  always @* if (!reset) begin
+    all_together : assert (!take || &full);
+    beats_as_planned : assert (out_valid == due);
+  end
+`endif
 endmodule
 `default_nettype wire

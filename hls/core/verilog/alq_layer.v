@@ -47,6 +47,12 @@ module alq_layer #(
     parameter integer SHIFT = 6,
     parameter integer OUTPUT_BITS = 4,
     parameter integer OUTPUT_SIGNED = 0
+`ifdef FORMAL
+    , parameter integer TAKES = 16  // beats of a frame that enter, as the network says
+    , parameter integer STEPS = 13  // its output time steps
+    , parameter integer GIVES = 13  // its beats that leave
+    , parameter [VISITS-1:0] LEAVES = 1  // visits after which a beat leaves
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -56,6 +62,9 @@ module alq_layer #(
     input wire room,
     output wire out_valid,
     output wire [ENGINES*OUTPUT_BITS-1:0] out_data
+`ifdef FORMAL
+    , output wire moves  // something that brings the frame nearer to its end happens in this cycle
+`endif
 );
 `include "alq_functions.vh"
   localparam ADDRESS_BITS = width_of(VISITS * CHUNKS);
@@ -66,6 +75,9 @@ module alq_layer #(
   localparam ENGINE_PROGRAM = 1 + COORDINATE_BITS + ACCUMULATOR_BITS;
 
   wire complete, take;
+`ifdef FORMAL
+  wire buffer_moves;
+`endif
   wire [SUM_BITS-1:0] total;
 
   // stage 0: address
@@ -134,6 +146,10 @@ module alq_layer #(
           .TIMES(TIMES),
           .FIRST(FIRST),
           .LAST(LAST)
+`ifdef FORMAL
+          , .TAKES(TAKES)
+          , .WINDOWS(STEPS)
+`endif
       ) line_buffer (
           .clk(clk),
           .reset(reset),
@@ -144,6 +160,9 @@ module alq_layer #(
           .turn(issue),
           .take(take),
           .oldest(oldest)
+`ifdef FORMAL
+          , .moves(buffer_moves)
+`endif
       );
     end else begin : still
       wire [TAPS*CHANNELS*BITS-1:0] window;
@@ -168,6 +187,10 @@ module alq_layer #(
           .SUM(!OWN_SUM),
           .SUM_DELAY(SUM_DELAY),
           .SUM_BITS(SUM_BITS)
+`ifdef FORMAL
+          , .TAKES(TAKES)
+          , .WINDOWS(STEPS)
+`endif
       ) line_buffer (
           .clk(clk),
           .reset(reset),
@@ -178,6 +201,9 @@ module alq_layer #(
           .take(take),
           .window(window),
           .total(total)
+`ifdef FORMAL
+          , .moves(buffer_moves)
+`endif
       );
       wire [WORDS*LANES*BITS-1:0] words;
       for (place = 0; place < WORDS * LANES; place = place + 1) begin : wiring
@@ -320,5 +346,36 @@ module alq_layer #(
       assign out_data[engine*OUTPUT_BITS+:OUTPUT_BITS] = result;
     end
   endgenerate
+`ifdef FORMAL
+  // A window is VISITS * CHUNKS cycles, after each of which in LEAVES a beat leaves, a fixed time later.
+  localparam LATENCY = 6 + LEVELS;
+  reg [ADDRESS_BITS-1:0] issued;  // cycles of this window
+  reg [LATENCY-1:0] due;  // beats on their way
+  integer each, leaving;
+  always @* begin
+    leaving = 0;
+    for (each = 0; each < VISITS; each = each + 1) leaving = leaving + LEAVES[each];
+  end
+  assign moves = buffer_moves || issue || |due;
+  always @(posedge clk)
+    if (reset) begin
+      issued <= 0;
+      due <= 0;
+    end else begin
+      if (issue) issued <= issued == VISITS * CHUNKS - 1 ? 0 : issued + 1;
+      due <= {due, issue && last_chunk && LEAVES[visit]};
+    end
+  always @* if (!reset) begin
+    one_pass_for_a_window : assert (!take || issued == (ROTATE ? VISITS * CHUNKS - 1 : 0));
+    passes_have_windows : assert (!issue || issued != 0 || complete);
+    beats_as_planned : assert (out_valid == due[LATENCY-1] && leaving * STEPS == GIVES);
+    never_stuck : assert (!room || !in_valid || buffer_moves || issue);
+    whole_turns : assert (!ROTATE || CHUNKS * LANES == TAPS * CHANNELS);
+    // what the proofs rest on
+    counted : assert (issued == visit * CHUNKS + chunk && address == issued && at_start == (issued == 0));
+    in_range : assert (visit < VISITS && chunk < CHUNKS);
+    ring_waits : assert (!ROTATE || at_start || complete);
+  end
+`endif
 endmodule
 `default_nettype wire

@@ -8,6 +8,10 @@ module alq_pad #(
     parameter integer LEFT = 1,
     parameter integer RIGHT = 1,
     parameter [BITS-1:0] VALUE = 0
+`ifdef FORMAL
+    , parameter integer TAKES = 8  // beats of a frame, as the network says
+    , parameter integer GIVES = 10
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -36,5 +40,26 @@ module alq_pad #(
       beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
       if (last_beat) times <= times == LEFT + TIMES + RIGHT - 1 ? {TIME_BITS{1'b0}} : times + 1'b1;
     end
+`ifdef FORMAL
+  localparam PROOF_BITS = width_of(TAKES + GIVES + 2);
+  reg [PROOF_BITS-1:0] taken, given;
+  wire take = valid && ready;
+  wire ending = out_valid && given == GIVES - 1;
+  always @(posedge clk)
+    if (reset || ending) begin
+      taken <= 0;
+      given <= 0;
+    end else begin
+      taken <= taken + take;
+      given <= given + out_valid;
+    end
+  always @* if (!reset) begin
+    whole_frames : assert (!ending || (taken + take == TAKES && times == LEFT + TIMES + RIGHT - 1 && last_beat));
+    never_stuck : assert (!room || !valid || out_valid);
+    // what the proofs rest on
+    counted : assert (given == times * BEATS + beat && beat < BEATS && times < LEFT + TIMES + RIGHT);
+    inside : assert (taken == (times < LEFT ? 0 : times < LEFT + TIMES ? given - LEFT * BEATS : TIMES * BEATS));
+  end
+`endif
 endmodule
 `default_nettype wire

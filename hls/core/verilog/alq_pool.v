@@ -12,6 +12,10 @@ module alq_pool #(
     parameter integer SIGNED = 0,
     parameter integer SUM = 0,  // 1: sum, 0: maximum
     parameter integer OUTPUT_BITS = 4  // a maximum's are the input's
+`ifdef FORMAL
+    , parameter integer TAKES = 64  // beats of a frame, as the network says
+    , parameter integer GIVES = 32
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -88,5 +92,47 @@ module alq_pool #(
     out_valid <= in_valid && |closing && !reset;
     out_data  <= chosen;
   end
+`ifdef FORMAL
+  // Ring r closes windows that begin r * STRIDE + n * PERIOD time steps after the frame.
+  localparam PROOF_BITS = width_of(TAKES + GIVES + 2);
+  reg [PROOF_BITS-1:0] taken, given;
+  wire ending = next_time && end_of_frame;
+  wire give = in_valid && |closing;
+  always @(posedge clk)
+    if (reset || ending) begin
+      taken <= 0;
+      given <= 0;
+    end else begin
+      taken <= taken + in_valid;
+      given <= given + give;
+    end
+  wire [PROOF_BITS*(RINGS+1)-1:0] closed;  // windows closed by the rings before
+  assign closed[0+:PROOF_BITS] = 0;
+  wire [RINGS-1:0] in_step;
+  generate
+    for (ring = 0; ring < RINGS; ring = ring + 1) begin : proof
+      wire [PHASE_BITS-1:0] phase = open[ring].phase;
+      wire waiting = open[ring].waiting;
+      reg [PROOF_BITS-1:0] turn;  // n
+      always @(posedge clk)
+        if (reset || ending) turn <= 0;
+        else if (next_time && phase == PERIOD - 1 && !waiting) turn <= turn + 1;
+      assign closed[PROOF_BITS*(ring+1)+:PROOF_BITS] = closed[PROOF_BITS*ring+:PROOF_BITS] + (waiting ? 0 : turn + (phase >= SIZE));
+      assign in_step[ring] = phase < PERIOD && (waiting ? phase + ring * STRIDE == times + PERIOD && turn == 0 :
+                                                times == ring * STRIDE + turn * PERIOD + phase);
+    end
+  endgenerate
+  reg due;
+  always @(posedge clk) due <= give && !reset;
+  always @* if (!reset) begin
+    whole_frames : assert (!ending || (taken + 1 == TAKES && given + give == GIVES));
+    one_window_at_a_time : assert ((closing & (closing - 1)) == 0);
+    beats_as_planned : assert (out_valid == due);
+    // what the proofs rest on
+    counted : assert (taken == times * BEATS + beat && beat < BEATS && times < TIMES);
+    rings_in_step : assert (&in_step);
+    windows_counted : assert (given == closed[PROOF_BITS*RINGS+:PROOF_BITS] * BEATS + (closing != 0 ? beat : 0));
+  end
+`endif
 endmodule
 `default_nettype wire

@@ -143,5 +143,43 @@ module alq_registers #(
       s_axi_rvalid  <= hold_read;
       if (read_in) s_axi_rdata <= word;
     end
+`ifdef FORMAL
+  // At most one write and one read are inside; each is answered, once, within a few cycles of its last part; nothing of an
+  // answer changes until it is taken; and a request that stands at the pins is taken within a few cycles.
+  localparam SOON = 2;
+  reg addresses, datas, reads;  // taken and not answered
+  reg b_waits, r_waits;
+  reg [31:0] rdata_before;
+  reg [2:0] write_wait, read_wait, address_wait, data_wait, request_wait;
+  always @(posedge clk) begin
+    b_waits <= s_axi_bvalid && !s_axi_bready && !reset;
+    r_waits <= s_axi_rvalid && !s_axi_rready && !reset;
+    rdata_before <= s_axi_rdata;
+    if (reset) {addresses, datas, reads} <= 0;
+    else begin
+      addresses <= (addresses && !answered) || address_in;
+      datas <= (datas && !answered) || data_in;
+      reads <= (reads && !(s_axi_rvalid && s_axi_rready)) || read_in;
+    end
+    write_wait   <= reset || !(addresses && datas) || s_axi_bvalid ? 0 : write_wait + 1;
+    read_wait    <= reset || !reads || s_axi_rvalid ? 0 : read_wait + 1;
+    address_wait <= reset || addresses || !s_axi_awvalid || s_axi_awready ? 0 : address_wait + 1;
+    data_wait    <= reset || datas || !s_axi_wvalid || s_axi_wready ? 0 : data_wait + 1;
+    request_wait <= reset || reads || !s_axi_arvalid || s_axi_arready ? 0 : request_wait + 1;
+  end
+  always @* if (!reset) begin
+    b_holds : assert (s_axi_bvalid || !b_waits);
+    r_holds : assert (!r_waits || (s_axi_rvalid && s_axi_rdata == rdata_before));
+    one_write : assert (!(address_in && addresses) && !(data_in && datas));
+    one_read : assert (!(read_in && reads));
+    no_answer_unasked : assert ((!s_axi_bvalid || (addresses && datas)) && (!s_axi_rvalid || reads));
+    always_okay : assert (s_axi_bresp == 0 && s_axi_rresp == 0);
+    answered_soon : assert (write_wait <= SOON && read_wait <= SOON);
+    taken_soon : assert (address_wait <= SOON && data_wait <= SOON && request_wait <= SOON);
+    // what the proofs rest on
+    writes_agree : assert (addresses == have_address && datas == have_data && !(addresses && s_axi_awready) && !(datas && s_axi_wready));
+    reads_agree : assert (reads == s_axi_rvalid && !(reads && s_axi_arready));
+  end
+`endif
 endmodule
 `default_nettype wire

@@ -14,6 +14,10 @@ module alq_ring #(
     parameter integer TIMES = 16,  // time steps of a frame
     parameter integer FIRST = 3,  // the time step that completes the first window
     parameter integer LAST = 15  // the last time step, zeros after the frame included
+`ifdef FORMAL
+    , parameter integer TAKES = 16
+    , parameter integer WINDOWS = 13
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -24,6 +28,9 @@ module alq_ring #(
     input wire turn,  // read one word
     input wire take,  // with the last word of the last plane
     output wire [WORD*BITS-1:0] oldest
+`ifdef FORMAL
+    , output wire moves  // something that brings the frame nearer to its end happens in this cycle
+`endif
 );
 `include "alq_functions.vh"
   localparam WORDS = TAPS * CHANNELS / WORD;
@@ -96,5 +103,35 @@ module alq_ring #(
   assign oldest = ring[(WORDS-1)*WORD*BITS+:WORD*BITS];
   wire [WORD*BITS-1:0] next = clearing ? {WORD * BITS{1'b0}} : turn ? oldest : entering;
   always @(posedge clk) if (clearing || turn || (enter && last_of_word)) ring <= WORDS == 1 ? next : {ring, next};
+`ifdef FORMAL
+  // As in alq_window. Nothing enters while the ring turns.
+  wire taking = valid && ready && !reset;
+  wire ending = ended && !complete;
+  localparam PROOF_BITS = width_of(TAKES + WINDOWS + 2);
+  reg [PROOF_BITS-1:0] taken, given;
+  wire [PROOF_BITS-1:0] completed = given + complete;
+  assign moves = enter || clearing || ending || turn;
+  always @(posedge clk)
+    if (reset || ending) begin
+      taken <= 0;
+      given <= 0;
+    end else begin
+      taken <= taken + taking;
+      given <= given + take;
+    end
+  always @* if (!reset) begin
+    whole_frames : assert (!ending || (taken == TAKES && given == WINDOWS));
+    never_more : assert (taken <= TAKES && given <= WINDOWS && completed <= WINDOWS && !(taking && taken == TAKES));
+    windows_are_whole : assert (complete || !take);
+    turns_alone : assert (!turn || (complete && !enter && !clearing));
+    // what the proofs rest on
+    counted : assert (taken == (times < TIMES ? times * CHANNELS + beat : TIMES * CHANNELS) && beat < CHANNELS);
+    phases : assert (ended ? times == LAST + 1 : padding == (times >= TIMES) && times <= LAST);
+    spaced : assert (times <= FIRST ? waiting + times == FIRST && completed == 0 :
+                     times + waiting == FIRST + completed * STRIDE && waiting < STRIDE && completed != 0);
+    whole_steps : assert (!ended || beat == 0);
+    cleared_first : assert (!clearing || (times == 0 && beat == 0 && cleared < WORDS));
+  end
+`endif
 endmodule
 `default_nettype wire

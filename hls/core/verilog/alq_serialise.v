@@ -23,5 +23,19 @@ module alq_serialise #(
   always @(posedge clk)
     if (reset) channel <= 0;
     else if (full && ready) channel <= last ? {COUNT_BITS{1'b0}} : channel + 1'b1;
+`ifdef FORMAL
+  reg waits;
+  reg [COUNT_BITS-1:0] given;  // channels of this time step
+  always @(posedge clk) begin
+    waits <= valid && !ready && !reset;
+    if (reset) given <= 0;
+    else if (valid && ready) given <= take ? 0 : given + 1;
+  end
+  always @* if (!reset) begin
+    valid_holds : assert (valid || !waits);
+    whole_steps : assert (!take || (valid && ready && given == CHANNELS - 1));
+    counted : assert (given == channel && channel < CHANNELS);
+  end
+`endif
 endmodule
 `default_nettype wire

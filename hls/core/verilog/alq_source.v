@@ -7,6 +7,9 @@ module alq_source #(
     parameter integer BITS = 8,
     parameter integer SAMPLES = 16,
     parameter integer TDATA_BITS = 8
+`ifdef FORMAL
+    , parameter integer GIVES = 16  // samples of a frame, as the network says
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -74,5 +77,33 @@ module alq_source #(
       end
       if (dropping && have && first_last) dropping <= 1'b0;
     end
+`ifdef FORMAL
+  reg waits, outside;  // a sample stood inside and was not taken; the last sample from outside did not end its frame
+  reg [1:0] inside;  // samples between the pins and the frames
+  reg [COUNT_BITS:0] given;  // samples of this frame, counted by themselves
+  wire fresh = take && !outside;  // first sample of a frame from outside
+  always @(posedge clk) begin
+    waits <= valid && !ready && !reset;
+    if (reset) begin
+      outside <= 1'b0;
+      inside <= 0;
+      given <= 0;
+    end else begin
+      if (take) outside <= !first_last;
+      inside <= inside + enter - take;
+      if (step) given <= begins ? 1 : given + 1;
+    end
+  end
+  always @* if (!reset) begin
+    valid_holds : assert (valid || !waits);
+    no_sample_lost : assert (inside == first_full + second_full && !(take && inside == 0) && !(enter && inside == 2));
+    one_frame_inside_for_one_outside : assert (begins == fresh);
+    whole_frames : assert (!step || (begins ? given == 0 || given == GIVES : given != 0 && given < GIVES));
+    flags : assert (!(filling && dropping) && (second_full <= first_full));
+    inside_and_outside_agree : assert (dropping ? outside && count == 0 : outside == (count != 0 && !filling));
+    filling_is_inside : assert (!filling || count != 0);
+    counted : assert (count < GIVES && (given == count || (count == 0 && given == GIVES)));
+  end
+`endif
 endmodule
 `default_nettype wire

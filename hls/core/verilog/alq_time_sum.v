@@ -7,6 +7,10 @@ module alq_time_sum #(
     parameter integer BEATS = 8,
     parameter integer TIMES = 8,
     parameter integer OUTPUT_BITS = 7
+`ifdef FORMAL
+    , parameter integer TAKES = 64  // beats of a frame, as the network says
+    , parameter integer GIVES = 8
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -55,5 +59,28 @@ module alq_time_sum #(
       assign sums[lane*OUTPUT_BITS+:OUTPUT_BITS] = sum;
     end
   endgenerate
+`ifdef FORMAL
+  localparam PROOF_BITS = width_of(TAKES + GIVES + 2);
+  reg [PROOF_BITS-1:0] taken, given;
+  reg due;
+  wire give = in_valid && last_time;
+  wire ending = give && last_beat;
+  always @(posedge clk) begin
+    due <= give && !reset;
+    if (reset || ending) begin
+      taken <= 0;
+      given <= 0;
+    end else begin
+      taken <= taken + in_valid;
+      given <= given + give;
+    end
+  end
+  always @* if (!reset) begin
+    whole_frames : assert (!ending || (taken + 1 == TAKES && given + 1 == GIVES));
+    beats_as_planned : assert (out_valid == due);
+    // what the proofs rest on
+    counted : assert (taken == times * BEATS + beat && beat < BEATS && times < TIMES && given == (last_time ? beat : 0));
+  end
+`endif
 endmodule
 `default_nettype wire

@@ -22,6 +22,10 @@ module alq_window #(
     parameter integer SUM = 1,  // 1: keep the running sum of the window
     parameter integer SUM_DELAY = 1,  // 1: a register behind the differences, 0: the sum is there one cycle earlier
     parameter integer SUM_BITS = 12
+`ifdef FORMAL
+    , parameter integer TAKES = 16
+    , parameter integer WINDOWS = 13
+`endif
 ) (
     input wire clk,
     input wire reset,
@@ -32,6 +36,9 @@ module alq_window #(
     input wire take,  // it is copied at the end of this cycle
     output wire [TAPS*CHANNELS*BITS-1:0] window,  // lane by lane, newest first
     output wire [SUM_BITS-1:0] total  // of the window taken last, from cycle 2 + SUM_DELAY after `take`
+`ifdef FORMAL
+    , output wire moves  // something that brings the frame nearer to its end happens in this cycle
+`endif
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
@@ -133,5 +140,33 @@ module alq_window #(
       assign total = 0;
     end
   endgenerate
+`ifdef FORMAL
+  // A frame takes TAKES beats and gives WINDOWS windows. Between two windows lie STRIDE time steps.
+  wire enter = valid && ready && !reset;
+  wire ending = ended && (!complete || take);
+  localparam PROOF_BITS = width_of(TAKES + WINDOWS + 2);
+  reg [PROOF_BITS-1:0] taken, given;
+  wire [PROOF_BITS-1:0] completed = given + complete;
+  assign moves = shift || ending || take;
+  always @(posedge clk)
+    if (reset || ending) begin
+      taken <= 0;
+      given <= 0;
+    end else begin
+      taken <= taken + enter;
+      given <= given + take;
+    end
+  always @* if (!reset) begin
+    whole_frames : assert (!ending || (taken == TAKES && given + take == WINDOWS));
+    never_more : assert (taken <= TAKES && given <= WINDOWS && completed <= WINDOWS && !(enter && taken == TAKES));
+    windows_are_whole : assert (complete || !take);
+    // what the proofs rest on
+    counted : assert (taken == (times < TIMES ? times * BEATS + beat : TIMES * BEATS) && beat < BEATS);
+    phases : assert (ended ? times == LAST + 1 : padding == (times >= TIMES) && times <= LAST);
+    spaced : assert (times <= FIRST ? waiting + times == FIRST && completed == 0 :
+                     times + waiting == FIRST + completed * STRIDE && waiting < STRIDE && completed != 0);
+    whole_steps : assert (!ended || beat == 0);
+  end
+`endif
 endmodule
 `default_nettype wire
