@@ -54,19 +54,20 @@ class Proof(NamedTuple):
 
 def parts_of(core: Core) -> dict[str, list[str]]:
     """Names of the instances of every part, by the part's name."""
-    found: dict[str, list[str]] = {}
-    current: list[str] = []
-    last = current
     instances = [item for item in layout(core.plan, core.top, core.input_bits).items if isinstance(item, Instance)]
+    parts: list[list[str]] = [[]]
+    ends = False
     for one in instances:
         if one.module == "alq_registers":
             continue
-        current.append(one.name)
-        if one.module in ("alq_fifo", "alq_source"):
-            found[current[0]] = last = current
-            current = []
-    last += current  # the output holds what the last FIFO holds
-    found["registers"] = ["registers"]
+        if ends and one.module != "alq_fifo":  # all FIFOs of a writer: it waits for each of them
+            parts.append([])
+        parts[-1].append(one.name)
+        ends = one.module in ("alq_fifo", "alq_source")
+    if not ends:  # the output holds what the last FIFO holds
+        tail = parts.pop()
+        parts[-1] += tail
+    found = {own[0]: own for own in parts} | {"registers": ["registers"]}
     branches = any(len(segment.sources) > 1 or len(segment.buffers) > 1 for segment in core.plan.segments)
     free = ("alq_registers",) if branches else ("alq_registers", "alq_layer")
     return found | {PROGRESS: [*(one.name for one in instances if one.module not in free), "progress"]}
