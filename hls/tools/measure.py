@@ -155,6 +155,7 @@ def hardware(
         raise FoldingError(f"target must be one of {sorted(DEVICES)}, received {target!r}")
     # absolute: the tools run in folders of their own
     network, folder = FrozenNetwork.load(network_file), Path(folder).absolute()
+    yosys.check_paths(folder)  # before the simulation, which takes its time
     name = Path(network_file).stem if name is None else name
     core = generate(Plan.of(network, folding, target), folder / "core")
     windows = any_windows(network) if windows is None else np.asarray(windows)

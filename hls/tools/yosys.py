@@ -62,6 +62,13 @@ def run_script(lines: Sequence[str], folder: Path, name: str) -> Path:
     return run([sys.executable, "-c", code, script.name], folder, f"{name}.log", TIMEOUT)
 
 
+def check_paths(*paths: str | Path) -> None:
+    """Raises: ToolError: a path that a yosys script cannot name."""
+    for path in map(str, paths):
+        if any(c.isspace() for c in path):
+            raise ToolError(f"yosys scripts cannot name files with spaces: choose another folder than {path}")
+
+
 def _sources(core: Core, technology: str) -> list[str]:
     """The core's Verilog, with the modules that a technology builds better in its own way."""
     own = {path.name: path for path in (VERILOG / technology).glob("*.v")}
@@ -71,8 +78,7 @@ def _sources(core: Core, technology: str) -> list[str]:
 def read(core: Core, technology: str, extra: Sequence[Path] = (), options: str = "") -> str:
     """The command that reads a core's Verilog and `extra` files; `options`: further ones of read_verilog."""
     names = [*_sources(core, technology), *map(str, extra)]
-    if any(any(c.isspace() for c in name) for name in names):
-        raise ToolError(f"yosys scripts cannot name files with spaces: choose another folder than {core.folder}")
+    check_paths(core.folder, *names)
     return f"read_verilog -defer {options} -DSYNTHESIS -I{core.folder} {' '.join(names)}"
 
 

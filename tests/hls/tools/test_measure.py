@@ -69,7 +69,10 @@ def test_hardware_on_ecp5_gives_a_bitstream_and_runs_once(network, tmp_path):
     assert row["fmax_mhz"] > 80
     assert row["clock_mhz"] == 87.5
     assert row["latency_us"] == round(row["cycles_per_frame"] / 87.5, 2)
-    assert row["kinds"] == {"cycles": "simulated", "area": "routed", "fmax_mhz": "routed"}
+    assert row["kinds"] == {
+        "cycles": "simulated", "area": "routed", "fmax_mhz": "routed", "promises": "proved",
+    }  # fmt: skip
+    assert row["promises_proved"] == row["promises"] > 50
     assert row["windows_exact"] == 3
     assert (tmp_path / "out" / "ecp5.bit").stat().st_size == row["bitstream_bytes"] > 10_000
     for picture in ("utilisation.png", "floorplan.png"):
@@ -151,6 +154,9 @@ def test_what_is_missing_or_fails_is_said(network, tmp_path):
     file = network.save(tmp_path / "small.alq")
     with pytest.raises(FoldingError, match=r"target must be one of \['ecp5-85k', 'xc7z020'\], received 'ice40'"):
         hardware(file, "ice40", tmp_path / "out")
+    with pytest.raises(ToolError, match="cannot name files with spaces"):
+        hardware(file, "xc7z020", tmp_path / "a folder")
+    assert not (tmp_path / "a folder").exists()
     with pytest.raises(ToolError, match=r"no-such-tool was not found: pip install 'ecg-alq\[hardware\]'"):
         find("no-such-tool")
     with pytest.raises(ToolError, match="failed with code 3"):
