@@ -131,7 +131,7 @@ def latency(seconds: int) -> dict:
         return {"seconds": seconds, "latency_ms": None}
     median, high = np.percentile(shown, (50, 95))
     return {"seconds": seconds, "block_ms": round(1000 * BLOCK_S), "readings": len(shown),
-            "latency_ms": {"median": float(median), "p95": float(high), "highest": max(shown)}}  # fmt: skip
+            "latency_ms": {"median": float(median), "p95": round(float(high), 1), "highest": max(shown)}}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
