@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,29 +99,27 @@ def prove(files: list[Path], folder: Path, target: str, wishes: list[dict]) -> l
     from hls.core.generate import generate
     from hls.tools.prove import PROVED, REFUTED, lines, prove
 
-    rows = []
-    for file in files:
+    def row(file: Path, wish: dict) -> dict:
         network = FrozenNetwork.load(file)
-        for wish in wishes:
-            plan = planned(network, target, **wish)
-            own = folder / f"{file.stem}-{plan.lanes}-lanes"
-            begin = time.monotonic()
-            proofs = prove(generate(plan, own), own / "proofs")
-            states = [one.state for one in proofs]
-            rows.append(
-                {
-                    "network": file.stem,
-                    "identity": network.identity,
-                    "target": target,
-                    "lanes": plan.lanes,
-                    "promises": len(states),
-                    "proved": states.count(PROVED),
-                    "refuted": states.count(REFUTED),
-                    "seconds": round(time.monotonic() - begin, 1),
-                    "not_proved": lines(proofs)[1:],
-                }
-            )
-    return rows
+        plan = planned(network, target, **wish)
+        own = folder / f"{file.stem}-{plan.lanes}-lanes"
+        begin = time.monotonic()
+        proofs = prove(generate(plan, own), own / "proofs")
+        states = [one.state for one in proofs]
+        return {
+            "network": file.stem,
+            "identity": network.identity,
+            "target": target,
+            "lanes": plan.lanes,
+            "promises": len(states),
+            "proved": states.count(PROVED),
+            "refuted": states.count(REFUTED),
+            "seconds": round(time.monotonic() - begin, 1),
+            "not_proved": lines(proofs)[1:],
+        }
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is in processes of their own
+        return list(pool.map(row, *zip(*((file, wish) for file in files for wish in wishes))))
 
 
 def proof_lines(rows: list[dict]) -> list[str]:
