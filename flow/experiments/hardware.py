@@ -148,10 +148,11 @@ def measure(
     network = FrozenNetwork.load(file)
     flow = Flow(recorded(build))
     windows, source = None, {"data_source": "random"}
-    if network.input_length == flow.test_integers.shape[1]:
+    length, leads = network.input_length, network.input_channels
+    if flow.test_integers.shape[1:] == ((length,) if leads == 1 else (length, leads)):
         windows, source = flow.test_integers, flow.source
     else:
-        say("data", f"random windows: the network takes {network.input_length} samples, no window of ECG has as many")
+        say("data", f"random windows: the network takes {length} samples of {leads} lead(s), no window of ECG is so")
     options = {} if clock_mhz is None else {"clock_mhz": clock_mhz}
     name = recorded(build).network if file == Path(build) / "freeze" / FROZEN else None
     rows = []
