@@ -45,8 +45,7 @@ def check_graphs(folder, number, first, simulated):
 
 
 def test_random_keras_graphs_are_exact(tmp_path):
-    seen = check_graphs(tmp_path, 4, 1, 1)
-    assert not all(network.is_chain for network in seen)
+    check_graphs(tmp_path, 4, 1, 1)
 
 
 @pytest.mark.slow
