@@ -173,7 +173,7 @@ CASES = {
                       lambda x: layers.Dense(3)(layers.GRU(4)(conv_block(x, 4, 3))), "recurrent layers"),
     "image": Case("Two-dimensional convolution", (16, 4),
                   lambda x: layers.Dense(3)(layers.Flatten()(layers.Conv2D(2, 3)(layers.Reshape((16, 4, 1))(x)))),
-                  "one dimension, time"),
+                  "what a time step is"),
     "decoder": Case("Autoencoder that makes more time steps", (32, 1),
                     lambda x: layers.Conv1D(1, 3)(layers.UpSampling1D(2)(conv_block(x, 4, 3, strides=2))),
                     "dense layers as decoder"),
@@ -259,6 +259,8 @@ def table(rows: list[dict]) -> str:
             if not one["rtl"]["exact"]:
                 core = f"**{one['rtl']['difference']}**"
         lines.append(f"| {one['title']} | {shape} | {one['stages']} | {one['bytes']:,} | {equal} | {core} |")
+    if left := [case.title for name, case in CASES.items() if name not in {one["name"] for one in rows}]:
+        lines += ["", f"Not run yet: {'; '.join(left)}."]
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from qmodel.data.splits import make as split
 from qmodel.dataset import Dataset
@@ -27,12 +26,3 @@ def test_two_leads_is_a_data_set_of_both_leads(mitdb_folder, tmp_path):
         persons = [set(windows.persons[part]) for part in (fold.train, fold.validation, fold.test)]
         assert not persons[2] & (persons[0] | persons[1])
         assert not persons[0] & persons[1]
-
-
-@pytest.mark.slow
-def test_digits(tmp_path):
-    from examples import digits
-
-    figures = digits.main(str(tmp_path), epochs=3, simulate=False)
-    assert figures["frozen accuracy"] > 0.3  # ten digits by chance: 0.1
-    assert figures["bytes"] == (tmp_path / "digits.alq").stat().st_size
