@@ -50,7 +50,7 @@ lint: $(STAMP) docs ## Style, types, formatting of the kernels, README against r
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/picture.py --check
-	$(BIN)/mypy qmodel/errors.py qmodel/files.py qmodel/fixed_point.py qmodel/frozen qmodel/data $(wildcard board)
+	$(BIN)/mypy qmodel hls board flow
 	$(if $(wildcard hls/cpp/kernels/*.h),$(BIN)/clang-format --dry-run -Werror $(wildcard hls/cpp/kernels/*.h))
 	$(BIN)/ecg-alq readme --check
 	$(BIN)/python -m flow.publish.licences --check

@@ -95,7 +95,7 @@ def retire(name: str, folder: Path) -> None:
         number += 1
     kept = beside(name, f".kept-{number}")
     os.rename(str(folder), str(kept))  # one move, so that a kill leaves either all of it or what is still to be removed
-    files = dict(listed(kept) or {})
+    files: dict[str, str | None] = dict(listed(kept) or {})
     files.update(("lib/" + file, value) for file, value in installed(kept / "lib").items())
     files[MARK] = None
     for path in sorted(kept.rglob("*")):

@@ -149,7 +149,7 @@ def check_budget(estimated: Estimate, budget: Budget = PYNQ_BUDGET) -> None:
     exceeded = []
     for name, given in limits.items():
         limit = min((value for value in given if value is not None), default=None)
-        if limit is not None and row[name] > limit:
+        if limit is not None and float(row[name]) > limit:
             exceeded.append(f"{name} {row[name]} > {limit}")
     if exceeded:
         raise BudgetError(

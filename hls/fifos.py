@@ -33,7 +33,8 @@ def fifo_depths(plan: Plan) -> list[tuple[int, ...]]:
     branches meet, the FIFOs also hold what one is ahead of the other (`most_ahead`).
     """
     network, entries = plan.network, iter(plan.layers)
-    ahead, depths = most_ahead(network), []
+    ahead = most_ahead(network)
+    depths: list[tuple[int, ...]] = []
     intervals: dict[int, int] = {INPUT: network.input_channels}
     for index, stage in enumerate(network.stages):
         layer, interval = stage.layer, max(intervals[source] for source in stage.sources)

@@ -70,7 +70,7 @@ class Beats:
 
     def lane(self, lane: int) -> list[int]:
         """Channels that travel in one lane, in order."""
-        return [beat[lane] for beat in self.channels if beat[lane] is not None]
+        return [channel for beat in self.channels if (channel := beat[lane]) is not None]
 
 
 def serial(channels: int) -> Beats:

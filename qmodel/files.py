@@ -213,11 +213,11 @@ def kept(path: str | os.PathLike, key: str, make: Callable[[Path], object]) -> b
     with alone(path.with_name(f".{path.name}.lock")):
         if _stamped(path, stamp) == key:
             return False
-        stamp.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
             made = Path(beside) / path.name
             make(made)
             content = {"key": key, "sums": _sums(made)}
+            stamp.unlink(missing_ok=True)
             if made.is_dir():
                 swap_folder(made, path)
             else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 from keras.src.ops import numpy as keras_numpy
 from qkeras import QActivation, quantized_bits, quantized_relu
+from qkeras.base_quantizer import BaseQuantizer
 
 from qmodel.alq.layers import ALQConv1D, ALQDense, SumPooling1D, TimeSum, alq_layers, kernels_on_grid
 from qmodel.errors import InputError
@@ -136,7 +137,7 @@ class _Value:
 class _Freezer:
     """Walks a graph and collects stages."""
 
-    def __init__(self, graph: Graph, input_format: Format):
+    def __init__(self, graph: Graph, input_format: Format) -> None:
         self.graph = graph
         self.layers: list = []
         self.sources: list[tuple[int, ...]] = []
@@ -147,7 +148,7 @@ class _Freezer:
         self.input = Tensor(length, channels, input_format)
         self.values = {0: _Value(INPUT, self.input, flat)}
 
-    def stage(self, step: Step, layer, *values: _Value, padding: tuple[int, int] = (0, 0)) -> _Value:
+    def stage(self, step: Step, layer: Any, *values: _Value, padding: tuple[int, int] = (0, 0)) -> _Value:
         """Append a stage that reads values."""
         tensor = output_of(layer, tuple(value.tensor for value in values))
         self.layers.append(layer)
@@ -244,7 +245,7 @@ class _Freezer:
             "the input, keep what a time step is"
         )
 
-    def activation(self, step: Step, quantizer, value: _Value) -> _Value:
+    def activation(self, step: Step, quantizer: BaseQuantizer, value: _Value) -> _Value:
         """Requantisation: of the layer before where nothing else reads that, else a stage of its own."""
         form = activation_format(quantizer, step.name)
         layer = self.layers[value.source] if value.source != INPUT else None
@@ -288,7 +289,7 @@ class _Freezer:
                 raise InputError(f"{step.kind} over {size} steps has no frozen form{_way_out(step.kind)}")
         return self.stage(step, AveragePool(size, stride, (left, right), shift), value)
 
-    def planes(self, layer, value: _Value) -> PlaneLayer:
+    def planes(self, layer: Any, value: _Value) -> PlaneLayer:
         """The plane layer of an ALQ layer, without its activation."""
         quantizer = layer.quantizer
         if quantizer.coordinate_bits is None or quantizer.coordinate_fraction is None:
@@ -375,7 +376,7 @@ def _same(steps: int, size: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def activation_format(quantizer, name: str) -> Format:
+def activation_format(quantizer: BaseQuantizer, name: str) -> Format:
     """Format of a QKeras activation, tried on its whole range.
 
     Raises: InputError: no quantized_relu or quantized_bits, or one that does something else than to round and saturate.
@@ -415,7 +416,9 @@ def _integers(values: np.ndarray, fraction: int, what: str) -> np.ndarray:
     return scaled.astype(np.int64)
 
 
-def _freeze(model, input_format: Format, metadata) -> tuple[FrozenNetwork, list[Tap], Graph]:
+def _freeze(
+    model: keras.Model, input_format: Format, metadata: Mapping[str, object] | None
+) -> tuple[FrozenNetwork, list[Tap], Graph]:
     graph = graph_of(model)
     freezer = _Freezer(graph, input_format)
     freezer.walk()
@@ -459,7 +462,7 @@ def proof_windows(network: FrozenNetwork, windows: int = PROOF_WINDOWS) -> np.nd
     return x
 
 
-def _prove(model, network: FrozenNetwork, taps: list[Tap], graph: Graph) -> None:
+def _prove(model: keras.Model, network: FrozenNetwork, taps: list[Tap], graph: Graph) -> None:
     """Compare Keras in evaluation mode with the golden model. Raises: InputError: the first stage that differs."""
     x = proof_windows(network)
     stages, whole = _trace(network, taps, graph, x)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import keras
 from keras import ops
 from keras.src.models.functional import Functional
 
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 
 
@@ -22,19 +24,19 @@ class Step:
     the batch; call: its arguments.
     """
 
-    operation: object
+    operation: Any
     name: str
     inputs: tuple[int, ...]
     output: int
     shape: tuple[int, ...]
-    call: object
+    call: Any
 
     @property
     def kind(self) -> str:
         """The operation's class, as a person would write it."""
         return type(self.operation).__name__
 
-    def run(self, values: Sequence):
+    def run(self, values: Sequence) -> Any:
         """What the operation gives in evaluation mode."""
         tensors = dict(zip(map(id, self.call.keras_tensors), values, strict=True))
         args, kwargs = self.call.fill_in(tensors)
@@ -51,7 +53,7 @@ class Graph:
     shape: tuple[int, ...]  # of the input, without the batch
     output: int
 
-    def run(self, inputs) -> dict[int, object]:
+    def run(self, inputs: Array) -> dict[int, object]:
         """Values of all tensors in evaluation mode. Args: inputs: (batch, ...)."""
         values = {0: ops.convert_to_tensor(inputs)}
         for step in self.steps:
@@ -87,7 +89,7 @@ def graph_of(model: keras.Model) -> Graph:
     return Graph(tuple(steps), tuple(int(size) for size in shape), output)
 
 
-def _functional(model) -> Functional:
+def _functional(model: keras.Model) -> Functional:
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise InputError(
@@ -105,7 +107,7 @@ def _walk(model: Functional, entering: list[int], steps: list[Step], numbers: It
     """Append the steps of a model whose inputs have the numbers `entering`; returns the numbers of its outputs."""
     known = {id(tensor): number for tensor, number in zip(model.inputs, entering, strict=True)}
 
-    def number_of(tensor) -> int:
+    def number_of(tensor: Array) -> int:
         # Depth first without recursion: models may be deep.
         pending = [tensor]
         while pending:

@@ -9,6 +9,7 @@ Sources: rates and intervals of Surawicz and Knilans, Chou's Electrocardiography
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -303,7 +304,9 @@ def _slow_noise(highest_hz: float, random: np.random.Generator) -> np.ndarray:
     return noise / noise.std()
 
 
-def _heart_block(signal: np.ndarray, person: Person, wide: Beat, put, random: np.random.Generator) -> None:
+def _heart_block(
+    signal: np.ndarray, person: Person, wide: Beat, put: Callable[..., object], random: np.random.Generator
+) -> None:
     """P waves that go on at their rate while QRS complexes drop out, lengthen (Wenckebach) or go their own way."""
     cycle = random.uniform(0.55, 1.05) * RATE
     offset = len(person.p_wave) + random.uniform(-0.02, 0.08) * RATE  # from a P wave's beginning to the R wave

@@ -210,7 +210,7 @@ def build(
         raise InputError(f"stage must be one of {', '.join(STAGES)}, received {stage!r}")
     quantizer = weight_quantizer or (lambda name: alq())
 
-    def weighted(name: str, conv: Block | None, units: int, use_bias: bool):
+    def weighted(name: str, conv: Block | None, units: int, use_bias: bool) -> keras.layers.Layer:
         sizes: dict = {"units": units}
         if conv:
             sizes = {"filters": units, "kernel_size": conv.taps, "strides": conv.stride, "dilation_rate": conv.dilation}
@@ -226,7 +226,7 @@ def build(
             **sizes, use_bias=use_bias, kernel_quantizer=kernel_quantizer, bias_quantizer=bias_quantizer, name=name
         )
 
-    def activation(name: str):
+    def activation(name: str) -> keras.layers.Layer:
         if stage == "float":
             return keras.layers.ReLU(name=name)
         return QActivation(quantized_relu(activation_bits, ACTIVATION_INTEGER_BITS), name=name)

@@ -13,6 +13,7 @@ from qkeras import QActivation, quantized_bits
 
 from qmodel.alq.layers import ALQConv1D, ALQDense, SumPooling1D, TimeSum, alq_layers
 from qmodel.alq.quantizer import alq, coordinate_fraction
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.freeze import TRANSPARENT, activation_format
@@ -69,7 +70,7 @@ class _Held:
     """A tensor of the new model: its binary places, its largest magnitude (None: wide sums), and by what it must be
     multiplied to be the old one."""
 
-    tensor: object
+    tensor: Array
     fraction: int
     reach: float | None = None
     scale: float = 1.0
@@ -92,15 +93,17 @@ def _fraction_behind(step: Step, fractions: list[int], steps: int | None) -> int
 
 
 class _Absorb(Rebuild):
-    def __init__(self, model: keras.Model, coordinate_bits: int, input_format: Format, bias_limits: Mapping[str, int]):
+    def __init__(
+        self, model: keras.Model, coordinate_bits: int, input_format: Format, bias_limits: Mapping[str, int]
+    ) -> None:
         super().__init__(model)
         self.bits, self.input_format, self.bias_limits = coordinate_bits, input_format, bias_limits
         self.bias_bits: dict[str, int] = {}  # needed, by layer
 
-    def begin(self, tensor):
+    def begin(self, tensor: Array) -> _Held:
         return _Held(tensor, self.input_format.fraction, -self.input_format.low * self.input_format.step)
 
-    def end(self, held):
+    def end(self, held: _Held) -> Array:
         return self.scaled(held, "output").tensor
 
     def take(self, step: Step, held: list[_Held]) -> _Held:
@@ -247,11 +250,11 @@ def _bits(bias: np.ndarray, fraction: int) -> int:
     return int(np.rint(np.abs(bias).max() * 2.0**fraction)).bit_length() + 1
 
 
-def _bias_quantizer(fraction: int, bits: int = BIAS_BITS):
+def _bias_quantizer(fraction: int, bits: int = BIAS_BITS) -> quantized_bits:
     return quantized_bits(bits, bits - 1 - fraction, alpha=1.0)
 
 
-def _set(layer, kernel: np.ndarray, coordinates: np.ndarray, bias: np.ndarray) -> None:
+def _set(layer: keras.layers.Layer, kernel: np.ndarray, coordinates: np.ndarray, bias: np.ndarray) -> None:
     if layer.use_bias:
         layer.bias.assign(bias)
     # Signs belong to the unrounded coordinates; set_planes then rounds these.

@@ -204,7 +204,7 @@ class Sampler:
                 allowed = np.concatenate([allowed, np.tile(np.arange(len(CLASSES) + 1) == len(CLASSES), (foreign, 1))])
             yield PeopleBatch(augment(signals, random, recipe), targets, allowed)
 
-    def _real(self, windows: np.ndarray, random: np.random.Generator):
+    def _real(self, windows: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, ...]:
         tracks = self.tracks
         signals = np.empty((len(windows), WINDOW_SAMPLES), np.float32)
         targets = np.empty((len(windows), STEPS), np.int8)

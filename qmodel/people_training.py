@@ -16,6 +16,7 @@ from qmodel import networks
 from qmodel.alq.layers import kernels_on_grid
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer
+from qmodel.arrays import Array
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS
 from qmodel.files import written_beside
 from qmodel.hyperparameters import Schedule
@@ -34,7 +35,7 @@ RHYTHM = networks.stream(
 RHYTHM_BITS = (2, 2, 2, 1, 1, 2, 1)  # largest bitwidth per layer: what 13,000 LUT hold at a frame in 3,600 cycles
 
 
-def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
+def loss_of(outputs: Array, beats: Array, allowed: Array, recipe: PeopleRecipe) -> tuple[Array, Array, Array]:
     """The sum of both losses, the beats' and the classes': scalars.
 
     Args: outputs: logits (batch, step, output); beats: (batch, step), MASKED where silent; allowed: (batch, class).
@@ -56,7 +57,7 @@ def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
 
 
 def train(
-    model,
+    model: keras.Model,
     sampler: Sampler,
     epochs: int,
     steps: int = 250,
@@ -64,7 +65,7 @@ def train(
     seed: int = 0,
     average: float = 0.995,
     checkpoint: Path | None = None,
-):
+) -> None:
     """Train in place with AdamW, a cosine rate and a running average of weights, which the model ends with.
 
     Args: checkpoint: file (.npz) that holds the state after the last epoch, from which a run that was stopped goes on.
@@ -77,7 +78,7 @@ def train(
     recipe = sampler.recipe
 
     @tf.function(jit_compile=True)
-    def step(inputs, beats, allowed):
+    def step(inputs: Array, beats: Array, allowed: Array) -> tuple[Array, Array, Array]:
         with tf.GradientTape() as tape:
             loss, beat_loss, class_loss = loss_of(model(inputs, training=True), beats, allowed, recipe)
         optimiser.apply_gradients(
@@ -155,11 +156,18 @@ class PackedData:
 class PeopleTrainer(ALQTrainer):
     """The ALQ moves with the losses of `loss_of`; a teacher's logits per step are followed beside the labels."""
 
-    def __init__(self, model: keras.Model, schedule: Schedule, recipe: PeopleRecipe, teacher=None, sketch: bool = True):
+    def __init__(
+        self,
+        model: keras.Model,
+        schedule: Schedule,
+        recipe: PeopleRecipe,
+        teacher: keras.Model | None = None,
+        sketch: bool = True,
+    ) -> None:
         super().__init__(model, schedule, None, None, sketch)
         self.people_recipe, self.people_teacher = recipe, teacher
 
-    def _loss_and_gradients(self, inputs, targets):
+    def _loss_and_gradients(self, inputs: Array, targets: Array) -> tuple[Array, list[Array]]:
         kernels = [state.layer.kernel.value for state in self.trained]
         beats, allowed = targets[:, :STEPS], targets[:, STEPS:]
         recipe, share = self.people_recipe, self.schedule.distillation
@@ -175,7 +183,7 @@ class PeopleTrainer(ALQTrainer):
         return loss, gradients[: len(kernels)]
 
 
-def _distance(taught, outputs, recipe: PeopleRecipe):
+def _distance(taught: Array, outputs: Array, recipe: PeopleRecipe) -> Array:
     """Cross entropies of a network's answers against its teacher's: of the steps' beats, and of the window's class."""
     split = len(BEAT_TARGETS)
     beats = ops.softmax(taught[..., :split])

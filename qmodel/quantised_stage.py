@@ -17,6 +17,7 @@ from keras import ops
 from qmodel import networks
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer, Budget
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 from qmodel.normalisation import absorb, bias_bits, settle
 from qmodel.training import Validation, save
@@ -74,8 +75,8 @@ class Ensemble:
     It remembers its answers, so that recipes which see the same batches (from one seed) ask the models once.
     """
 
-    def __init__(self, models: Sequence[keras.Model]):
-        def logits(inputs):
+    def __init__(self, models: Sequence[keras.Model]) -> None:
+        def logits(inputs: Array) -> Array:
             return ops.log(sum(ops.softmax(model(inputs, training=False)) for model in models) / len(models))
 
         self._logits = tf.function(logits, jit_compile=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras.src.ops import numpy as keras_numpy
 
+from qmodel.arrays import Array
 from qmodel.graph import Graph, Step, graph_of
 
 
@@ -15,7 +18,7 @@ class Rebuild:
     for the output; the plain one holds Keras tensors and clones layers with their weights.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.graph: Graph = graph_of(model)
         self.names: set[str] = set()
@@ -28,19 +31,19 @@ class Rebuild:
         self.names.add(name)
         return name
 
-    def begin(self, tensor):
+    def begin(self, tensor: Array) -> Any:
         """What is held for the input."""
         return tensor
 
-    def end(self, held):
+    def end(self, held: Any) -> Array:
         """The Keras tensor of what is held for the output."""
         return held
 
-    def take(self, step: Step, held: list):
+    def take(self, step: Step, held: list) -> Any:
         """What is held for the output of a step."""
         return self.clone(step, held)
 
-    def clone(self, step: Step, tensors: list):
+    def clone(self, step: Step, tensors: list) -> Any:
         """The same operation on new tensors."""
         operation = step.operation
         if isinstance(operation, keras_numpy.Add) and len(tensors) == 2:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras import ops
 from tqdm import tqdm
 
+from qmodel.arrays import Array
 from qmodel.files import written_beside
 from qmodel.hyperparameters import FloatRecipe
 from qmodel.training_data import PlainSet, TrainingSet
@@ -101,7 +102,7 @@ def smooth(targets: np.ndarray, smoothing: float) -> np.ndarray:
     return (1 - smoothing) * targets + np.float32(smoothing / targets.shape[1])
 
 
-def cross_entropy(targets, logits):
+def cross_entropy(targets: Array, logits: Array) -> Array:
     """Mean cross entropy of logits (batch, class) against probabilities (batch, class)."""
     return -ops.mean(ops.sum(targets * ops.log_softmax(logits), axis=-1))
 
@@ -144,7 +145,7 @@ def train_float(
     optimiser.build(learner.trainable_variables)
 
     @tf.function(jit_compile=True)
-    def step(inputs, targets, beats):
+    def step(inputs: Array, targets: Array, beats: Array | None) -> Array:
         with tf.GradientTape() as tape:
             outputs = learner(inputs, training=True)
             if beats is None:

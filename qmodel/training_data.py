@@ -109,7 +109,7 @@ class PlainSet:
     inputs: np.ndarray
     targets: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not len(self.inputs) or len(self.inputs) != len(self.targets):
             raise InputError(f"a set needs examples with one target each, received {len(self.inputs)} inputs and "
                              f"{len(self.targets)} targets")  # fmt: skip
@@ -208,7 +208,9 @@ def classes_by_annotations(
     return probabilities
 
 
-def rule_labels(windows: AllWindows, fragments: Fragments, fold: Fold, whole_person: bool, seed: int):
+def rule_labels(
+    windows: AllWindows, fragments: Fragments, fold: Fold, whole_person: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the other windows that a fold may use and their class probabilities (window, class).
 
     Neither the held-out fragments' classes nor their annotations are read: the forest learns from training fragments.

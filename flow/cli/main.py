@@ -131,7 +131,7 @@ def _show(result: Result | None, as_json: bool) -> int:
 def _input_message(error: Exception) -> str | None:
     """A line for every fault that the user can mend; None for a fault of ours."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
-        extra = EXTRAS[error.name.partition(".")[0]]
+        extra = EXTRAS[(error.name or "").partition(".")[0]]
         return f"this command needs the package {error.name}: pip install 'ecg-alq[{extra}]'"
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""

@@ -241,9 +241,10 @@ class LayerLayout:
         width = lanes + (word_bits if self.grouped else 0)
         table = np.zeros((plan.visits, plan.chunks, len(plan.walks), width), bool)
         for engine, walk in enumerate(plan.walks):
-            visits = [at for at, step in enumerate(walk) if step.plane is not None]
-            planes = np.array([walk[at].plane for at in visits], np.int64)
-            row = np.array([plan.row_group(walk[at].filter, walk[at].plane) for at in visits], np.int64)
+            with_plane = [(at, step.filter, step.plane) for at, step in enumerate(walk) if step.plane is not None]
+            visits = [at for at, _, _ in with_plane]
+            planes = np.array([plane for _, _, plane in with_plane], np.int64)
+            row = np.array([plan.row_group(index, plane) for _, index, plane in with_plane], np.int64)
             word = row[:, None] * plan.chunks + np.arange(plan.chunks)
             held = words[word]
             minus = ~layer.signs[planes[:, None, None], slot[held]] & (held >= 0)

@@ -37,8 +37,9 @@ class Table(WeightVariable, StaticWeightVariableDefinition):
     """A constant C++ array of several dimensions, one text per entry of the first."""
 
     def __init__(self, name: str, type_name: str, data: np.ndarray, texts: list[str]) -> None:
-        super().__init__(name, type_name, IntegerPrecisionType(1, signed=False), data)
-        self.type = HLSTableType(type_name, self.type.precision)
+        width = IntegerPrecisionType(1, signed=False)
+        super().__init__(name, type_name, width, data)
+        self.type: NamedType = HLSTableType(type_name, width)
         self.texts = texts
         self.weight_class = "WeightVariable"
         self.storage = "register"

@@ -200,12 +200,12 @@ def read_csynth(path: str | os.PathLike) -> Figures:
     root = ElementTree.parse(path).getroot()
     area = root.find("AreaEstimates/Resources")
     latency = root.find("PerformanceEstimates/SummaryOfOverallLatency")
-    clock = root.find("PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod")
+    clock = root.findtext("PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod")
     if area is None or latency is None or clock is None:
         raise SynthesisError(f"{path} is not a synthesis report: it has no area, latency or clock estimates")
 
     def count(*names: str) -> float:
-        return next(float(area.findtext(name)) for name in names if area.find(name) is not None)
+        return next(float(text) for name in names if (text := area.findtext(name)) is not None)
 
     def cycles(name: str) -> int | None:
         text = latency.findtext(name, "").strip()
@@ -217,7 +217,7 @@ def read_csynth(path: str | os.PathLike) -> Figures:
         area=Area(count("LUT"), count("FF"), count("BRAM_18K") / 2, int(count("DSP", "DSP48E"))),
         cycles_per_frame=cycles("Worst-caseLatency"),
         cycles_between_frames=cycles("Interval-max"),
-        clock_mhz=1000 / float(clock.text),
+        clock_mhz=1000 / float(clock),
     )
 
 
@@ -249,7 +249,7 @@ def read_vivado(utilisation: str | os.PathLike, timing: str | os.PathLike, perio
     Args: period_ns: the clock that was asked for; the reached one follows from the worst slack.
     Source: UG906, "Report Utilization", "Report Timing Summary".
     """
-    rows = {}
+    rows: dict[str, float] = {}
     for line in Path(utilisation).read_text().splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if len(cells) > 2 and re.fullmatch(r"\d+(\.\d+)?", cells[1]):

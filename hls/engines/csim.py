@@ -156,7 +156,7 @@ class CSimulation(Held):
         last = np.ascontiguousarray(last, np.uint8)
         capacity = frames * self._logits
         values, lasts = np.zeros(capacity, np.int64), np.zeros(capacity, np.uint8)
-        integers, octets = self._stream.argtypes[0], self._stream.argtypes[1]
+        integers, octets = ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_uint8)
         count = self._stream(
             samples.ctypes.data_as(integers),
             last.ctypes.data_as(octets),

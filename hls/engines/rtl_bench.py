@@ -53,14 +53,14 @@ class AxiLite:
                 self._pin(f"{channel}valid").value = 0
                 waiting.remove(channel)
 
-    async def _receive(self, channel: str, data: str | None = None) -> int | None:
-        """What the core answers: the value of `data`. Raises: AssertionError: not OKAY."""
+    async def _receive(self, channel: str, data: str | None = None) -> int:
+        """What the core answers: the value of `data`, or 0. Raises: AssertionError: not OKAY."""
         self._pin(f"{channel}ready").value = 1
         while True:
             await ReadOnly()
             there = bool(self._pin(f"{channel}valid").value)
             if there:
-                response, value = int(self._pin(f"{channel}resp").value), data and int(self._pin(data).value)
+                response, value = int(self._pin(f"{channel}resp").value), int(self._pin(data).value) if data else 0
             await FallingEdge(self.dut.aclk)
             if there:
                 self._pin(f"{channel}ready").value = 0
@@ -100,12 +100,15 @@ async def play(dut: Any) -> None:
     master = AxiLite(dut)
     dut.aresetn.value = 1
 
-    out, out_last, out_cycle, in_cycle = [], [], [], []
-    held, tap_beat, tap_value = 0, [], []
+    out: list[int] = []
+    out_last: list[int] = []
+    out_cycle, in_cycle, tap_beat, tap_value = [], [], [], []
+    held: tuple[int, int] | None = None  # the beat that waits for TREADY
     sent, cycle, moved, offering, resetting = 0, 0, 0, False, 0
     steady = not stall_in and not stall_out and not reset_at  # nothing is drawn: cycles without a beat may be skipped
     begin = get_sim_time("ns")
-    valid_pin, ready_pin, tap_pin = dut.m_axis_tvalid, dut.s_axis_tready, getattr(dut, "tap_valid", None)
+    valid_pin, ready_pin = dut.m_axis_tvalid, dut.s_axis_tready
+    tap_pin: Any = dut.tap_valid if taps else None
     while (len(out) < expected or max(to_come, default=0) > 0) and cycle - moved < patience:
         # Inputs change at the falling edge; what holds before the rising edge is what the core sees.
         await FallingEdge(dut.aclk)
@@ -127,7 +130,7 @@ async def play(dut: Any) -> None:
         if valid_pin.value:
             now = (int(dut.m_axis_tdata.value), int(dut.m_axis_tlast.value))
             assert not held or now == held, "a beat changed while it waited for TREADY"
-            held = 0 if taking or resetting else now
+            held = None if taking or resetting else now
             if taking:
                 out.append(now[0])
                 out_last.append(now[1])
@@ -135,7 +138,7 @@ async def play(dut: Any) -> None:
                 moved = cycle
         else:
             assert not held or resetting, "TVALID fell before TREADY rose"
-            held = 0
+            held = None
         if taps and not resetting:
             live = int(tap_pin.value)
             if live:
@@ -148,7 +151,7 @@ async def play(dut: Any) -> None:
                 tap_value.append(int(taps[index].value))
         if resetting:
             resetting -= 1
-            held = 0
+            held = None
         if steady and moved != cycle:
             watched = [valid_pin, *([ready_pin] if offering else []), *([tap_pin] if taps else [])]
             await First(*map(ValueChange, watched), Timer(PERIOD * patience, "ns"))

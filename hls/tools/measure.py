@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from hls.tools import ecp5, yosys
 from hls.tools import prove as proofs
 from hls.tools.pictures import plot_floorplan, plot_utilisation
 from qmodel.errors import InputError
-from qmodel.files import write_json
+from qmodel.files import content_hash, kept, write_json
 from qmodel.frozen import FrozenNetwork
 
 FABRIC_CLOCK_MHZ = 100.0  # of the PYNQ-Z2; yosys gives no routed clock for it
@@ -34,22 +33,14 @@ SWEEP_STEPS = 6  # foldings of a sweep
 
 def digest_of(core: Core, *more: object) -> str:
     """Hash of everything that a core's results depend on."""
-    digest = hashlib.sha256(repr(more).encode())
     technology = sorted(path for path in VERILOG.glob("*/*") if path.is_file())
-    for path in (*core.sources, *core.tables, *technology):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return content_hash(*more, *core.sources, *core.tables, *technology)
 
 
 def cached(path: Path, digest: str, compute: Callable[[], dict]) -> dict:
     """The result in `path` if it was computed from the same inputs, else compute and keep it."""
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept.get("digest") == digest:
-            return kept["result"]
-    result = compute()
-    write_json(path, {"digest": digest, "result": result})
-    return result
+    kept(path, digest, lambda made: write_json(made, compute()))
+    return json.loads(path.read_text("utf-8"))
 
 
 def any_windows(network: FrozenNetwork, count: int = SIMULATED_WINDOWS, seed: int = 0) -> np.ndarray:
@@ -161,7 +152,7 @@ def hardware(
     windows = any_windows(network) if windows is None else np.asarray(windows)
     digest = digest_of(core, tools())
     steps = tqdm(total=4, desc=f"{name} on {target}", unit="step")
-    seen = hashlib.sha256(np.ascontiguousarray(windows, np.int64).tobytes()).hexdigest()
+    seen = content_hash(np.ascontiguousarray(windows, np.int64).tobytes())
     measured = cached(folder / "simulated.json", digest + seen, lambda: simulate(core, windows))
     steps.update()
     measured |= cached(folder / "proved.json", digest, lambda: prove(core, folder / "proofs"))
@@ -185,8 +176,8 @@ def _xc7(core: Core, name: str, folder: Path, measured: dict, digest: str, steps
     row = _row(core, name, measured, counts, 1000 / result["delay_ns"], FABRIC_CLOCK_MHZ)
     row["kinds"]["fmax_mhz"] = "synthesised, cell delays without routing"
     device = DEVICES[core.part]
-    used = zip(("LUT", "FF", "BRAM36", "DSP"), (counts.luts, counts.ffs, counts.bram36, counts.dsp), device[:4])
-    used = {resource: (value, available) for resource, value, available in used}
+    found = (counts.luts, counts.ffs, counts.bram36, counts.dsp)
+    used = dict(zip(("LUT", "FF", "BRAM36", "DSP"), zip(found, device[:4])))
     plot_utilisation(used, folder / "utilisation.png", f"{name} on {core.part} (synthesised, yosys)")
     steps.update(steps.total - steps.n)
     return row
@@ -222,8 +213,8 @@ def _ecp5(
 def sweep_foldings(network: FrozenNetwork, part: str, steps: int = SWEEP_STEPS) -> list[Folding]:
     """Foldings from the fastest to the smallest core, with cycles between frames in geometric steps."""
     fastest, slowest = fold(network, part=part), smallest(network)
-    ends = [Plan.of(network, one, part).schedule.between_frames for one in (fastest, slowest)]
-    between = (fold(network, round(cycles), part=part) for cycles in np.geomspace(*ends, steps)[1:-1])
+    first, last = (Plan.of(network, one, part).schedule.between_frames for one in (fastest, slowest))
+    between = (fold(network, round(cycles), part=part) for cycles in np.geomspace(first, last, steps)[1:-1])
     kept: dict[int, Folding] = {}  # of those with equal cycles between frames, the one found first
     for one in (fastest, *between, slowest):
         kept.setdefault(Plan.of(network, one, part).schedule.between_frames, one)

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from qmodel.files import written_beside
 
 if TYPE_CHECKING:
@@ -58,14 +61,14 @@ def plot_floorplan(placed: Path, path: str | Path, title: str) -> Path:
         for name, cell in module["cells"].items():
             place = PLACE.match(cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
             if place:
-                layer = LAYER.search(name)
-                spots.setdefault(layer.group(1) if layer else "", []).append((int(place[1]), int(place[2])))
+                found = LAYER.search(name)
+                spots.setdefault(found[1] if found else "", []).append((int(place[1]), int(place[2])))
     figure = Figure(figsize=(9, 7), layout="constrained")
     axes = figure.subplots()
     for layer in sorted(spots):
         x, y = zip(*spots[layer])
-        style = {"color": "lightgrey", "zorder": 0} if not layer else {}
-        axes.scatter(x, y, s=4, label=layer or "logic", **style)
+        colour, order = (None, 1) if layer else ("lightgrey", 0)
+        axes.scatter(x, y, s=4, label=layer or "logic", color=colour, zorder=order)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.set_title(f"{title}: placed by nextpnr", fontsize=10)
@@ -96,9 +99,21 @@ def plot_sweep(rows: Sequence[dict], path: str | Path) -> Path:
     axes.margins(x=0.12)
     axes.set_xlabel("LUTs")
     axes.set_ylabel("cycles between frames")
-    time = axes.secondary_yaxis("right", functions=(lambda cycles: cycles / 1e5, lambda ms: ms * 1e5))
+    time = axes.secondary_yaxis(
+        "right", functions=(lambda cycles: np.divide(cycles, 1e5), lambda ms: np.multiply(ms, 1e5))
+    )
     time.set_ylabel("time between frames at 100 MHz, ms")
     axes.set_title("From the fastest core to the smallest: one generator, another folding", fontsize=10)
     axes.grid(which="both", alpha=0.3)
     axes.legend(fontsize=8)
     return _save(figure, path)
+
+
+def _milliseconds(cycles: ArrayLike) -> np.ndarray:
+    """Time of clock cycles at 100 MHz."""
+    return np.divide(cycles, 1e5)
+
+
+def _cycles(milliseconds: ArrayLike) -> np.ndarray:
+    """Clock cycles at 100 MHz in a time."""
+    return np.multiply(milliseconds, 1e5)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 
 GROUPINGS = ("channelwise", "pixelwise", "kernelwise", "subchannels")
@@ -36,7 +37,7 @@ def groups_per_filter(kernel_shape: tuple[int, ...], grouping: str, subchannels:
     return groups
 
 
-def to_groups(kernel, grouping: str, subchannels: int = 1):
+def to_groups(kernel: Array, grouping: str, subchannels: int = 1) -> Array:
     """Reorder a Keras kernel (tap, channel, filter) or (input, filter) into groups (filter, group, weight).
 
     kernelwise: the taps of one (channel, filter); pixelwise: the channels of one (tap, filter); channelwise: all
@@ -48,7 +49,7 @@ def to_groups(kernel, grouping: str, subchannels: int = 1):
     return ops.reshape(filter_first, (kernel.shape[-1], groups, -1))
 
 
-def from_groups(weights, kernel_shape: tuple[int, ...], grouping: str):
+def from_groups(weights: Array, kernel_shape: tuple[int, ...], grouping: str) -> Array:
     """Inverse of `to_groups`."""
     if len(kernel_shape) == 2:
         return ops.transpose(ops.reshape(weights, (kernel_shape[1], kernel_shape[0])), (1, 0))
@@ -58,12 +59,12 @@ def from_groups(weights, kernel_shape: tuple[int, ...], grouping: str):
     return ops.transpose(ops.reshape(weights, (filters, taps, channels)), (1, 2, 0))
 
 
-def reconstruct(signs, coordinates):
+def reconstruct(signs: Array, coordinates: Array) -> Array:
     """Weights B alpha, shape (..., weight); a group whose coordinates are all zero gives zeros."""
     return ops.sum(signs * coordinates[..., None], axis=-2)
 
 
-def sketch(weights, max_bits: int, tolerance: float = SKETCH_TOLERANCE):
+def sketch(weights: Array, max_bits: int, tolerance: float = SKETCH_TOLERANCE) -> tuple[Array, Array]:
     """Fit binary bases greedily: next basis = sign of the residual, then least squares over all bases so far.
 
     A group stops early when its residual's squared norm falls below `tolerance` of its weights'; what is left are
@@ -89,23 +90,23 @@ def sketch(weights, max_bits: int, tolerance: float = SKETCH_TOLERANCE):
     return flip_negative(ops.where(signs == 0, ops.ones_like(signs), signs), coordinates)
 
 
-def flip_negative(signs, coordinates):
+def flip_negative(signs: Array, coordinates: Array) -> tuple[Array, Array]:
     """Make all coordinates non-negative by flipping the bases of negative ones; B alpha does not change."""
     signs, negative = ops.convert_to_tensor(signs), ops.convert_to_tensor(coordinates) < 0
     return ops.where(negative[..., None], -signs, signs), ops.abs(coordinates)
 
 
-def coordinate_gradient(signs, gradient):
+def coordinate_gradient(signs: Array, gradient: Array) -> Array:
     """Gradient with respect to the coordinates, B' dL/dw, shape (..., plane)."""
     return ops.sum(signs * gradient[..., None, :], axis=-1)
 
 
-def coordinate_hessian(signs, hessian):
+def coordinate_hessian(signs: Array, hessian: Array) -> Array:
     """Diagonal of B' H B for a diagonal H (..., weight), shape (..., plane)."""
     return ops.sum(signs * signs * hessian[..., None, :], axis=-1)
 
 
-def importance(coordinates, gradient, hessian):
+def importance(coordinates: Array, gradient: Array, hessian: Array) -> Array:
     """Modelled loss change when a plane is removed: -g_i alpha_i + H_ii alpha_i^2 / 2, shape (..., plane).
 
     Source: CVPR 2020 paper, eq. 9.
@@ -135,7 +136,7 @@ def prune(coordinates: np.ndarray, scores: np.ndarray, number: int) -> np.ndarra
     return pruned.reshape(coordinates.shape)
 
 
-def nearest_signs(target, coordinates):
+def nearest_signs(target: Array, coordinates: Array) -> Array:
     """For fixed coordinates, the sign combination nearest to each weight out of the 2**planes.
 
     Args: target: (..., weight). Returns: signs (..., plane, weight).
@@ -158,12 +159,14 @@ def nearest_signs(target, coordinates):
     return ops.where(target[..., None, :] < 0, -signs, signs)
 
 
-def quadratic_target(weights, gradient, hessian):
+def quadratic_target(weights: Array, gradient: Array, hessian: Array) -> Array:
     """Optimum of the quadratic model g.d + d'Hd/2 around the weights: w - g / H, elementwise."""
     return weights - gradient / hessian
 
 
-def refit(signs, coordinates, weights, gradient, hessian, ridge: float = RIDGE):
+def refit(
+    signs: Array, coordinates: Array, weights: Array, gradient: Array, hessian: Array, ridge: float = RIDGE
+) -> Array:
     """Coordinates of the quadratic model's optimum for fixed bases: (B'HB + ridge) alpha = B'(Hw - g), then flips.
 
     Pruned planes (coordinate 0) stay pruned. Returns: signs, coordinates.
@@ -177,7 +180,7 @@ def refit(signs, coordinates, weights, gradient, hessian, ridge: float = RIDGE):
     return flip_negative(signs, solved)
 
 
-def _solve(signs, hessian, target, ridge: float):
+def _solve(signs: Array, hessian: Array, target: Array, ridge: float) -> Array:
     """Weighted least squares of `target` on the planes; an empty plane gets coordinate 0.
 
     Cholesky's factorisation (L D L'), unrolled over the at most eight planes: every operation is on all groups at once,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 from qkeras import QActivation, quantized_bits, quantized_relu
+from qkeras.base_quantizer import BaseQuantizer
 
 from qmodel.alq.layers import ALQConv1D, ALQDense
 from qmodel.alq.quantizer import alq
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 from qmodel.graph import Step
 from qmodel.rebuild import Rebuild
@@ -44,7 +47,14 @@ def from_float(
 
 
 class _FromFloat(Rebuild):
-    def __init__(self, model, bits: int, grouping: str, relu, weight_quantizer):
+    def __init__(
+        self,
+        model: keras.Model,
+        bits: int,
+        grouping: str,
+        relu: BaseQuantizer,
+        weight_quantizer: Callable[[str], BaseQuantizer] | None,
+    ) -> None:
         super().__init__(model)
         self.bits, self.grouping, self.relu, self.weight_quantizer = bits, grouping, relu, weight_quantizer
 
@@ -54,7 +64,7 @@ class _FromFloat(Rebuild):
         of_taps = self.grouping in ("pixelwise", "kernelwise")
         return alq(self.bits, "channelwise" if dense and of_taps else self.grouping)
 
-    def take(self, step: Step, held: list):
+    def take(self, step: Step, held: list) -> Array:
         layer, kind = step.operation, type(step.operation)
         if kind is keras.layers.ReLU or kind in (keras.layers.Activation, keras.layers.Softmax):
             return self.activated(step, held[0], getattr(layer, "activation", None), kind)
@@ -68,7 +78,7 @@ class _FromFloat(Rebuild):
             return self.clone(step, held)
         return self.activated(step, made(step, held[0]), layer.activation, kind)
 
-    def activated(self, step: Step, tensor, activation, kind):
+    def activated(self, step: Step, tensor: Array, activation: Any, kind: type) -> Array:
         """The activation of a layer, or that is the layer."""
         layer = step.operation
         if kind is keras.layers.ReLU:
@@ -89,17 +99,19 @@ class _FromFloat(Rebuild):
         own = kind in (keras.layers.ReLU, keras.layers.Activation)
         return QActivation(self.relu, name=self.name(step.name if own else f"{step.name}_relu"))(tensor)
 
-    def place(self, name: str, layer, tensor, kernel: np.ndarray, bias):
+    def place(
+        self, name: str, layer: keras.layers.Layer, tensor: Array, kernel: np.ndarray, bias: Array | None
+    ) -> Array:
         """Call a new ALQ layer and sketch its kernel."""
         output = layer(tensor)
         layer.set_weights([kernel] if bias is None else [kernel, ops.convert_to_numpy(bias)])
         return output
 
-    def shared(self, layer) -> dict:
+    def shared(self, layer: keras.layers.Layer) -> dict:
         config = layer.get_config()
         return {key: config[key] for key in _SHARED if key in config}
 
-    def convolution(self, step: Step, tensor):
+    def convolution(self, step: Step, tensor: Array) -> Array:
         layer = step.operation
         new = ALQConv1D(
             layer.filters, layer.kernel_size[0], groups=layer.groups, name=self.name(step.name),
@@ -107,7 +119,7 @@ class _FromFloat(Rebuild):
         )  # fmt: skip
         return self.place(step.name, new, tensor, ops.convert_to_numpy(layer.kernel), layer.bias)
 
-    def dense(self, step: Step, tensor):
+    def dense(self, step: Step, tensor: Array) -> Array:
         layer = step.operation
         new = ALQDense(
             layer.units, name=self.name(step.name), kernel_quantizer=self.quantizer(step.name, True),
@@ -115,7 +127,7 @@ class _FromFloat(Rebuild):
         )  # fmt: skip
         return self.place(step.name, new, tensor, ops.convert_to_numpy(layer.kernel), layer.bias)
 
-    def depthwise(self, step: Step, tensor, name: str | None = None, bias: bool = True):
+    def depthwise(self, step: Step, tensor: Array, name: str | None = None, bias: bool = True) -> Array:
         layer = step.operation
         name, channels = name or step.name, tensor.shape[-1]
         # Keras' kernel is (tap, channel, multiplier), and so is the order of its outputs.
@@ -128,7 +140,7 @@ class _FromFloat(Rebuild):
         )  # fmt: skip
         return self.place(name, new, tensor, kernel, layer.bias if bias and layer.use_bias else None)
 
-    def separable(self, step: Step, tensor):
+    def separable(self, step: Step, tensor: Array) -> Array:
         layer = step.operation
         tensor = self.depthwise(step, tensor, f"{step.name}_depthwise", bias=False)
         # Without it the sums of the second product need more bits than float32 holds.

@@ -15,6 +15,7 @@ import zipfile
 import numpy as np
 
 from qmodel.alq import basis
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 
 TOLERANCE = 1e-4  # relative to the largest magnitude of the expected array
@@ -38,7 +39,7 @@ def grouped(weights: np.ndarray, structure: str, subchannels: int) -> np.ndarray
     raise InputError(f"structure must be kernelwise, pixelwise, channelwise or subchannelwise, received {structure!r}")
 
 
-def error(received, expected) -> float:
+def error(received: Array, expected: Array) -> float:
     """Largest difference relative to the largest expected magnitude; infinite where a value is not finite."""
     received, expected = np.asarray(received, np.float64), np.asarray(expected, np.float64)
     worst = np.abs(received - expected).max(initial=0.0) / max(np.abs(expected).max(initial=0.0), 1e-30)
@@ -54,7 +55,7 @@ def check_case(arrays: dict[str, np.ndarray], meta: dict) -> dict[str, float]:
     def group(name: str) -> np.ndarray:
         return grouped(arrays[name], meta["structure"], meta["n_subchannel"])
 
-    def close(name: str, received) -> float:
+    def close(name: str, received: Array) -> float:
         return error(received, arrays[name])
 
     live = arrays["sketch_mask"].astype(bool)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras.saving import register_keras_serializable
@@ -12,13 +13,26 @@ from qkeras.quantizers import get_quantizer
 
 from qmodel.alq import basis
 from qmodel.alq.quantizer import PACKAGE, alq
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 
+if TYPE_CHECKING:  # it is always mixed into a layer of QKeras
+    from qkeras import QConv1D as _Mixed
+else:
+    _Mixed = object
 
-class _ALQLayer:
+
+class ALQLayer(_Mixed):
     """Keeps `coordinates`, shape (filter, group, plane), non-negative; a pruned plane has coordinate 0."""
 
-    def __init__(self, *args, kernel_quantizer=None, kernel_constraint=None, bias_constraint=None, **kwargs):
+    def __init__(
+        self,
+        *args: Any,
+        kernel_quantizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         quantizer = get_quantizer(kernel_quantizer) if kernel_quantizer is not None else alq()
         if not isinstance(quantizer, alq):
             raise InputError(f"{type(self).__name__} needs an `alq` kernel quantizer, received {quantizer}")
@@ -38,7 +52,7 @@ class _ALQLayer:
         """The kernel's quantizer."""
         return self.kernel_quantizer_internal
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
         kernel_shape = tuple(self.kernel.shape)
         self.coordinates = self.add_weight(
@@ -53,20 +67,20 @@ class _ALQLayer:
         coordinates = self.quantizer.round_coordinates(self.quantizer.sketch(self.kernel.value))
         self.set_planes(self.quantizer.signs(self.kernel.value, coordinates), coordinates)
 
-    def set_planes(self, signs, coordinates) -> None:
+    def set_planes(self, signs: Array, coordinates: Array) -> None:
         """Set the coordinates (filter, group, plane), rounded, and the kernel to what they and the signs give."""
         rounded = self.quantizer.round_coordinates(coordinates)
         self.coordinates.assign(rounded)
         weights = basis.reconstruct(signs, rounded)
         self.kernel.assign(basis.from_groups(weights, tuple(self.kernel.shape), self.quantizer.grouping))
 
-    def quantized_kernel(self):
+    def quantized_kernel(self) -> Array:
         """The kernel that the forward pass uses, on the grid of the coordinates."""
         if self.kernel_on_grid:
             return keras.ops.convert_to_tensor(self.kernel)
         return self.quantizer(self.kernel, self.coordinates)
 
-    def quantized_bias(self):
+    def quantized_bias(self) -> Array | None:
         """The bias that the forward pass uses; None without one."""
         if not self.use_bias:
             return None
@@ -74,11 +88,11 @@ class _ALQLayer:
             self.bias_quantizer_internal(self.bias) if self.bias_quantizer else keras.ops.convert_to_tensor(self.bias)
         )
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         # Keras' convolution and dense layers store kernel and bias alone.
         keras.layers.Layer.save_own_variables(self, store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         if len(store.keys()) == len(self.weights) - 1:  # of a layer in floating point: its kernel has no planes yet
             self.kernel.assign(store["0"])
             if self.use_bias:
@@ -87,7 +101,7 @@ class _ALQLayer:
         else:
             keras.layers.Layer.load_own_variables(self, store)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[Array]) -> None:
         """Kernel, bias, coordinates; without the coordinates (of a layer in floating point) they are sketched."""
         if len(weights) != len(self.weights) - 1:
             super().set_weights(weights)
@@ -97,7 +111,7 @@ class _ALQLayer:
             self.bias.assign(weights[1])
         self.sketch()
 
-    def call(self, inputs):
+    def call(self, inputs: Array) -> Array:
         outputs = self._product(inputs, keras.ops.cast(self.quantized_kernel(), inputs.dtype))
         if self.use_bias:
             outputs = outputs + keras.ops.cast(self.quantized_bias(), outputs.dtype)
@@ -105,7 +119,7 @@ class _ALQLayer:
 
 
 @register_keras_serializable(package=PACKAGE)
-class ALQConv1D(_ALQLayer, QConv1D):
+class ALQConv1D(ALQLayer, QConv1D):
     """`QConv1D` with an `alq` kernel and coordinates of its own.
 
     Args: as QConv1D, padding may be causal; groups: of channels, as many as channels make it depthwise;
@@ -115,7 +129,7 @@ class ALQConv1D(_ALQLayer, QConv1D):
     Example: `ALQConv1D(8, 16, strides=2, kernel_quantizer=alq(bits=3))`
     """
 
-    def _product(self, inputs, kernel):
+    def _product(self, inputs: Array, kernel: Array) -> Array:
         padding = self.padding
         if padding == "causal":
             left = (self.kernel_size[0] - 1) * self.dilation_rate[0]
@@ -124,7 +138,7 @@ class ALQConv1D(_ALQLayer, QConv1D):
 
 
 @register_keras_serializable(package=PACKAGE)
-class ALQDense(_ALQLayer, QDense):
+class ALQDense(ALQLayer, QDense):
     """`QDense` with an `alq` kernel and coordinates of its own.
 
     Args: as QDense; kernel_quantizer: an `alq` (default two planes, channelwise = one group per unit).
@@ -133,7 +147,7 @@ class ALQDense(_ALQLayer, QDense):
     Example: `ALQDense(17, kernel_quantizer=alq(bits=2, grouping="subchannels", subchannels=4))`
     """
 
-    def _product(self, inputs, kernel):
+    def _product(self, inputs: Array, kernel: Array) -> Array:
         return keras.ops.matmul(inputs, kernel)
 
 
@@ -144,10 +158,10 @@ class TimeSum(keras.layers.Layer):
     Input shape: (batch, time, channel). Output shape: (batch, channel).
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Array) -> Array:
         return keras.ops.sum(inputs, axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], input_shape[2])
 
 
@@ -159,29 +173,29 @@ class SumPooling1D(keras.layers.Layer):
     Input shape: (batch, time, channel). Output shape: (batch, window, channel); an unfinished window is dropped.
     """
 
-    def __init__(self, pool_size: int, strides: int | None = None, **kwargs):
+    def __init__(self, pool_size: int, strides: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_size, self.strides = int(pool_size), int(strides or pool_size)
 
-    def call(self, inputs):
+    def call(self, inputs: Array) -> Array:
         steps = (inputs.shape[1] - self.pool_size) // self.strides + 1
         last = (steps - 1) * self.strides + 1
         return sum(inputs[:, i : i + last : self.strides] for i in range(self.pool_size))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], (input_shape[1] - self.pool_size) // self.strides + 1, input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pool_size": self.pool_size, "strides": self.strides}
 
 
-def alq_layers(model: keras.Model) -> list[_ALQLayer]:
+def alq_layers(model: keras.Model) -> list[ALQLayer]:
     """The ALQ layers of a model in its order, those of nested models included."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, _ALQLayer)]
+    return [layer for layer in model._flatten_layers() if isinstance(layer, ALQLayer)]
 
 
 @contextmanager
-def kernels_on_grid(layers: Iterable[_ALQLayer]) -> Iterator[None]:
+def kernels_on_grid(layers: Iterable[ALQLayer]) -> Iterator[None]:
     """Inside, the layers take their kernels as they are: for who knows that they lie on their grids."""
     layers = list(layers)
     before = [layer.kernel_on_grid for layer in layers]

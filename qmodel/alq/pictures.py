@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qmodel.files import written_beside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOVE_COLOURS = {"bases": "#4c78a8", "coordinates": "#72b7b2", "prune": "#e45756", "straight_through": "#b279a2"}
 
 
-def draw_history(history: list[dict], phases: list[tuple[str, float]] | None = None):
+def draw_history(history: list[dict], phases: list[tuple[str, float]] | None = None) -> Figure:
     """A Matplotlib figure, by epoch: mean planes per group of every layer; validation accuracy, or else the loss.
 
     Args: history: as `ALQTrainer.fit` returns it; phases: `Schedule.phases()`, shown as a coloured band.
@@ -48,7 +52,7 @@ class LiveView:
     Args: phases: `Schedule.phases()`; path: a file to redraw (its suffix is the format); None: the notebook's output.
     """
 
-    def __init__(self, phases: list[tuple[str, float]] | None = None, path: str | os.PathLike | None = None):
+    def __init__(self, phases: list[tuple[str, float]] | None = None, path: str | os.PathLike | None = None) -> None:
         self.phases, self.path, self.history = phases, path, []
         self._shown = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from keras import ops
 from keras.saving import register_keras_serializable
@@ -10,6 +11,7 @@ from qkeras import quantizers
 from qkeras.base_quantizer import BaseQuantizer
 
 from qmodel.alq import basis
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 
 PACKAGE = "ecg_alq"
@@ -36,7 +38,14 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
     # QKeras rescales the initial weights of quantizers unless their scale is adaptive, which it reads here.
     alpha = "adaptive"
 
-    def __init__(self, bits=2, grouping="channelwise", subchannels=1, coordinate_bits=None, coordinate_fraction=None):
+    def __init__(
+        self,
+        bits: int = 2,
+        grouping: str = "channelwise",
+        subchannels: int = 1,
+        coordinate_bits: int | None = None,
+        coordinate_fraction: int | None = None,
+    ) -> None:
         super().__init__()
         if not 1 <= bits <= 8:
             raise InputError(f"bits must be 1 to 8 (2**bits combinations are compared), received {bits}")
@@ -54,11 +63,11 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         """Groups per filter of a kernel (tap, channel, filter) or (input, filter)."""
         return basis.groups_per_filter(tuple(kernel_shape), self.grouping, self.subchannels)
 
-    def sketch(self, kernel):
+    def sketch(self, kernel: Array) -> Array:
         """Coordinates (filter, group, plane) of a greedy fit to a kernel."""
         return basis.sketch(basis.to_groups(kernel, self.grouping, self.subchannels), self.bits)[1]
 
-    def round_coordinates(self, coordinates):
+    def round_coordinates(self, coordinates: Array) -> Array:
         """Coordinates on the fixed-point grid (half to even, saturating); unchanged when they are floating point."""
         if self.coordinate_bits is None:
             return coordinates
@@ -67,11 +76,11 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         integers = ops.clip(ops.round(coordinates / step), 1, 2**self.coordinate_bits - 1)
         return ops.where(coordinates > 0, integers * step, 0.0)  # only pruning makes a coordinate zero
 
-    def signs(self, kernel, coordinates):
+    def signs(self, kernel: Array, coordinates: Array) -> Array:
         """Nearest sign combination of every weight, shape (filter, group, plane, weight)."""
         return basis.nearest_signs(basis.to_groups(kernel, self.grouping, self.subchannels), coordinates)
 
-    def __call__(self, kernel, coordinates=None):
+    def __call__(self, kernel: Array, coordinates: Array | None = None) -> Array:
         kernel = ops.convert_to_tensor(kernel)
         coordinates = self.sketch(kernel) if coordinates is None else ops.convert_to_tensor(coordinates)
         rounded = self.round_coordinates(coordinates)
@@ -83,15 +92,15 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         weights = basis.from_groups(basis.reconstruct(signs, through), tuple(kernel.shape), self.grouping)
         return weights + (kernel - ops.stop_gradient(kernel))
 
-    def max(self):
+    def max(self) -> float:
         """Bound that QKeras asks for; coordinates adapt, so there is none but this nominal one."""
         return 1.0
 
-    def min(self):
+    def min(self) -> float:
         """Negative of `max`."""
         return -1.0
 
-    def __str__(self):
+    def __str__(self) -> str:
         # QKeras evaluates it again (`get_quantizer`), so it names all that differs from the defaults.
         said = [str(self.bits)]
         if self.grouping != "channelwise":
@@ -104,7 +113,7 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
             said.append(f"coordinate_fraction={self.coordinate_fraction}")
         return f"alq({','.join(said)})"
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "bits": self.bits,
             "grouping": self.grouping,
@@ -114,7 +123,7 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> alq:
         return cls(**config)
 
 
@@ -123,7 +132,7 @@ def coordinate_fraction(largest: float, coordinate_bits: int) -> int:
     return math.floor(math.log2((2**coordinate_bits - 1) / largest)) if largest > 0 else coordinate_bits
 
 
-def _largest_step(coordinates, coordinate_bits: int):
+def _largest_step(coordinates: Array, coordinate_bits: int) -> Array:
     largest = ops.maximum(ops.max(coordinates), 1e-12)
     return 2.0 ** ops.ceil(ops.log2(largest / (2**coordinate_bits - 1)))
 

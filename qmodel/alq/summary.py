@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -48,7 +49,7 @@ def summarise(model: keras.Model) -> list[LayerSummary]:
     return rows
 
 
-def alq_summary(model: keras.Model, print_line=print) -> list[LayerSummary]:
+def alq_summary(model: keras.Model, print_line: Callable[[str], object] = print) -> list[LayerSummary]:
     """Print the table of `summarise` with a line of totals, as `model.summary()` does, and return its rows."""
     rows = summarise(model)
     weights = sum(row.weights for row in rows)

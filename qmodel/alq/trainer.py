@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,8 +19,9 @@ import tensorflow as tf
 from keras import ops
 
 from qmodel.alq import basis, steps
-from qmodel.alq.layers import alq_layers, kernels_on_grid
+from qmodel.alq.layers import ALQLayer, alq_layers, kernels_on_grid
 from qmodel.alq.steps import Moments
+from qmodel.arrays import Array
 from qmodel.errors import InputError
 from qmodel.frozen import stored_bits
 from qmodel.hyperparameters import PRESETS, Schedule
@@ -54,7 +56,7 @@ class Budget:
     per_layer: dict[str, float] = field(default_factory=dict)
     price: str = "bytes"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.unit not in BUDGET_UNITS:
             raise InputError(f"a budget's unit must be one of {', '.join(BUDGET_UNITS)}, received {self.unit!r}")
         if self.price not in PRICES:
@@ -66,14 +68,14 @@ class Budget:
 class LayerState:
     """One ALQ layer and what the moves keep for it: latent weights and their mean, signs, moments in both domains."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: ALQLayer) -> None:
         self.layer = layer
         self.shape = tuple(layer.kernel.shape)
         self.quantizer = layer.quantizer
         grouped = self.group(layer.kernel)
         planes = layer.coordinates.shape[-1]
 
-        def zeros(shape, name):
+        def zeros(shape: tuple[int, ...], name: str) -> keras.Variable:
             return keras.Variable(np.zeros(shape, np.float32), trainable=False, name=f"{layer.name}_{name}")
 
         self.bias_width = keras.Variable(np.int32(ASSUMED_BIAS_BITS), trainable=False, name=f"{layer.name}_bias_width")
@@ -101,7 +103,7 @@ class LayerState:
         """Weights per group."""
         return self.latent.shape[-1]
 
-    def group(self, kernel):
+    def group(self, kernel: Array) -> Array:
         """A kernel-shaped tensor as (filter, group, weight)."""
         return basis.to_groups(ops.convert_to_tensor(kernel), self.quantizer.grouping, self.quantizer.subchannels)
 
@@ -182,7 +184,7 @@ class ALQTrainer:
         sketch: bool = True,
         bias_bits: Callable[[keras.Model], dict[str, int]] | None = None,
         loss: Callable | None = None,
-    ):
+    ) -> None:
         layers = alq_layers(model)
         if not layers:
             raise InputError("the model has no ALQConv1D or ALQDense layer: build it with `alq` quantizers")
@@ -227,7 +229,7 @@ class ALQTrainer:
         folder: str | os.PathLike,
         seed: int = 0,
         label: str = "alq",
-        on_epoch=None,
+        on_epoch: Callable[[int, dict], object] | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[dict]:
         """Run the schedule; resume where a killed run with the same model, data and settings stopped.
@@ -272,7 +274,7 @@ class ALQTrainer:
         told.on_train_end()
         return history
 
-    def _accuracy(self, validation) -> float:
+    def _accuracy(self, validation: tuple[np.ndarray, np.ndarray]) -> float:
         with kernels_on_grid(state.layer for state in self.states):
             return accuracy(self.model, *validation)
 
@@ -309,7 +311,7 @@ class ALQTrainer:
             "paid": {name: float(sum(scores)) for name, scores in paid.items()},
         }
 
-    def _targets(self, batch):
+    def _targets(self, batch: Any) -> Array:
         """Class probabilities (batch, class) that a step learns: smoothed, the teacher's mixed in."""
         if self.loss is not None:
             return tf.constant(batch.targets, tf.float32)
@@ -432,7 +434,7 @@ class ALQTrainer:
 
     # Compiled training steps --------------------------------------------------------------------------------------
 
-    def _step(self, move: str):
+    def _step(self, move: str) -> Callable[..., Array]:
         """The compiled training step of a move: (inputs, targets, learning rate) -> loss."""
         update = {
             "bases": self._bases,
@@ -443,7 +445,7 @@ class ALQTrainer:
         if update not in self._compiled:
 
             @tf.function(jit_compile=True)
-            def step(inputs, targets, rate):
+            def step(inputs: Array, targets: Array, rate: Array) -> Array:
                 loss, gradients = self._loss_and_gradients(inputs, targets)
                 self.step_number.assign_add(1.0)
                 for state, gradient in zip(self.trained, gradients, strict=True):
@@ -453,7 +455,7 @@ class ALQTrainer:
             self._compiled[update] = step
         return self._compiled[update]
 
-    def _loss_and_gradients(self, inputs, targets):
+    def _loss_and_gradients(self, inputs: Array, targets: Array) -> tuple[Array, list[Array]]:
         """Loss and kernel gradients; steps all other trainable weights."""
         kernels = [state.layer.kernel.value for state in self.trained]
         with kernels_on_grid(state.layer for state in self.states), tf.GradientTape() as tape:
@@ -467,7 +469,7 @@ class ALQTrainer:
         return loss, gradients[: len(kernels)]
 
     @staticmethod
-    def _bases(state: LayerState, gradient, number, rate) -> None:
+    def _bases(state: LayerState, gradient: Array, number: Array, rate: Array) -> None:
         moments = steps.update_moments(state.weight_moments, gradient)
         state.remember(state.weight_moments, moments)
         weights, coordinates = state.group(state.layer.kernel), state.layer.coordinates.value
@@ -476,7 +478,7 @@ class ALQTrainer:
         )
 
     @staticmethod
-    def _coordinates(state: LayerState, gradient, number, rate) -> None:
+    def _coordinates(state: LayerState, gradient: Array, number: Array, rate: Array) -> None:
         moments = steps.update_moments(state.coordinate_moments, basis.coordinate_gradient(state.signs.value, gradient))
         coordinates, moments, flips = steps.optimise_coordinates(state.latent_coordinates.value, moments, number, rate)
         state.remember(state.coordinate_moments, moments)
@@ -485,7 +487,7 @@ class ALQTrainer:
         state.layer.set_planes(state.signs.value, coordinates)
 
     @staticmethod
-    def _straight_through(state: LayerState, gradient, number, rate) -> None:
+    def _straight_through(state: LayerState, gradient: Array, number: Array, rate: Array) -> None:
         moments = steps.update_moments(state.weight_moments, gradient)
         state.remember(state.weight_moments, moments)
         latent, signs, coordinates = steps.straight_through(

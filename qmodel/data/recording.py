@@ -95,7 +95,7 @@ class Recording:
     notes: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.signals.ndim != 2 or self.signals.shape[1] != len(self.leads):
             raise ValueError(
                 f"signals must have the shape (sample, lead), {len(self.leads)} leads, received {self.signals.shape}"

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +123,7 @@ def from_file(path: str | os.PathLike, fragments: Fragments) -> list[Fold]:
     return [Fold(*(np.array(sorted(members[name]), np.int64) for name in PARTS)) for members in parts.values()]
 
 
-def _ids(*keys) -> np.ndarray:
+def _ids(*keys: Iterable) -> np.ndarray:
     """Number the distinct tuples of keys; shape (fragment,)."""
     order: dict[tuple, int] = {}
     return np.array([order.setdefault(key, len(order)) for key in zip(*keys)])

@@ -69,7 +69,7 @@ class PlaneLayer:
     dilation: int = 1
     channel_groups: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, kind in (
             ("plane_filter", np.int64),
             ("plane_group", np.int64),
@@ -239,7 +239,7 @@ class MaxPool:
     stride: int
     padding: tuple[int, int] = (0, 0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_pool(self.size, self.stride, self.padding)
 
     def output_length(self, length: int) -> int:
@@ -268,7 +268,7 @@ class AveragePool:
     padding: tuple[int, int] = (0, 0)
     shift: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_pool(self.size, self.stride, self.padding)
         if not 0 <= self.shift <= 24:
             raise InputError(f"the shift of an average must lie in 0 to 24, received {self.shift}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Generic, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from qmodel.frozen.layers import (
     TimeSum,
 )
 
+L = TypeVar("L", bound=Layer, covariant=True)
 INPUT = -1  # as a source: the network's input instead of a stage
 MAX_STEPS = 1 << 20  # time steps of any tensor
 MAX_CHANNELS = 1 << 16
@@ -39,14 +41,14 @@ _KINDS = {MaxPool: "pool", AveragePool: "average", TimeSum: "sum", Activation: "
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[L]):
     """One layer in its place: its name, where its inputs come from, and what enters and leaves.
 
     sources: indices of earlier stages, or INPUT; inputs: what each of them brings; output: what leaves.
     """
 
     name: str
-    layer: Layer
+    layer: L
     sources: tuple[int, ...]
     inputs: tuple[Tensor, ...]
     output: Tensor
@@ -88,6 +90,11 @@ class Stage:
         return self.layer.run(values[0], self.input_format)
 
 
+def has_planes(stage: Stage[Layer]) -> TypeGuard[Stage[PlaneLayer]]:
+    """Whether a stage holds weights."""
+    return isinstance(stage.layer, PlaneLayer)
+
+
 @dataclass(frozen=True, eq=False)
 class FrozenNetwork:
     """A network of integers: stages in the order in which they run; equal when its file is equal.
@@ -112,7 +119,7 @@ class FrozenNetwork:
     metadata: Mapping[str, object] | None = None
     stages: tuple[Stage, ...] = field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         if not 1 <= len(self.layers) <= MAX_STAGES:
             raise InputError(f"a frozen network has 1 to {MAX_STAGES} layers, received {len(self.layers)}")
@@ -212,9 +219,9 @@ class FrozenNetwork:
         return [(i, n) for i, stage in enumerate(self.stages) for n, s in enumerate(stage.sources) if s == index]
 
     @property
-    def plane_stages(self) -> list[Stage]:
+    def plane_stages(self) -> list[Stage[PlaneLayer]]:
         """The stages that hold weights."""
-        return [stage for stage in self.stages if isinstance(stage.layer, PlaneLayer)]
+        return [stage for stage in self.stages if has_planes(stage)]
 
     @property
     def plane_layers(self) -> list[PlaneLayer]:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -134,3 +136,54 @@ def test_the_sum_of_a_file(tmp_path, size):
     content = bytes(i * 7 % 251 for i in range(size % 1000)) + b"x" * (size - size % 1000)
     (tmp_path / "file").write_bytes(content)
     assert files.sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+class TestKept:
+    """`files.kept`: what was made stays as long as it is whole and its key is the same."""
+
+    @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+    def test_made_once_and_again_with_another_key_or_when_it_is_damaged(self, tmp_path, folder):
+        place = tmp_path / "new" / "place"
+        content = place / "content" if folder else place
+
+        def make(made):
+            if folder:
+                made.mkdir()
+            (made / "content" if folder else made).write_text(next(texts))
+
+        texts = iter("abcdef")
+        assert files.kept(place, "key", make)
+        assert not files.kept(place, "key", make)
+        assert content.read_text() == "a"
+        assert files.kept(place, "another", make)
+        for damaged in ("x", "", "bb"):
+            content.write_text(damaged)
+            assert files.kept(place, "another", make), damaged
+        assert content.read_text() == "e"
+        (place.parent / ".place.kept").write_text("{")
+        assert files.kept(place, "another", make)
+        assert {path.name for path in place.parent.iterdir()} == {"place", ".place.kept", ".place.lock"}
+
+    def test_an_interrupted_one_leaves_what_was_there(self, tmp_path):
+        def interrupted(made):
+            made.write_text("half")
+            raise KeyboardInterrupt
+
+        place = tmp_path / "place"
+        files.kept(place, "key", lambda made: made.write_text("whole"))
+        with pytest.raises(KeyboardInterrupt):
+            files.kept(place, "another", interrupted)
+        assert place.read_text() == "whole"
+        assert not files.kept(place, "key", interrupted), "it is still what was made"
+
+    def test_of_several_at_once_one_makes_it(self, tmp_path):
+        made = []
+
+        def make(path):
+            made.append(path)
+            time.sleep(0.05)
+            path.write_text("content")
+
+        with ThreadPoolExecutor(4) as pool:
+            told = list(pool.map(lambda _: files.kept(tmp_path / "place", "key", make), range(4)))
+        assert len(made) == told.count(True) == 1

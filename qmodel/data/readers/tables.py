@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -639,7 +639,7 @@ def _columns(text: str, found: Layout, path: Path) -> tuple[list, list[str], tup
     return columns, kinds, tuple(units)
 
 
-def _maybe_thousands(values) -> bool:
+def _maybe_thousands(values: Any) -> bool:
     """Whether numbers with a point may be whole ones, in thousands: 1.506 beside 43."""
     given = values[values.notna()].abs().to_numpy()
     given = given[given < 1e15]
@@ -651,7 +651,7 @@ def _maybe_thousands(values) -> bool:
     )  # fmt: skip
 
 
-def _column(column, i: int, found: Layout, path: Path) -> tuple:
+def _column(column: Any, i: int, found: Layout, path: Path) -> tuple:
     """A column, what it holds, and the unit that stands in its cells."""
     import pandas
 
@@ -695,7 +695,7 @@ def _column(column, i: int, found: Layout, path: Path) -> tuple:
     return values, "number", unit
 
 
-def _numbers(given, name: str, delimiter: str, path: Path) -> np.ndarray | None:
+def _numbers(given: Any, name: str, delimiter: str, path: Path) -> np.ndarray | None:
     """Numbers of cells in the one style that all of them have, float64; None where there is none.
 
     Raises: DataError: a point or comma may part thousands or decimals, and the numbers do not tell.

@@ -7,6 +7,7 @@ import math
 import re
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def wraps(values: np.ndarray) -> bool:
     return bool((up == usual).mean() > 0.95) and bool((steps[steps <= 0] < -2 * usual).all())
 
 
-def clock_seconds(cells, dates=None) -> np.ndarray:
+def clock_seconds(cells: Any, dates: Any = None) -> np.ndarray:
     """Seconds, float64 (row,), of cells like 10:23:45.123, 3:00:00 PM, 2021-11-02T15:03:00,123Z, 00:00:00:003.
 
     Only differences mean something. A clock that falls by more than half a day has passed midnight. NaN where a cell
@@ -164,14 +165,14 @@ def clock_seconds(cells, dates=None) -> np.ndarray:
     return seconds
 
 
-def _offsets(zones) -> np.ndarray:
+def _offsets(zones: Any) -> np.ndarray:
     """Seconds that zones like +01:00 are ahead of UTC."""
     parts = zones.fillna("").str.extract(r"([+-])(\d{2}):?(\d{2})")
     size = 3600 * parts[1].fillna("0").astype(float) + 60 * parts[2].fillna("0").astype(float)
     return np.where(parts[0] == "-", -size, size)
 
 
-def _written_out(cells, empty: np.ndarray, first_bad: int) -> np.ndarray:
+def _written_out(cells: Any, empty: np.ndarray, first_bad: int) -> np.ndarray:
     """Seconds of times with names of months or zones, or ISO 8601's short form. Raises: DataError: not to be read."""
     import pandas
 
@@ -219,7 +220,7 @@ def filled(seconds: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _days(dates) -> np.ndarray:
+def _days(dates: Any) -> np.ndarray:
     """Day numbers of dates in the order of rows; one date alone need not be understood."""
     import pandas
 

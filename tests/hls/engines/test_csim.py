@@ -137,7 +137,7 @@ def test_short_and_long_frames_spoil_only_themselves(network, simulation):
 
 def test_sanitizers_find_nothing(network, project, tmp_path):
     """AddressSanitizer and UndefinedBehaviorSanitizer over the testbench, which ends with an error on any finding."""
-    program = csim.compile_testbench(project, csim.SANITIZERS)
+    program = csim.compile_testbench(project, (*csim.SANITIZERS, "-O0"))
     csim.run_testbench(project, program)
 
 
