@@ -82,6 +82,12 @@ class alq(BaseQuantizer):  # noqa: N801 - quantizers are lower case in QKeras
 
     def __call__(self, kernel: Array, coordinates: Array | None = None) -> Array:
         kernel = ops.convert_to_tensor(kernel)
+        if len(kernel.shape) not in (2, 3):  # as QKeras' own two-dimensional and separable layers ask
+            raise InputError(
+                f"alq takes kernels (tap, channel, filter) or (input, unit), received shape {tuple(kernel.shape)}: use "
+                "ALQConv1D and ALQDense; of a SeparableConv1D `from_float(model)` makes them, and two-dimensional "
+                "convolutions have no frozen form"
+            )
         coordinates = self.sketch(kernel) if coordinates is None else ops.convert_to_tensor(coordinates)
         rounded = self.round_coordinates(coordinates)
         signs = ops.stop_gradient(self.signs(kernel, rounded))

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
-from qkeras import QActivation, QConv1D, QDense, quantized_bits, quantized_relu
+from qkeras import QActivation, QConv1D, QConv2D, QDense, QSeparableConv1D, quantized_bits, quantized_relu
 
 from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
 from qmodel.alq.quantizer import alq
+from qmodel.errors import InputError
 from qmodel.fixed_point import Format
 from qmodel.freeze import freeze, keras_trace
 from qmodel.normalisation import settle
@@ -135,3 +136,11 @@ def test_bad_quantizers(arguments, message):
 def test_layers_want_an_alq_quantizer():
     with pytest.raises(ValueError, match="needs an `alq` kernel quantizer"):
         ALQDense(3, kernel_quantizer=quantized_bits(4, 0, alpha=1.0))
+
+
+def test_layers_of_two_dimensions_are_refused_by_name():
+    """QKeras' own layers hand over kernels that no group of alq describes."""
+    separable = QSeparableConv1D(2, 3, depthwise_quantizer=alq(1), pointwise_quantizer=alq(1))
+    for layer, shape in ((QConv2D(2, 3, kernel_quantizer=alq(1)), (8, 8, 1)), (separable, (8, 2))):
+        with pytest.raises(InputError, match=r"alq takes kernels .*use ALQConv1D and ALQDense"):
+            layer(np.zeros((1, *shape), np.float32))
