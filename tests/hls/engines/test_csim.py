@@ -17,7 +17,7 @@ from hls.folding import Folding, LayerFolding
 from qmodel.fixed_point import Format, to_transfers, transfer_bits
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.hls.projects import QUICK, foldings, simulate
-from tests.strategies import frozen_networks, random_inputs, random_plane_layer
+from tests.strategies import frozen_graphs, frozen_networks, random_inputs, random_plane_layer
 
 SLOW_EXAMPLES = 16  # each is compiled; every run draws others
 COMPILES = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -31,7 +31,7 @@ def assert_equals_golden(network, simulation, windows=6):
 
 
 def check_random_network(folder, network, data):
-    io_type = data.draw(st.sampled_from(["io_stream", "io_stream", "io_parallel"]))
+    io_type = data.draw(st.sampled_from(["io_stream", "io_stream", "io_parallel"])) if network.is_chain else "io_stream"
     backend = data.draw(st.sampled_from(["Vitis", "Vivado"]))
     convert(network, folder, data.draw(foldings(network)), io_type=io_type, backend=backend)
     assert_equals_golden(network, CSimulation(folder, QUICK, folder.with_name("cache")))  # nobody asks for it again
@@ -39,7 +39,7 @@ def check_random_network(folder, network, data):
 
 def test_any_network_and_folding_equals_golden(tmp_path):
     @settings(COMPILES, max_examples=4)
-    @given(frozen_networks(), st.data())
+    @given(frozen_networks() | frozen_graphs().filter(lambda network: network.plane_stages), st.data())
     def check(network, data):
         check_random_network(tmp_path / "project", network, data)
 
@@ -137,7 +137,7 @@ def test_short_and_long_frames_spoil_only_themselves(network, simulation):
 
 def test_sanitizers_find_nothing(network, project, tmp_path):
     """AddressSanitizer and UndefinedBehaviorSanitizer over the testbench, which ends with an error on any finding."""
-    program = csim.compile_testbench(project, (*csim.SANITIZERS, "-O0"))
+    program = csim.compile_testbench(project, csim.SANITIZERS)
     csim.run_testbench(project, program)
 
 
