@@ -51,6 +51,7 @@ def check_qkeras() -> None:
     Warns where hgq2 is installed and the module is ours all the same.
     Raises: InputError: another package's files, or none, where qkeras-v3 put its own.
     """
+    import csv
     from importlib import metadata  # slow to import, and `import flow` needs none of it
 
     try:
@@ -61,13 +62,14 @@ def check_qkeras() -> None:
         other = metadata.version("hgq2")
     except metadata.PackageNotFoundError:
         other = None
-    for file in distribution.files or ():
-        if file.as_posix() != "qkeras/__init__.py" or file.hash is None or file.hash.mode != "sha256":
+    # RECORD itself: from Python 3.12 on `distribution.files` leaves out what is missing.
+    for name, put, *_ in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        if name != "qkeras/__init__.py" or not put.startswith("sha256="):
             continue
-        path = Path(str(file.locate()))
+        path = Path(str(distribution.locate_file(name)))
         content = path.read_bytes() if path.is_file() else b""
         found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        if found != file.hash.value:
+        if found != put.removeprefix("sha256="):
             because = f"hgq2 {other} has overwritten" if other else "another package has overwritten or removed"
             raise InputError(f"{because} the module qkeras of qkeras-v3, which training needs: {REPAIR}")
     if other:
