@@ -79,3 +79,16 @@ def test_robustness_would_see_a_manifest_that_checks_nothing(monkeypatch):
 def test_robustness_would_see_frames_without_a_sum(monkeypatch):
     monkeypatch.setattr("zlib.crc32", lambda data: 0)
     assert robustness.frames(200, random.Random(3))["wrong answer"] > 0
+
+
+def test_the_page_of_networks_has_the_table_of_the_results():
+    """Every model of the benchmark has a row, and the page is what `python -m benchmarks.models --docs` makes."""
+    from benchmarks.models import CASES, RTL_CASES, with_table
+
+    rows = json.loads((RESULTS / "networks.json").read_text())["rows"]
+    page = (RESULTS.parent / "docs" / "networks.md").read_text("utf-8")
+    assert with_table(page, rows) == page
+    exact = [row for row in rows if "csim" in row and row["csim"]["mismatches"] == 0]
+    assert {row["name"] for row in exact} == {row["name"] for row in rows if CASES[row["name"]].rule is None}
+    assert all(CASES[row["name"]].rule in row["refused"] for row in rows if "refused" in row)
+    assert {row["name"] for row in rows if row.get("rtl", {}).get("exact")} == set(RTL_CASES)

@@ -184,15 +184,15 @@ def test_a_teacher_is_trained_once(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> Path:
     """A finished flow of somebody's own data."""
+    from examples.own_data import run
     from examples.own_data.make_data import make
 
     folder = tmp_path_factory.mktemp("own")
     make(folder / "data", persons=3, seconds=10)
-    asked = ["--dataset", str(folder / "data"), "--window", "5", "--network", "tiny", "--quick"]
     one = Schedule(rounds=0, finish=1, finish_coordinates=0, finish_learning_rate=3e-4)  # no move is compiled twice
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "quick", lambda full: replace(shortest(full), alq=one, finish=one))
-        assert main(["flow", *asked, "--build", str(folder / "build")]) == 0
+        run.main(folder, simulate=False)  # the example, in its smallest form
     return folder
 
 
