@@ -4,7 +4,7 @@ Bytes of small networks of every kind of stage, of both versions, and of the sma
 doubled and blown up; then the checksum is made right again, so that everything behind it is tried. Prints how many were
 refused and read, the slowest file and the most memory.
 
-    python -m benchmarks.fuzz_files [--files 200000] [--seed 0]
+    python -m benchmarks.fuzz_files [--files 200000] [--seed 0] [--minutes 30]     writes results/fuzz_files.json
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import json
 import resource
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 
+from flow.build.provenance import provenance
 from qmodel import models
+from qmodel.files import write_json
 from qmodel.fixed_point import Format
 from qmodel.frozen import (
     Activation,
@@ -33,6 +36,9 @@ from qmodel.frozen import (
 
 SECONDS, MEGABYTES = 1.0, 200  # bounds that every file must keep
 INTERESTING = (0, 1, 2, 0x3F, 0x7F, 0x80, 0xFE, 0xFF)
+
+
+ROOT = Path(__file__).parents[1]
 
 
 def planes(random, channels, filters, taps, output, **options) -> PlaneLayer:
@@ -96,14 +102,21 @@ def mutated(data: bytes, random) -> bytes:
 
 
 def main() -> None:
-    """Fuzz and print. Ends with an error at the first file that breaks a bound or is read as another network's."""
+    """Fuzz, print and write. Ends with an error at the first file that breaks a bound or is read as another's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="stop then; what is written tells how many files were tried")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "fuzz_files.json")
     options = parser.parse_args()
+    origin = provenance()
     random = np.random.default_rng(options.seed)
-    bases, refused, slowest = seeds(random), 0, 0.0
+    bases, refused, slowest, tried = seeds(random), 0, 0.0, 0
+    end = time.monotonic() + 60 * (options.minutes or float("inf"))
     for number in range(options.files):
+        if time.monotonic() > end:
+            break
+        tried += 1
         data = mutated(bases[number % len(bases)], random)
         start = time.process_time()
         try:
@@ -117,8 +130,10 @@ def main() -> None:
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if megabytes > MEGABYTES:
         raise SystemExit(f"{megabytes:.0f} MB were in use")
-    print(json.dumps({"files": options.files, "seed": options.seed, "refused": refused, "read": options.files - refused,
-                      "slowest_s": round(slowest, 3), "megabytes": round(megabytes)}))  # fmt: skip
+    found = {"files": tried, "seed": options.seed, "refused": refused, "read": tried - refused,
+             "slowest_s": round(slowest, 3), "megabytes": round(megabytes)}  # fmt: skip
+    print(json.dumps(found))
+    write_json(options.out, found | {"command": "python -m benchmarks.fuzz_files", "provenance": origin})
 
 
 if __name__ == "__main__":
