@@ -168,7 +168,7 @@ class Recording:
         rate = self.sampling_rate_hz
         check_rate(rate, self.name)
         if np.isnan(signal).all():
-            raise DataError(f"{self.name}, lead {one.leads[0]}: none of its {len(signal)} samples has a value")
+            raise DataError(f"{self.name}, lead {one.leads[0]}: all {len(signal):,} samples are missing")
         if self.duration_s < WINDOW_S:
             raise DataError(
                 f"a window needs {WINDOW_S:g} s of ECG: {self.name} has {len(signal)} samples, {self.duration_s:.3g} s "
@@ -330,7 +330,7 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
     chosen = channels[first]
     if units is None and not _understood(chosen, source.mv_assumed):
         raise DataError(
-            f"{path}: {chosen.described} has no unit of volts: units must be {', '.join(MV_PER_UNIT)} or a gain like "
+            f"{path}: {chosen.described} is not in volts: units must be {', '.join(MV_PER_UNIT)} or a gain like "
             f"200/mV for counts; if it is an ECG give --units{_counts_hint(chosen)}"
         )
     rate = asked_hz or chosen.rate_hz
@@ -349,18 +349,20 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
     kept = [(i, signal) for i, signal in zip(taken, signals) if len(signal) == length]
     notes = list(source.notes)
     if asked_hz is not None and chosen.rate_hz and abs(asked_hz / chosen.rate_hz - 1) > 1e-3:
-        notes.append(f"{path.name} says {chosen.rate_hz:g} Hz, --fs {asked_hz:g} is taken in its place")
+        notes.append(f"{path.name} says {chosen.rate_hz:g} Hz, --fs {asked_hz:g} is used instead")
     alike = [channels[i] for i in candidates if names[i] == names[first]]
     if lead is None and len(alike) > 1:
-        notes.append(f"{len(alike)} channels of {path.name} are named {chosen.name}: number {chosen.number} is taken "
+        notes.append(f"{len(alike)} channels of {path.name} are named {chosen.name}: number {chosen.number} is used "
                      f"(others: --lead {', '.join(str(c.number) for c in alike if c is not chosen)})")  # fmt: skip
     span = _span(signals[taken.index(first)], rate)
     if units is not None and span is not None and not LOWEST_SPAN_MV <= span <= HIGHEST_SPAN_MV:
-        notes.append(f"with --units {units} {chosen.name} has {span:.3g} mV from peak to peak, which no ECG has")
+        notes.append(
+            f"with --units {units} {chosen.name} has {span:.3g} mV from peak to peak, which is not plausible for an ECG"
+        )
     if lead is None and kinds[first] != ECG:
         how = "its name does not say that it is an ECG" if not unnamed(chosen.name) else "its channels have no names"
         if len(channels) > 1:
-            notes.append(f"{chosen.name} of {path.name} is taken for an ECG: {how}")
+            notes.append(f"{chosen.name} of {path.name} is used as the ECG, but {how}")
     return Recording(
         path.stem if source.kind == "WFDB" else _stem(path),
         np.stack([signal for _, signal in kept], axis=1),
@@ -414,10 +416,10 @@ def _no_ecg(source: Source, kinds: list[str]) -> str:
     if all(kind_of_unit(c.unit) == PHYSICAL for c in channels):
         units = ", ".join(dict.fromkeys(str(c.unit) for c in channels))
         return (
-            f"{source.path} has no signal in volts, its units are {units} (units must be {', '.join(MV_PER_UNIT)}): "
+            f"{source.path} has no signal in volts; its units are {units} (units must be {', '.join(MV_PER_UNIT)}): "
             f"if one is an ECG give --units. Its channels: {listed}"
         )
-    return f"{source.path} holds no ECG: its channels are {listed}; if one is an ECG all the same, name it with --lead"
+    return f"{source.path} holds no ECG: its channels are {listed}; if one of them is an ECG, name it with --lead"
 
 
 def _asked(lead: str, channels: Sequence[Channel], name: str) -> int:
@@ -494,6 +496,6 @@ def _check_span(signal: np.ndarray, rate: float, name: str, lead: str) -> None:
         return
     guess = "V" if span < LOWEST_SPAN_MV else "uV, or a gain like 200/mV if they are counts"
     raise DataError(
-        f"{name}, lead {lead}: {span:.3g} mV from peak to peak is no ECG in mV ({LOWEST_SPAN_MV:g} to "
-        f"{HIGHEST_SPAN_MV:g}): give its units, perhaps --units {guess}"
+        f"{name}, lead {lead}: {span:.3g} mV from peak to peak is not plausible for an ECG in mV "
+        f"({LOWEST_SPAN_MV:g} to {HIGHEST_SPAN_MV:g}): give its units, perhaps --units {guess}"
     )

@@ -19,10 +19,10 @@ _ISHNE = (b"ISHNE1.0", b"ANN  1.0")
 def read(path: Path, asked_hz: float | None) -> Source:
     """Read a file of any kind. Args: path: a WFDB record with or without its suffix, or a file; asked_hz: for tables.
 
-    Raises: DataError: missing, empty, damaged, or of no kind that can be read.
+    Raises: DataError: missing, empty, damaged, or of no known format.
     """
     if path.is_dir() and not (path.resolve().parent / f"{path.resolve().name}.hea").is_file():
-        raise DataError(f"{path} is a folder, a recording is a file")
+        raise DataError(f"{path} is a folder; a recording is a file")
     try:
         return _read(path, asked_hz)
     except (DataError, ModuleNotFoundError, MemoryError):
@@ -67,8 +67,8 @@ def _read(path: Path, asked_hz: float | None) -> Source:
         return tables.read(path, asked_hz)
     if suffix in (".xml", ".json", ".scp", ".dcm", ".ecg", ".mwf"):
         kinds = "GE MUSE, Philips, HL7 aECG and other XML, SCP-ECG, DICOM, ISHNE, MFER, Kardia"
-        raise DataError(f"{path} is of no clinical format that is known: {kinds}")
-    raise DataError(f"{path} is of no kind that can be read: {KINDS}")
+        raise DataError(f"{path} has no clinical format that is known here: {kinds}")
+    raise DataError(f"{path} has no format that is known here: {KINDS}")
 
 
 def _table(first: bytes) -> bool:
@@ -108,7 +108,7 @@ def _not_found(path: Path, header: Path) -> str:
     if path.is_file() or path.with_name(f"{path.name}.dat").is_file():
         return f"the header of a WFDB record is missing: {header}"
     if path.exists():
-        return f"{path} is no file"
+        return f"{path} is not a file"
     return f"no such recording: {path}"
 
 

@@ -150,7 +150,7 @@ def read(path: Path) -> Source:
         wide = gaps[gaps > 0.5 / max(c.rate_hz or 1 for c in channels)]
         if len(wide):
             gaps = "1 gap" if len(wide) == 1 else f"{len(wide)} gaps"
-            notes.append(f"{path.name} has {gaps}, {wide.sum():.6g} s in all: there samples are missing")
+            notes.append(f"{path.name} has {gaps}, {wide.sum():.6g} s in all, marked as missing")
     return Source(path, form, tuple(channels), tuple(notes), empty=f"{path} holds annotations alone, no signal")
 
 
@@ -192,7 +192,7 @@ def _onsets(
     rate = max((s.samples for s in signals if s is not kept), default=1) / (duration or 1.0)
     if backward:
         if abs(onsets[-1] - duration * len(steps)) > 0.5 * duration:
-            notes.append(f"{path.name} tells times of its records that overlap: they are taken one after the other")
+            notes.append(f"{path.name} gives overlapping times for its data records: they are read one after the other")
         return None
     return onsets if len(steps) and steps.max() - duration > max(0.5 / rate, 1e-3) else None
 
@@ -203,7 +203,7 @@ def _places(path: Path, onsets: np.ndarray | None, rate: float, samples: int, re
         return None
     places = np.rint(onsets * rate)
     if places[-1] + samples > LONGEST_SAMPLES:
-        raise DataError(f"{path}: with its gaps it lasts {onsets[-1] / 3600:.6g} hours, more than can be read: cut it")
+        raise DataError(f"{path}: with its gaps it lasts {onsets[-1] / 3600:.6g} hours, too long to read: cut it")
     # Rounding must not let a record overlap the one before.
     return np.maximum.accumulate(places.astype(np.int64) - samples * np.arange(records)) + samples * np.arange(records)
 

@@ -765,7 +765,11 @@ def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz
                     at = int(np.flatnonzero(np.diff(values) < 0)[0])
                     reasons.append(DataError(f"{path}: the times of {name!r} run backward after row {at + 1}"))
                 continue
-            seconds = times.seconds_from(values, times.unit_of(name, units[i]), asked_hz, name)
+            try:
+                seconds = times.seconds_from(values, times.unit_of(name, units[i]), asked_hz, name)
+            except DataError as error:
+                reasons.append(DataError(f"{path}: {error}"))
+                continue
             if seconds is None:
                 counters.append(i)
             else:
@@ -776,7 +780,11 @@ def _source(path: Path, found: Layout, columns: list, kinds: list[str], asked_hz
         elif (i == 0 and unnamed and len(numeric) > 1 and times.climbs(values)
               and (times.counts_evenly(values) or rows >= CLIMBING_ROWS)):  # fmt: skip
             skipped.add(i)
-            seconds = times.seconds_from(values, None, asked_hz, name or f"column {i + 1}")
+            try:
+                seconds = times.seconds_from(values, None, asked_hz, name or f"column {i + 1}")
+            except DataError as error:
+                reasons.append(DataError(f"{path}: {error}"))
+                continue
             if seconds is None:
                 counters.append(i)
             else:
@@ -870,7 +878,7 @@ def _time_base(
         )
     places = next((p for i in counters if (p := times.counter_places(columns[i].to_numpy())) is not None), None)
     if places is not None:
-        notes.append(f"{path.name}: its counter skips {places[-1] + 1 - rows} numbers: there samples are missing")
+        notes.append(f"{path.name}: its counter skips {places[-1] + 1 - rows} numbers, marked as missing")
     return wanted, places, notes
 
 

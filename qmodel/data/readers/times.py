@@ -346,7 +346,7 @@ def base(seconds: np.ndarray, asked_hz: float | None, name: str, first_row: int 
     places = np.arange(len(seconds)) + np.repeat(late, np.diff(np.append(starts, len(seconds))))
     gaps = np.count_nonzero(np.diff(late))
     said = f"{gaps} {'gap' if gaps == 1 else 'gaps'}"
-    note = f"{name!r} has {said}, {late[-1]:,} samples in all: there samples are missing"
+    note = f"{name!r} has {said}, {late[-1]:,} samples in all, marked as missing"
     return Base(rate, places.astype(np.int64), float(off.max(initial=0)), spent, note)
 
 

@@ -87,8 +87,10 @@ def read_header(path: Path) -> Header:
                         f"{lines[0][:60]!r}")  # fmt: skip
     _, slash, count = fields[0].partition("/")
     if slash and not re.fullmatch(r"\d+", count):
-        raise DataError(f"{path} is not a WFDB header of this folder: a record is named without folders, received "
-                        f"{fields[0][:60]!r}")  # fmt: skip
+        raise DataError(
+            f"{path} is not a WFDB header of this folder: the name of a record must not contain a folder, "
+            f"received {fields[0][:60]!r}"
+        )
     announced = _whole(fields[1], path, "the number of signals")
     rate = _rate(fields[2], path) if len(fields) > 2 else DEFAULT_RATE_HZ
     frames = _whole(fields[3], path, "the number of samples") if len(fields) > 3 else None
@@ -173,7 +175,7 @@ def files(path: Path) -> list[Path]:
 def _beside(header: Path, name: str) -> Path:
     if Path(name).name != name or name in ("", ".", ".."):
         raise DataError(
-            f"{header}: a signal file lies beside its header and is named without folders, received {name!r}"
+            f"{header}: a signal file lies beside its header and must not contain a folder, received {name!r}"
         )
     return header.with_name(name)
 
@@ -339,14 +341,17 @@ def _check_sum(path: Path, i: int, line: SignalLine, values: np.ndarray, notes: 
     found = int(values.sum(dtype=np.int64)) % 65536
     if found == line.checksum % 65536:
         return
-    first = int(values[0])
-    said = f"checksum {line.checksum} of {line.name or f'signal {i + 1}'}, its samples have {found}"
+    first, name = int(values[0]), line.name or f"signal {i + 1}"
     if line.first is not None and first != line.first and line.form != "8":
         raise DataError(
-            f"{line.file} is not this record's: {path} states the first value {line.first} and the {said}, the first "
-            f"value is {first}. If the signal is right, take both out of the header"
+            f"{line.file} does not belong to {path}: for {name} the header states the first value {line.first} and the "
+            f"checksum {line.checksum}, the file has {first} and {found}. If the file is right, remove both from the "
+            "header"
         )
-    notes.append(f"{line.file} was changed after its header was written: {path.name} states the {said}")
+    notes.append(
+        f"{line.file} was changed after its header was written: for {name} {path.name} states the checksum "
+        f"{line.checksum}, the file has {found}"
+    )
 
 
 def _of_segments(header: Header) -> Source:

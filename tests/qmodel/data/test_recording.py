@@ -140,7 +140,7 @@ class TestWindows:
         assert len(Recording("r", np.ones((3600, 1), np.float32), ("II",), 360.0).windows()) == 1
 
     def test_no_value_at_all(self):
-        with pytest.raises(DataError, match="none of its 3600 samples has a value"):
+        with pytest.raises(DataError, match="all 3,600 samples are missing"):
             Recording("r", np.full((3600, 1), np.nan, np.float32), ("II",), 360.0).windows()
 
     def test_too_short(self):
