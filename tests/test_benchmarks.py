@@ -1,12 +1,13 @@
 """Figures and pictures of the benchmarks come from their stored rows, and from nothing else."""
 
 import json
+import random
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import ablation, alq_curve, annotations
+from benchmarks import ablation, alq_curve, annotations, robustness
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -61,3 +62,20 @@ def test_annotations_name_as_many_classes_as_stored(mitdb_folder, tmp_path, monk
     annotations.main()
     found, stored = (json.loads((folder / "annotations.json").read_text())["rows"] for folder in (tmp_path, RESULTS))
     assert found[0]["confusion"] == stored[0]["confusion"]
+
+
+@pytest.mark.parametrize("part", ["product_manifests", "deploy_manifests", "frames"])
+def test_robustness_counts_no_fault(part):
+    outcomes = getattr(robustness, part)(40, random.Random(3))
+    assert outcomes["noticed"] > 10
+    assert set(outcomes) <= set(robustness.GOOD)
+
+
+def test_robustness_would_see_a_manifest_that_checks_nothing(monkeypatch):
+    monkeypatch.setattr("board.manifest._fingerprint", lambda content: "0" * 64)
+    assert robustness.deploy_manifests(200, random.Random(3))["edit not noticed"] > 0
+
+
+def test_robustness_would_see_frames_without_a_sum(monkeypatch):
+    monkeypatch.setattr("zlib.crc32", lambda data: 0)
+    assert robustness.frames(200, random.Random(3))["wrong answer"] > 0
