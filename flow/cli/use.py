@@ -18,9 +18,12 @@ from qmodel.errors import InputError
 TITLE = "Use a trained network"
 
 
-def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
+def _recording_options(parser: argparse.ArgumentParser, hop: str) -> None:
     parser.add_argument(
-        "--lead", metavar="NAME", help="name, or number from 1 (default: MLII or II, otherwise a lead called ECG)"
+        "--lead",
+        metavar="NAME",
+        help="name, or number from 1; several joined by + for a network of several leads (default: those the network "
+        "names, otherwise MLII or II, otherwise a lead called ECG)",
     )
     parser.add_argument(
         "--fs", type=float, metavar="HZ", help="sampling rate of a CSV file, or a correction to a header"
@@ -28,9 +31,7 @@ def _recording_options(parser: argparse.ArgumentParser, hop_s: float) -> None:
     parser.add_argument(
         "--units", metavar="UNITS", help="V, mV, uV, or a gain such as 200/mV; replaces what the file says"
     )
-    parser.add_argument(
-        "--hop", type=float, default=hop_s, metavar="SECONDS", help="step from window to window (default: %(default)g)"
-    )
+    parser.add_argument("--hop", type=float, metavar="SECONDS", help=f"step from window to window (default: {hop})")
     parser.add_argument("--frozen", metavar="FILE", help="use this frozen network (.alq) instead of the shipped one")
     parser.add_argument(
         "--engine",
@@ -53,7 +54,7 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
         "path", metavar="PATH", nargs="?", help="a recording: WFDB, EDF, BDF, CSV, clinical files; or a folder of them"
     )
     parser.add_argument("--sample", action="store_true", help="take the minute of MIT-BIH ECG that ships with ecg-alq")
-    _recording_options(parser, hop_s=10.0)
+    _recording_options(parser, "a window")
     parser.add_argument(
         "--output",
         type=Path,
@@ -87,7 +88,7 @@ def _monitor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep what a live source sends, as a WFDB record")
     parser.add_argument("--sample", action="store_true", help="play the minute of MIT-BIH ECG that ships with ecg-alq")
     parser.add_argument("--synthetic", action="store_true", help="play made-up ECG: a demonstration")
-    _recording_options(parser, hop_s=1.0)
+    _recording_options(parser, "1, or a window where that is shorter")
     parser.add_argument("--port", type=int, help="port on this machine (default: 8360, or a free one)")
     parser.add_argument(
         "--browser", action=argparse.BooleanOptionalAction, default=True, help="open the page in the browser"
@@ -155,18 +156,21 @@ def _monitor(arguments: argparse.Namespace) -> Result | None:
     import webbrowser
 
     from flow.monitor import server
-    from flow.monitor.stream import Play, demonstration
+    from flow.monitor.stream import Play, demonstration, tracks
     from flow.recordings import classify
     from qmodel.data import recording
+    from qmodel.usage import Usage
 
+    network = network_of(arguments.frozen, NETWORK)
+    takes = Usage.of(network).takes
     if arguments.synthetic:
         source = demonstration()
     else:
         path = _sample_path() if arguments.sample else arguments.path
-        source = recording.read(path, arguments.fs, arguments.units, arguments.lead)
+        source = recording.read_for(takes, path, arguments.lead, arguments.fs, arguments.units)
         if arguments.sample:
             source = replace(source, name="MIT-BIH record 106")
-    samples = source.samples(arguments.lead)
+    samples, heard = tracks(source, arguments.lead, takes)
 
     def ready(address: str) -> None:
         print(json.dumps({"address": address}) if arguments.json else f"{source.name}: {address}", flush=True)
@@ -174,11 +178,10 @@ def _monitor(arguments: argparse.Namespace) -> Result | None:
         if arguments.browser:
             webbrowser.open(address)
 
-    network = network_of(arguments.frozen, NETWORK)
     with classify.Classifier(network, arguments.engine, arguments.threshold, arguments.deploy) as classifier:
 
         def new_play() -> Play:
-            return Play.of(source, samples, classifier, hop_s=arguments.hop)
+            return Play.of(source, samples, classifier, hop_s=arguments.hop, heard=heard)
 
         new_play()  # refuses bad settings before anything is served
         token = server.new_token()

@@ -30,8 +30,19 @@ CLASS_COLOURS = {
     "WPW": "#f0cfe1", "LBBBB": "#cc79a7", "RBBBB": "#9c4d79", "SDHB": "#662a4c",
     "PR": "#f0e442",
 }  # fmt: skip
+# Of classes of one's own, in their order; after the last one they begin again.
+OTHER_COLOURS = ("#009e73", "#d55e00", "#0072b2", "#cc79a7", "#f0e442", "#56b4e9", "#a84a00", "#662a4c", "#b3dcf5")
 UNSURE_COLOUR, UNUSABLE_COLOUR = "#999999", "#dddddd"
 PLANES = tuple(f"#0700{i:02x}" for i in range(8))  # groups with 0, 1, ... 7 planes
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """A colour for every class: MIT-BIH's own where all are of the 17, else by their order."""
+    if all(name in CLASS_COLOURS for name in classes):
+        return {name: CLASS_COLOURS[name] for name in classes}
+    return {name: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, name in enumerate(classes)}
+
+
 VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -204,18 +215,20 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], who: str = "frozen net
     return drawn[0]
 
 
-def ecg_strip(samples: np.ndarray, label: str, marks: Sequence[tuple[int, str]] = ()) -> Html:
+def ecg_strip(
+    samples: np.ndarray, label: str, marks: Sequence[tuple[int, str]] = (), rate_hz: float = SAMPLING_RATE_HZ
+) -> Html:
     """A window on the standard grid, 25 mm/s and 10 mm/mV; one unit of the picture is a tenth of a millimetre.
 
     Args: samples: ADC units (sample,); label: read out in place of the picture; marks: sample and what is written
-        above it.
+        above it; rate_hz: of the samples.
     """
     tenths = -10 * MM_PER_MV / ADC_UNITS_PER_MV * (samples - np.median(samples))
     # At least 1.5 mV up and 1 mV down, so that most strips have one height.
     top = min(-150, 50 * np.floor(tenths.min() / 50 - 0.1)) - (50 if marks else 0)
     bottom = max(100, 50 * np.ceil(tenths.max() / 50 + 0.1))
-    width = 10 * MM_PER_SECOND * len(samples) // SAMPLING_RATE_HZ
-    x = np.rint(np.arange(len(samples)) * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ).astype(int)
+    width = int(10 * MM_PER_SECOND * len(samples) // rate_hz)
+    x = np.rint(np.arange(len(samples)) * 10 * MM_PER_SECOND / rate_hz).astype(int)
     y = np.rint(tenths).astype(int)
     # Where several samples share a tenth of a millimetre nothing is lost by keeping their last.
     kept = np.append(np.diff(x) > 0, True)
@@ -229,11 +242,11 @@ def ecg_strip(samples: np.ndarray, label: str, marks: Sequence[tuple[int, str]] 
         for name, spacing in (("millimetre", 10), ("five", 50))
     )
     texts = "".join(
-        f'<text x="{sample * 10 * MM_PER_SECOND / SAMPLING_RATE_HZ:.0f}" y="{top + 38:.0f}">{escape(text)}</text>'
+        f'<text x="{sample * 10 * MM_PER_SECOND / rate_hz:.0f}" y="{top + 38:.0f}">{escape(text)}</text>'
         for sample, text in marks
     )
     return Html(
         f'<svg class="ecg" viewBox="-2 {top - 2:.0f} {width + 4} {bottom - top + 4:.0f}" role="img" '
-        f'aria-label="{label}">'
+        f'aria-label="{escape(label)}">'
         f'{lines}<path class="trace" d="M{x[0]} {y[0]}l{steps}"/>{texts}</svg>'
     )

@@ -15,11 +15,12 @@ import numpy as np
 
 from flow.monitor.save import Recorder
 from flow.monitor.sources import LONGEST_GAP_S, QUIET_S, RETRY_S, LostError, Source, SourceError
-from flow.monitor.stream import HOP_S, MISSING_UV, BeatFinder, Stream, beats_of, opening, row_of
+from flow.monitor.stream import MISSING_UV, BeatFinder, Stream, beats_of, opening, row_of
 from flow.recordings.classify import Classifier
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import Samples, hop_samples
+from qmodel.data.recording import Samples
 from qmodel.data.resampling import Converter
+from qmodel.errors import InputError
 
 BACKLOG_S = 60  # that a page gets which comes late
 QUEUE = 400  # messages that wait for a page that does not read; then it is let go
@@ -31,14 +32,20 @@ class Live:
     """A source that is read in a thread of its own. Use it in a `with` statement.
 
     Args: folder: where the recording goes, None: it is not kept; hop_s: from decision to decision.
-    Raises: SourceError: the source cannot be had now; later it is waited for.
+    Raises: SourceError: the source cannot be had now; later it is waited for; InputError: a network of several leads.
     """
 
     def __init__(
-        self, source: Source, classifier: Classifier, hop_s: float = HOP_S, folder: Path | None = None
+        self, source: Source, classifier: Classifier, hop_s: float | None = None, folder: Path | None = None
     ) -> None:
         self.source, self.classifier, self.hop_s, self._folder = source, classifier, hop_s, folder
-        hop_samples(hop_s)
+        takes = classifier.usage.takes
+        if takes.channels > 1:
+            raise InputError(
+                f"a live source gives one lead, the network takes {takes.channels}: record first, then play the "
+                "recording"
+            )
+        Stream(classifier, hop_s)  # refuses a hop out of range
         self._lock = threading.Lock()
         self._listeners: dict[Listener, None] = {}
         self._backlog: deque[dict] = deque()
@@ -55,6 +62,8 @@ class Live:
         except LostError as error:
             raise SourceError(str(error)) from error
         self._converter = Converter(self.source.rate_hz)
+        rate = self.classifier.usage.takes.rate_hz
+        self._heard = None if rate == SAMPLING_RATE_HZ else Converter(self.source.rate_hz, rate)
         self._stream, self._beats = Stream(self.classifier, self.hop_s), BeatFinder()
         self._recorder = None
         if self._folder is not None:
@@ -154,11 +163,13 @@ class Live:
     def _take(self, values: np.ndarray, taken_at: float, flush: bool = False) -> None:
         if self._recorder is not None and len(values):
             self._recorder.add(values)
-        parts = [self._converter.feed(values)] + ([self._converter.flush()] if flush else [])
-        signal, missing = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        if not len(signal):
+        samples = self._converted(self._converter, values, flush, SAMPLING_RATE_HZ)
+        heard = samples
+        if self._heard is not None:
+            heard = self._converted(self._heard, values, flush, self.classifier.usage.takes.rate_hz)
+        signal, missing = samples.signal_mv, samples.missing
+        if not len(signal) and not len(heard):
             return
-        samples = Samples(self.source.lead, signal, missing, np.zeros(len(signal), bool))
         microvolts = np.clip(np.rint(1000 * signal), MISSING_UV + 1, -MISSING_UV - 1).astype(int)
         message: dict = {
             "start": self._received,
@@ -168,8 +179,8 @@ class Live:
         }
         self._received += len(signal)
         self._taken.append((self._received, taken_at))
-        for decision in self._stream.feed(samples):
-            row = row_of(decision)
+        for decision in self._stream.feed(heard):
+            row = row_of(decision, self.classifier.usage.classes)
             message["decisions"].append(row)
             if row["said"] != self._said:
                 message["changes"].append(row)
@@ -182,6 +193,11 @@ class Live:
         message["latency_ms"] = None if self._shown_s is None else round(1000 * self._shown_s, 1)
         message["state"] = self.state
         self._send(message)
+
+    def _converted(self, converter: Converter, values: np.ndarray, flush: bool, rate_hz: float) -> Samples:
+        parts = [converter.feed(values)] + ([converter.flush()] if flush else [])
+        signal, missing = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        return Samples(self.source.lead, signal, missing, np.zeros(len(signal), bool), rate_hz)
 
     def _keep(self, content: dict) -> None:
         if self._recorder is not None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from flow.look.pictures import CLASS_COLOURS, UNSURE_COLOUR, UNUSABLE_COLOUR
+from flow.look.pictures import UNSURE_COLOUR, UNUSABLE_COLOUR, class_colours
 from flow.recordings import beats
 from flow.recordings.classify import NOT_AN_ECG, UNLIKE, UNREADABLE, UNSURE, Classifier, Finding
-from qmodel.data.fragments import CLASS_NAMES, CLASSES
+from qmodel.data.fragments import CLASS_NAMES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import Recording, Samples, hop_samples, read
+from qmodel.data.recording import Recording, Samples, Takes, hop_samples, read, windows_of
 from qmodel.data.synthetic import write_record
-from qmodel.fixed_point import WINDOW_SAMPLES
 
-HOP_S = 1.0  # from decision to decision
+HOP_S = 1.0  # from decision to decision, or a window where that is shorter
 LONGEST_STRETCH = 30 * SAMPLING_RATE_HZ  # given at once: a page that looks far ahead stays alive meanwhile
 MISSING_UV = -32768  # stands for a sample that the recorder did not give; all others are clipped to 16 bits
 TITLES = CLASS_NAMES | {
@@ -40,7 +40,7 @@ DEMONSTRATION = (
 
 
 class Decision(NamedTuple):
-    """What is found in one window. start, stop: its first sample and the one after its last, of the stream."""
+    """What is found in one window. start, stop: its first sample and the one after its last, of the page's 360 Hz."""
 
     start: int
     stop: int
@@ -52,30 +52,65 @@ class Stream:
 
     The decisions are those of the classifier over the whole record's windows, one for one and bit for bit.
 
-    Args: hop_s: seconds from window to window.  Raises: DataError: a hop out of range.
+    Args: hop_s: seconds from window to window, None: HOP_S.  Raises: DataError: a hop out of range.
     """
 
-    def __init__(self, classifier: Classifier, hop_s: float = HOP_S) -> None:
-        self._classifier, self._hop_s, self._hop = classifier, hop_s, hop_samples(hop_s)
-        self._growing: Samples | None = None
+    def __init__(self, classifier: Classifier, hop_s: float | None = None) -> None:
+        self._classifier, self._takes = classifier, classifier.usage.takes
+        self._hop_s = hop_of(self._takes, hop_s)
+        self._hop = hop_samples(self._hop_s, self._takes.samples, self._takes.rate_hz)
+        self._growing: list[Samples] | None = None
         self._start = 0  # of the window that is growing
 
-    def feed(self, samples: Samples) -> list[Decision]:
-        """Take the next samples, give the decisions they complete."""
-        growing = samples if self._growing is None else _joined(self._growing, samples)
-        if len(growing) < WINDOW_SAMPLES:
+    def feed(self, *leads: Samples) -> list[Decision]:
+        """Take the next samples of every lead, at the network's rate, give the decisions they complete."""
+        growing = list(leads)
+        if self._growing is not None:
+            growing = [_joined(first, second) for first, second in zip(self._growing, leads, strict=True)]
+        samples = self._takes.samples
+        if len(growing[0]) < samples:
             self._growing = growing
             return []
-        windows = growing.windows(self._hop_s)
+        windows = windows_of(growing, samples, self._hop_s)
         findings = self._classifier.recording(windows)
         starts = range(self._start, self._start + self._hop * len(windows), self._hop)
-        self._start, self._growing = starts.stop, growing[self._hop * len(windows) :]
-        return [Decision(start, start + WINDOW_SAMPLES, findings[i]) for i, start in enumerate(starts)]
+        self._start, self._growing = starts.stop, [lead[self._hop * len(windows) :] for lead in growing]
+        return [Decision(self._shown(at), self._shown(at + samples), findings[i]) for i, at in enumerate(starts)]
+
+    def _shown(self, sample: int) -> int:
+        """Where a sample of the network's rate stands on the page."""
+        return round(sample * SAMPLING_RATE_HZ / self._takes.rate_hz)
+
+
+def hop_of(takes: Takes, hop_s: float | None) -> float:
+    """Seconds from decision to decision: as asked, else HOP_S, or a window where that is shorter."""
+    return min(HOP_S, takes.window_s) if hop_s is None else hop_s
+
+
+def tracks(
+    recording: Recording, lead: str | None, takes: Takes, start_s: float = 0.0, stop_s: float | None = None
+) -> tuple[Samples, tuple[Samples, ...]]:
+    """What a page shows, the first lead at 360 Hz, and what a network hears of it: its leads at its rate.
+
+    Args: lead: as in Recording.choose; start_s, stop_s: which part. Raises: DataError: as Recording.samples.
+    """
+    names = recording.choose(lead, takes)
+    heard = [recording.samples(name, takes.rate_hz, takes.window_s) for name in names]
+    shown = heard[0]
+    if takes.rate_hz != SAMPLING_RATE_HZ:
+        shown = recording.samples(names[0], SAMPLING_RATE_HZ, takes.window_s)
+
+    def part(samples: Samples) -> Samples:
+        stop = None if stop_s is None else round(stop_s * samples.rate_hz)
+        return samples[round(start_s * samples.rate_hz) : stop]
+
+    return part(shown), tuple(map(part, heard))
 
 
 def _joined(first: Samples, second: Samples) -> Samples:
     arrays = ("signal_mv", "missing", "clipped")
-    return Samples(first.lead, *(np.concatenate([getattr(first, name), getattr(second, name)]) for name in arrays))
+    joined = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in arrays)
+    return Samples(first.lead, *joined, first.rate_hz)
 
 
 BEATS_OVER_S, BEATS_EVERY_S, BEATS_SETTLE_S = 8, 2.0, 0.5
@@ -132,10 +167,13 @@ def beats_of(finder: BeatFinder, samples: Samples) -> dict:
     }
 
 
-def opening(title: str, description: str, lead: str, classifier: Classifier, hop_s: float) -> dict:
+def opening(title: str, description: str, lead: str, classifier: Classifier, hop_s: float | None) -> dict:
     """What every first message to a page holds: what is heard, and everything that may be said of it."""
+    takes, classes = classifier.usage.takes, classifier.usage.classes
     colours = (
-        CLASS_COLOURS | dict.fromkeys((UNSURE, UNLIKE), UNSURE_COLOUR) | dict.fromkeys(UNREADABLE, UNUSABLE_COLOUR)
+        class_colours(classes)
+        | dict.fromkeys((UNSURE, UNLIKE), UNSURE_COLOUR)
+        | dict.fromkeys(UNREADABLE, UNUSABLE_COLOUR)
     )
     return {
         "title": title,
@@ -143,11 +181,11 @@ def opening(title: str, description: str, lead: str, classifier: Classifier, hop
         "lead": lead,
         "start_s": 0.0,
         "rate_hz": SAMPLING_RATE_HZ,
-        "window_samples": WINDOW_SAMPLES,
-        "hop_samples": hop_samples(hop_s),
+        "window_samples": round(takes.window_s * SAMPLING_RATE_HZ),
+        "hop_samples": max(1, round(hop_of(takes, hop_s) * SAMPLING_RATE_HZ)),
         "threshold": classifier.threshold,
-        "classes": len(CLASSES),
-        "sayings": [{"name": name, "title": TITLES[name], "colour": colour} for name, colour in colours.items()],
+        "classes": len(classes),
+        "sayings": [{"name": n, "title": TITLES.get(n, n), "colour": colour} for n, colour in colours.items()],
     }
 
 
@@ -155,8 +193,8 @@ def opening(title: str, description: str, lead: str, classifier: Classifier, hop
 class Play:
     """A lead played to one listener: what it has heard, and the stream that classifies it.
 
-    Args: title, description: of what is played; samples: at least a window; start_s: of the record, where they begin;
-        playing: begin at once.
+    Args: title, description: of what is played; samples: at 360 Hz, at least a window; start_s: of the record, where
+        they begin; playing: begin at once; heard: what the network takes (`tracks`), none: the samples.
     Raises: DataError: shorter than a window, or the hop out of range.
     """
 
@@ -164,23 +202,28 @@ class Play:
     description: str
     samples: Samples
     classifier: Classifier
-    hop_s: float = HOP_S
+    hop_s: float | None = None
     start_s: float = 0.0
     playing: bool = True
+    heard: tuple[Samples, ...] = ()
 
     def __post_init__(self):
-        self.samples[:WINDOW_SAMPLES].windows(self.hop_s)  # refuses now what could never be classified
+        self.heard = self.heard or (self.samples,)
+        takes = self.classifier.usage.takes
+        # Refuses now what could never be classified.
+        windows_of([lead[: takes.samples] for lead in self.heard], takes.samples, hop_of(takes, self.hop_s))
         self._stream = Stream(self.classifier, self.hop_s)
-        self._at = 0
+        self._at = self._heard_at = 0
         self._beats = BeatFinder()
         self._said: str | None = None
 
     @classmethod
     def of(cls, recording: Recording, samples: Samples, classifier: Classifier, **settings) -> Play:
-        """Play samples of a recording, described for a reader. Args: settings: hop_s, start_s, playing."""
+        """Play samples of a recording, described for a reader. Args: settings: hop_s, start_s, playing, heard."""
         kind = f"{recording.kind} record" if recording.kind else "signal"
+        leads = "+".join(one.lead for one in settings.get("heard") or (samples,))
         description = (
-            f"lead {samples.lead} of a {kind} at {recording.sampling_rate_hz:g} Hz; network of "
+            f"lead {leads} of a {kind} at {recording.sampling_rate_hz:g} Hz; network of "
             f"{classifier.network.size_bytes:,} bytes, {classifier.engine} engine"
         )
         return cls(recording.name, description, samples, classifier, **settings)
@@ -205,14 +248,22 @@ class Play:
             "decisions": [],
             "changes": [],
         }
-        for decision in self._stream.feed(stretch):
-            row = row_of(decision)
+        for decision in self._stream.feed(*self._heard_until(stop)):
+            row = row_of(decision, self.classifier.usage.classes)
             message["decisions"].append(row)
             if row["said"] != self._said:
                 message["changes"].append(row)
             self._said = row["said"]
         self._at = stop
         return message | (beats_of(self._beats, stretch) if len(stretch) else {})
+
+    def _heard_until(self, stop: int) -> list[Samples]:
+        """What the network takes of the samples up to `stop`, from where it was."""
+        rate = self.heard[0].rate_hz
+        end = len(self.heard[0]) if stop == len(self.samples) else int(stop * rate / SAMPLING_RATE_HZ)
+        parts = [lead[self._heard_at : end] for lead in self.heard]
+        self._heard_at = max(end, self._heard_at)
+        return parts
 
 
 def demonstration() -> Recording:
@@ -222,14 +273,17 @@ def demonstration() -> Recording:
         return replace(read(header), name="Made-up ECG", kind="synthetic", path=None)
 
 
-def row_of(decision: Decision) -> dict:
-    """A decision for the page: at, said, confidence (None where the signal is not usable), quality, likely."""
+def row_of(decision: Decision, classes: Sequence[str]) -> dict:
+    """A decision for the page: at, said, confidence (None where the signal is not usable), quality, likely.
+
+    Args: classes: that the network names.
+    """
     finding = decision.finding
     known = finding.label >= 0
     return {
         "at": decision.stop,
         "said": finding.said,
-        "likely": CLASSES[finding.label] if known else None,
+        "likely": classes[finding.label] if known else None,
         "confidence": round(finding.confidence, 4) if known else None,
         "quality": round(finding.quality, 4),
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 from flow.monitor.server import PAGE
-from flow.monitor.stream import HOP_S, Play
+from flow.monitor.stream import Play, tracks
 from flow.recordings.classify import Classifier
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import Recording
@@ -71,7 +71,7 @@ def widget(
     lead: str | None = None,
     start_s: float = 0.0,
     stop_s: float | None = None,
-    hop_s: float = HOP_S,
+    hop_s: float | None = None,
 ) -> Widget:
     """Let the stream hear a recording, and keep what it says for a page to play.
 
@@ -79,9 +79,8 @@ def widget(
         for a minute); hop_s: seconds from decision to decision.
     Raises: DataError: a part shorter than a window, or what Recording.samples raises.
     """
-    stop = None if stop_s is None else round(stop_s * SAMPLING_RATE_HZ)
-    part = recording.samples(lead)[round(start_s * SAMPLING_RATE_HZ) : stop]
-    play = Play.of(recording, part, classifier, hop_s=hop_s, start_s=start_s, playing=False)
+    part, heard = tracks(recording, lead, classifier.usage.takes, start_s, stop_s)
+    play = Play.of(recording, part, classifier, hop_s=hop_s, start_s=start_s, playing=False, heard=heard)
     messages = [play.opening()]
     for stop in range(STRETCH, len(part) + STRETCH, STRETCH):
         messages.append(play.advance(stop))

@@ -18,8 +18,6 @@ from flow.build.workers import check_workers, run_tasks
 from flow.recordings.classify import Classification, Classifier, classify
 from flow.recordings.outputs import COLUMNS, claim, record, rows, written_here
 from qmodel.data import readers, recording
-from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import WINDOW_S
 from qmodel.errors import InputError, UserError
 from qmodel.files import sha256, write_json, written_beside
 from qmodel.frozen import FrozenNetwork
@@ -38,7 +36,7 @@ class Settings:
     """How every recording is classified; see flow.recordings.classify and qmodel.data.recording.read."""
 
     lead: str | None = None
-    hop_s: float = WINDOW_S
+    hop_s: float | None = None  # None: a window
     sampling_rate_hz: float | None = None
     units: str | None = None
     engine: str = "golden"
@@ -242,8 +240,9 @@ def classify_archive(
     settings = settings or Settings()
     check_workers(scheduler, workers)
     # What is wrong for every recording is refused before any work.
-    Classifier(network, threshold=settings.threshold)
-    recording.hop_samples(settings.hop_s)
+    takes = Classifier(network, threshold=settings.threshold).usage.takes
+    hop_s = takes.window_s if settings.hop_s is None else settings.hop_s
+    hop_s = recording.hop_samples(hop_s, takes.samples, takes.rate_hz) / takes.rate_hz
     if settings.units is not None:
         recording.mv_per(settings.units)
     if settings.sampling_rate_hz is not None:
@@ -283,7 +282,7 @@ def classify_archive(
             table.write_table(part.cast(schema()).replace_schema_metadata(described.metadata))
             windows += part.num_rows
             for said in part["said"].to_pylist():
-                seconds[said] = seconds.get(said, 0.0) + recording.hop_samples(settings.hop_s) / SAMPLING_RATE_HZ
+                seconds[said] = seconds.get(said, 0.0) + hop_s
     summary = {
         "folder": str(root),
         "table": str(output / TABLE),

@@ -16,17 +16,17 @@ from flow.recordings.choices import THRESHOLD
 from flow.recordings.engines import ENGINES
 from qmodel import reading
 from qmodel.data import quality, recording
-from qmodel.data.fragments import CLASS_NAMES, CLASSES
+from qmodel.data.fragments import CLASS_NAMES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import WINDOW_S, Recording, Samples, Windows
+from qmodel.data.recording import Recording, Samples, Windows
 from qmodel.errors import InputError
-from qmodel.fixed_point import WINDOW_SAMPLES, standardise
+from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
+from qmodel.usage import UNSURE, Usage
 
-UNSURE = "unsure"
 NOT_AN_ECG, UNLIKE = reading.NOT_AN_ECG, reading.UNLIKE
-# All that can be said of a window, in the order of tables and pictures.
-SAID = (*CLASSES, UNSURE, UNLIKE, NOT_AN_ECG, *quality.REASONS)
+# All that can be said of a window that gets no class, in the order of tables and pictures.
+NO_CLASS = (UNSURE, UNLIKE, NOT_AN_ECG, *quality.REASONS)
 UNREADABLE = (NOT_AN_ECG, *quality.REASONS)  # said where there is no ECG to tell a rhythm of
 BATCH = 64  # windows at once: bounds the memory of long recordings
 
@@ -37,7 +37,7 @@ def full_name(said: str) -> str:
         return CLASS_NAMES[said]
     if said == UNSURE:
         return "no class with enough confidence"
-    return said if said in (NOT_AN_ECG, UNLIKE) else f"signal not usable: {said}"
+    return f"signal not usable: {said}" if said in quality.REASONS else said
 
 
 class Finding(NamedTuple):
@@ -55,12 +55,12 @@ class Finding(NamedTuple):
 class Findings:
     """What is found in windows; every array's shape is (window,).
 
-    Args: label: most likely class, index into CLASSES, -1 where the signal is not usable or no ECG; confidence: its
-        share of the softmax of the logits, and margin: its lead over the second share, NaN where not usable (of a
-        network that answers every step: the share of its rhythm, `qmodel.reading.Reading.rhythm`); quality: signal
-        quality, 1 clean to 0 unusable; reason: "good", or why the signal is not usable (qmodel.data.quality.REASONS);
-        said: a name of CLASSES, "unsure" where the confidence is below the threshold, "not an ECG", "unlike the
-        training data", or the reason.
+    Args: label: most likely class, index into the network's classes, -1 where the signal is not usable or no ECG;
+        confidence: its share of the softmax of the logits, and margin: its lead over the second share, NaN where not
+        usable (of a network that answers every step: the share of its rhythm, `qmodel.reading.Reading.rhythm`);
+        quality: signal quality, 1 clean to 0 unusable; reason: "good", or why the signal is not usable
+        (qmodel.data.quality.REASONS); said: the name of a class, "unsure" where the confidence is below the threshold,
+        "not an ECG", "unlike the training data", or the reason.
     """
 
     label: np.ndarray
@@ -81,7 +81,7 @@ class Findings:
 class Classifier:
     """A frozen network on an engine; close it, or use it in a `with` statement.
 
-    Args: network: 3600 samples in, 17 logits out, or those of every step (qmodel.reading); engine: golden, csim, c,
+    Args: network: one that says what it takes and what its logits mean (qmodel.usage); engine: golden, csim, c,
         rtl or board, which give the same logits (flow.recordings.engines); threshold: of confidence, 0 always says a
         class; deploy: folder of the engine board.
     Raises: InputError: unknown engine, another kind of network, threshold out of range; what the engine raises where a
@@ -95,20 +95,14 @@ class Classifier:
         threshold: float = THRESHOLD,
         deploy: str | os.PathLike | None = None,
     ) -> None:
-        last = network.stages[-1]
-        shape = (network.input_length, last.output_length * last.output_channels)
-        self._constants = reading.Constants.of(network) if reading.answers_per_step(network) else None
-        if shape != (WINDOW_SAMPLES, len(CLASSES)) and (self._constants is None or shape[0] != WINDOW_SAMPLES):
-            raise InputError(
-                f"a network that classifies ECG takes {WINDOW_SAMPLES} samples and gives {len(CLASSES)} logits, "
-                f"this one takes {shape[0]} and gives {shape[1]}"
-            )
+        self.usage = Usage.of(network)
+        self._constants = reading.Constants.of(network) if self.usage.per_step else None
         if not 0 <= threshold <= 1:
             raise InputError(f"the threshold of confidence must be 0 to 1, received {threshold:g}")
         if engine not in ENGINES:
             raise InputError(f"engine must be one of {', '.join(ENGINES)}, received {engine!r}")
         self.network, self.engine, self.threshold = network, engine, threshold
-        self._step = last.output_format.step
+        self._step = network.output.format.step
         self._held = ExitStack()
         self._engine = self._held.enter_context(ENGINES[engine](network, None if deploy is None else Path(deploy)))
 
@@ -123,19 +117,27 @@ class Classifier:
         self._held.close()
 
     def logits(self, integers: np.ndarray) -> np.ndarray:
-        """Logits of usable windows int16 (window, 3600), none of them flat: int64 (window, value)."""
-        last = self.network.stages[-1]
-        parts = [self._engine.run(standardise(integers[i : i + BATCH])) for i in range(0, len(integers), BATCH)]
-        return np.concatenate([np.zeros((0, last.output_length * last.output_channels), np.int64), *parts])
+        """Logits of usable windows as in `windows`, none of them flat: int64 (window, value)."""
+        form, axis = self.network.input_format, 1 - integers.ndim
+        parts = [
+            self._engine.run(standardise(integers[i : i + BATCH], form, axis)) for i in range(0, len(integers), BATCH)
+        ]
+        return np.concatenate([np.zeros((0, self.network.output.values), np.int64), *parts])
 
     def windows(
         self, integers: np.ndarray, missing: np.ndarray | None = None, clipped: np.ndarray | None = None
     ) -> Findings:
-        """Classify windows: int16, shape (window, 3600), 360 Hz, 200 ADC units per mV, any offset.
+        """Classify windows: int16, 200 ADC units per mV, any offset, at the network's rate.
 
-        Args: missing, clipped: as in qmodel.data.quality.assess.
+        Args: integers: shape (window, sample), or (window, sample, lead) for a network of several leads; missing,
+            clipped: as in qmodel.data.quality.assess.
+        Raises: InputError: another shape than the network takes.
         """
-        grade = quality.assess(integers, missing, clipped)
+        takes = self.usage.takes
+        shape = (takes.samples,) if takes.channels == 1 else (takes.samples, takes.channels)
+        if np.asarray(integers).shape[1:] != shape:
+            raise InputError(f"windows must have the shape {('window', *shape)}, received {np.asarray(integers).shape}")
+        grade = quality.assess(integers, missing, clipped, takes.rate_hz)
         usable = np.flatnonzero(grade.usable)
         label = np.full(len(integers), -1)
         confidence, margin = np.full((2, len(integers)), np.nan)
@@ -153,7 +155,7 @@ class Classifier:
             )
             label[usable], confidence[usable], margin[usable] = found.rhythm()
             foreign, unlike = found.foreign(self._constants), found.unlike(self._constants)
-        said = np.where(confidence >= self.threshold, np.array(CLASSES)[label], UNSURE).astype(object)
+        said = np.where(confidence >= self.threshold, np.array(self.usage.classes)[label], UNSURE).astype(object)
         said[usable[unlike]] = UNLIKE
         said[usable[foreign]] = NOT_AN_ECG
         said[~grade.usable] = grade.reason[~grade.usable]
@@ -190,8 +192,14 @@ class Classification:
     windows: Windows
     findings: Findings
     identity: str  # of the network
+    classes: tuple[str, ...]  # that the network names
     engine: str
     threshold: float
+
+    @property
+    def sayings(self) -> tuple[str, ...]:
+        """All that can be said of a window, in the order of tables and pictures."""
+        return (*self.classes, *NO_CLASS)
 
     @cached_property
     def unusable(self) -> np.ndarray:
@@ -216,8 +224,8 @@ class Classification:
 
         The first speaks from its start and the last to its end.
         """
-        starts = self.windows.start_s
-        edges = np.append(starts + (WINDOW_S - self.windows.hop_s) / 2, starts[-1] + WINDOW_S)
+        starts, window_s = self.windows.start_s, self.windows.window_s
+        edges = np.append(starts + (window_s - self.windows.hop_s) / 2, starts[-1] + window_s)
         edges[0] = starts[0]
         return np.stack([edges[:-1], edges[1:]], axis=1)
 
@@ -242,22 +250,22 @@ def classify(
     path: str | os.PathLike | Recording,
     classifier: Classifier,
     lead: str | None = None,
-    hop_s: float = WINDOW_S,
+    hop_s: float | None = None,
     sampling_rate_hz: float | None = None,
     units: str | None = None,
 ) -> Classification:
-    """Read a recording, cut one lead into windows and classify them.
+    """Read a recording, cut the leads that the network takes into windows and classify them.
 
     Args: path: of a WFDB record, EDF or CSV file (qmodel.data.recording.read), or a recording that was read; lead,
         hop_s: Recording.windows; sampling_rate_hz, units: qmodel.data.recording.read.
     Raises: DataError: what qmodel.data.recording raises.
     """
+    takes = classifier.usage.takes
     if isinstance(path, Recording):
         source = path
     else:
-        source = recording.read(Path(path), sampling_rate_hz, units, lead)
-    windows = source.windows(lead, hop_s)
+        source = recording.read_for(takes, Path(path), lead, sampling_rate_hz, units)
+    windows = source.windows(lead, hop_s, takes)
     findings = classifier.recording(windows)
-    return Classification(
-        source, windows, findings, classifier.network.identity, classifier.engine, classifier.threshold
-    )
+    network, classes = classifier.network, classifier.usage.classes
+    return Classification(source, windows, findings, network.identity, classes, classifier.engine, classifier.threshold)

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -15,10 +15,9 @@ import numpy as np
 from flow.build.provenance import provenance
 from flow.recordings import strips
 from flow.recordings.choices import DEFAULT_FORMATS
-from flow.recordings.classify import SAID, UNLIKE, UNREADABLE, UNSURE, Classification
+from flow.recordings.classify import UNLIKE, UNREADABLE, UNSURE, Classification
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import WINDOW_S
 from qmodel.errors import InputError
 from qmodel.files import sha256, write_json, written_beside
 
@@ -43,27 +42,38 @@ RHYTHM_CHANGE, QUALITY_CHANGE = "+", "~"
 CLEAN, NOISY = 0, 1  # subtypes of a change of signal quality
 
 
+def note_of(said: str, classes: Sequence[str]) -> str:
+    """The rhythm note of an annotation: MIT-BIH's where there is one, else the class' own name, in ASCII as WFDB wants.
+
+    A name that ASCII does not hold is told by its place among the classes, as in the summary's `classes`.
+    """
+    if said in RHYTHM_NOTES:
+        return RHYTHM_NOTES[said]
+    return f"({said if said.isascii() else f'CLASS{classes.index(said) + 1}'}"
+
+
 def rows(result: Classification) -> list[dict]:
     """A row per window, ready for a table or JSON: None where the signal is not usable. Keys: COLUMNS."""
     rate, found, beats = result.recording.sampling_rate_hz, [], result.beats
+    window_s = result.windows.window_s
     for i, start in enumerate(result.windows.start_s.tolist()):
         finding = result.findings[i]
         usable = finding.label >= 0
-        heart_rate = beats.rate_bpm(start, start + WINDOW_S)
+        heart_rate = beats.rate_bpm(start, start + window_s)
         found.append(
             {
                 "window": i,
                 "start_s": round(start, 6),
-                "end_s": round(start + WINDOW_S, 6),
+                "end_s": round(start + window_s, 6),
                 "first_sample": round(start * rate),
                 "said": finding.said,
-                "class": CLASSES[finding.label] if usable else None,
+                "class": result.classes[finding.label] if usable else None,
                 "confidence": round(finding.confidence, 6) if usable else None,
                 "margin": round(finding.margin, 6) if usable else None,
                 "quality": round(finding.quality, 6),
                 "signal": finding.reason,
                 "heart_rate_bpm": None if heart_rate is None else round(heart_rate, 2),
-                "beats": beats.number(start, start + WINDOW_S),
+                "beats": beats.number(start, start + window_s),
             }
         )
     return found
@@ -85,12 +95,14 @@ def summary(result: Classification) -> dict:
         "lead": result.windows.lead,
         "hop_s": result.windows.hop_s,
         "network": result.identity,
+        "classes": list(result.classes),
+        "window_s": result.windows.window_s,
         "engine": result.engine,
         "threshold": result.threshold,
         "windows": len(result.windows),
         "notes": list(source.notes),
         "rhythm": result.beats.summary(),
-        "seconds_said": {said: round(seconds[said], 6) for said in SAID if said in seconds},
+        "seconds_said": {said: round(seconds[said], 6) for said in result.sayings if said in seconds},
         "episodes": [
             episode._asdict() | {"confidence": None if np.isnan(episode.confidence) else round(episode.confidence, 6)}
             for episode in result.episodes
@@ -121,7 +133,7 @@ def annotations(result: Classification) -> list[tuple[int, str, str, int]]:
         if not usable:  # one sample earlier: two annotations of one signal never share a sample
             marks.append((sample - 1, QUALITY_CHANGE, "", CLEAN))
             usable = True
-        marks.append((sample, RHYTHM_CHANGE, RHYTHM_NOTES[episode.said], 0))
+        marks.append((sample, RHYTHM_CHANGE, note_of(episode.said, result.classes), 0))
     taken = {sample for sample, *_ in marks}
     for at, kind in zip(result.beats.sample.tolist(), result.beats.kind.tolist()):
         sample = round(at * rate / SAMPLING_RATE_HZ)

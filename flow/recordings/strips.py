@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import textwrap
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flow.look.pictures import CLASS_COLOURS, MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR
+from flow.look.pictures import MM_PER_MV, MM_PER_SECOND, UNSURE_COLOUR, UNUSABLE_COLOUR, class_colours
 from flow.look.words import clock
 from flow.recordings.beats import UNTYPED
-from flow.recordings.classify import SAID, UNLIKE, UNSURE, Classification, full_name
-from qmodel.data.fragments import CLASSES
+from flow.recordings.classify import UNLIKE, UNSURE, Classification, full_name
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import WINDOW_S
-from qmodel.fixed_point import WINDOW_SAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +35,9 @@ HIGHEST_STRIP_MM = 60  # what lies beyond is cut off, as on paper
 INK, FAINT, GRID_1_MM, GRID_5_MM = "#202020", "#666666", "#f6dede", "#e8b4b4"
 
 
-def colour(said: str) -> str:
+def colour(said: str, classes: Sequence[str]) -> str:
     """Colour of a class, of `unsure`, or of a signal that is not usable."""
-    return CLASS_COLOURS.get(said, UNSURE_COLOUR if said in (UNSURE, UNLIKE) else UNUSABLE_COLOUR)
+    return class_colours(classes).get(said, UNSURE_COLOUR if said in (UNSURE, UNLIKE) else UNUSABLE_COLOUR)
 
 
 def chosen(result: Classification, most: int = STRIPS) -> list[int]:
@@ -66,7 +65,7 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
     import matplotlib
     from matplotlib.figure import Figure
 
-    kinds = [said for said in SAID if said in set(result.findings.said.tolist())]
+    kinds = [said for said in result.sayings if said in set(result.findings.said.tolist())]
     windows = chosen(result)
     signals = [_strip(result, window) for window in windows]
     heights = [bottom + top + BAND_MM for _, bottom, top in signals]
@@ -130,7 +129,7 @@ def _timeline(axes: Axes, result: Classification, kinds: list[str], shown: list[
                 # At least 0.4 mm, so that ten seconds of a whole day are seen.
                 size = max((episode.end_s - episode.start_s) * scale, 0.4), ROW_MM - 1.2
                 place = LEFT_MM + episode.start_s * scale, y + 0.6
-                axes.add_patch(Rectangle(place, *size, color=colour(kind), linewidth=0))
+                axes.add_patch(Rectangle(place, *size, color=colour(kind, result.classes), linewidth=0))
         share = f"{said / duration:.1%}"
         _text(axes, LEFT_MM + STRIP_MM + 2, y + ROW_MM / 2, f"{clock(said)}  {share}", color=INK, va="center")
     step = next((s for s in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200) if duration / s <= 13), 14400)
@@ -139,15 +138,23 @@ def _timeline(axes: Axes, result: Classification, kinds: list[str], shown: list[
         axes.plot([x, x], [bottom, bottom + 1], color=FAINT, linewidth=0.6)
         _text(axes, x, bottom + 1.6, clock(second), color=FAINT, ha="center", va="top")
     for window in shown:
-        x = LEFT_MM + (result.windows.start_s[window] + WINDOW_S / 2) * scale
+        x = LEFT_MM + (result.windows.start_s[window] + result.windows.window_s / 2) * scale
         axes.plot([x], [bottom + 0.6], marker="^", markersize=3.5, color=INK, linewidth=0)
     return ROW_MM * len(kinds)
 
 
+def _shown(result: Classification, window: int) -> tuple[float, float]:
+    """Where a strip begins and how long it is, in seconds: a window, of one longer than the paper its middle."""
+    start, whole = float(result.windows.start_s[window]), result.windows.window_s
+    seconds = min(whole, WINDOW_S)
+    return start + (whole - seconds) / 2, seconds
+
+
 def _strip(result: Classification, window: int) -> tuple[np.ndarray, float, float]:
     """A window's signal in mm about its median, and how far its strip reaches down and up, on 5 mm lines."""
-    start = round(result.windows.start_s[window] * SAMPLING_RATE_HZ)
-    signal = result.windows.signal_mv[start : start + WINDOW_SAMPLES].astype(np.float64)
+    start_s, seconds = _shown(result, window)
+    start = round(start_s * SAMPLING_RATE_HZ)
+    signal = result.windows.signal_mv[start : start + round(seconds * SAMPLING_RATE_HZ)].astype(np.float64)
     signal = MM_PER_MV * (signal - np.median(signal))
     # At least 1 mV down and 1.5 mV up, so that most strips have one height.
     down = min(max(10, 5 * np.ceil(-signal.min() / 5 + 0.1)), HIGHEST_STRIP_MM / 2)
@@ -161,14 +168,16 @@ def _draw_strip(
     from matplotlib.collections import LineCollection
     from matplotlib.patches import Rectangle
 
-    finding, start = result.findings[window], float(result.windows.start_s[window])
-    right, bottom, zero = LEFT_MM + STRIP_MM, y + up + down, y + up
+    finding, (start, seconds) = result.findings[window], _shown(result, window)
+    right, bottom, zero = LEFT_MM + MM_PER_SECOND * seconds, y + up + down, y + up
     for (first, last), said in zip(result.spans_s, result.findings.said):
-        first, last = max(first, start), min(last, start + WINDOW_S)
+        first, last = max(first, start), min(last, start + seconds)
         if first < last:
             x, width = LEFT_MM + MM_PER_SECOND * (first - start), MM_PER_SECOND * (last - first)
-            axes.add_patch(Rectangle((x, y), width, up + down, color=colour(said), alpha=0.18, linewidth=0))
-            axes.add_patch(Rectangle((x, bottom), width, BAND_MM, color=colour(said), linewidth=0))
+            axes.add_patch(
+                Rectangle((x, y), width, up + down, color=colour(said, result.classes), alpha=0.18, linewidth=0)
+            )
+            axes.add_patch(Rectangle((x, bottom), width, BAND_MM, color=colour(said, result.classes), linewidth=0))
     for spacing, shade, line_width in ((1, GRID_1_MM, 0.25), (5, GRID_5_MM, 0.5)):
         verticals = [[(x, y), (x, bottom)] for x in np.arange(LEFT_MM, right + 0.5, spacing)]
         levels = [[(LEFT_MM, level), (right, level)] for level in np.arange(y, bottom + 0.5, spacing)]
@@ -178,7 +187,7 @@ def _draw_strip(
     beats = result.beats
     at = beats.sample / SAMPLING_RATE_HZ - start
     for second, kind in zip(at, beats.kind):
-        if 0 <= second < WINDOW_S:
+        if 0 <= second < seconds:
             place = LEFT_MM + MM_PER_SECOND * second
             axes.plot([place, place], [y + 0.3, y + 1.8], color=INK, linewidth=0.7, zorder=2)
             if kind not in ("N", UNTYPED):
@@ -188,9 +197,9 @@ def _draw_strip(
     axes.plot(LEFT_MM + pulse[:, 0], zero - pulse[:, 1], color=FAINT, linewidth=0.7)
     notes = [(clock(start), FAINT, "normal"), (finding.said, INK, "bold")]
     if finding.label >= 0:
-        guess = f"{CLASSES[finding.label]}? " if finding.said == UNSURE else ""
+        guess = f"{result.classes[finding.label]}? " if finding.said == UNSURE else ""
         notes.append((f"{guess}{finding.confidence:.0%}", INK, "normal"))
-    heart_rate = result.beats.rate_bpm(start, start + WINDOW_S)
+    heart_rate = result.beats.rate_bpm(start, start + seconds)
     if heart_rate is not None:
         notes.append((f"{heart_rate:.0f}/min", INK, "normal"))
     notes.append((f"quality {finding.quality:.2f}", FAINT, "normal"))

@@ -1,4 +1,4 @@
-"""Signal quality of ten-second windows: whether there is an ECG to classify, and if not, why.
+"""Signal quality of windows: whether there is an ECG to classify, and if not, why.
 
 Four measures, each divided by the limit at which a window is no longer usable; the index is one minus the largest, so
 1 is clean and 0 unusable.
@@ -18,11 +18,11 @@ Sources: Clifford et al., Physiol. Meas. 33:1419, 2012 (fSQI, basSQI, spectral r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from qmodel.errors import InputError
-from qmodel.fixed_point import WINDOW_SAMPLES
 
 SAMPLING_RATE_HZ = 360
 REASONS = ("missing", "flat", "saturated", "noise")
@@ -33,12 +33,18 @@ CLIPPED_RUN_S, CLIPPED_LIMIT = 0.014, 0.05
 HIGH_HZ, LOW_HZ, ECG_HZ = 40.0, 0.5, 1.0
 HIGH_LIMIT, LOW_LIMIT = 0.5, 0.95
 
-_TAPER = np.hanning(WINDOW_SAMPLES)
-_FREQUENCY = np.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLING_RATE_HZ)
-_BANDS = tuple(
-    slice(*np.searchsorted(_FREQUENCY, edges))
-    for edges in ((0, LOW_HZ), (ECG_HZ, HIGH_HZ), (HIGH_HZ, SAMPLING_RATE_HZ))
-)
+# Movement below 0.5 Hz is told from an ECG where a window resolves a quarter of that; in shorter ones nothing is said.
+SHORTEST_FOR_LOW_S = 8.0
+
+
+@lru_cache(maxsize=8)
+def _bands(samples: int, rate_hz: float) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """Taper of a window, and the places of low, ECG and high frequencies in its spectrum."""
+    frequency = np.fft.rfftfreq(samples, 1 / rate_hz)
+    edges = ((0, LOW_HZ), (ECG_HZ, HIGH_HZ), (HIGH_HZ, rate_hz))
+    return np.hanning(samples), tuple(slice(*np.searchsorted(frequency, pair)) for pair in edges)
+
+
 _TINY = np.finfo(np.float64).tiny
 
 
@@ -55,47 +61,60 @@ class Quality:
         return self.reason == GOOD
 
 
-def assess(windows: np.ndarray, missing: np.ndarray | None = None, clipped: np.ndarray | None = None) -> Quality:
-    """Quality of windows at 360 Hz.
+def assess(
+    windows: np.ndarray,
+    missing: np.ndarray | None = None,
+    clipped: np.ndarray | None = None,
+    rate_hz: float = SAMPLING_RATE_HZ,
+) -> Quality:
+    """Quality of windows; of several leads the worst counts.
 
-    Args: windows: int16, shape (window, 3600), 200 ADC units per mV; missing: share of each window's samples that were
-        not given, none if None; clipped: share at an end of the recorder's range, where that is known from the samples
-        before resampling, beside what the windows themselves show.
+    Args: windows: int16, shape (window, sample) or (window, sample, lead), 200 ADC units per mV; missing: share of each
+        window's samples that were not given, none if None; clipped: share at an end of the recorder's range, where that
+        is known from the samples before resampling, beside what the windows themselves show; rate_hz: of the samples.
     Raises: InputError: wrong shape.
     """
     windows = np.asarray(windows)
-    if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES:
-        raise InputError(f"windows must have the shape (window, {WINDOW_SAMPLES}), received {windows.shape}")
-    own = np.array([clipped_samples(window, SAMPLING_RATE_HZ).mean() for window in windows])
-    clipped = own if clipped is None else np.maximum(own, clipped)
-    seconds = windows.reshape(len(windows), WINDOW_SAMPLES // SAMPLING_RATE_HZ, SAMPLING_RATE_HZ).astype(np.int32)
-    flat = (np.ptp(seconds, axis=2) < FLAT_SPAN_UNITS).mean(1)
-    measures = np.stack(
-        [
-            np.zeros(len(windows)) if missing is None else np.asarray(missing) / MISSING_LIMIT,
-            flat / FLAT_LIMIT,
-            np.asarray(clipped) / CLIPPED_LIMIT,
-            np.array([_noise(window) for window in windows]),
-        ],
-        axis=1,
-    ).reshape(len(windows), len(REASONS))
+    if windows.ndim not in (2, 3) or not windows.shape[1]:
+        raise InputError(f"windows must have the shape (window, sample) or with leads, received {windows.shape}")
+    leads = [windows] if windows.ndim == 2 else [windows[:, :, i] for i in range(windows.shape[2])]
+    own = np.max([_measures(lead, rate_hz) for lead in leads], axis=0)
+    if missing is not None:
+        own[:, 0] = np.asarray(missing) / MISSING_LIMIT
+    if clipped is not None:
+        own[:, 2] = np.maximum(own[:, 2], np.asarray(clipped) / CLIPPED_LIMIT)
     # A window may fail in several ways; the first in the order of REASONS is its cause.
-    failed = measures >= 1
+    failed = own >= 1
     reason = np.where(failed.any(1), np.array(REASONS)[failed.argmax(1)], GOOD)
-    return Quality(np.clip(1 - measures.max(1, initial=0), 0, 1), reason)
+    return Quality(np.clip(1 - own.max(1, initial=0), 0, 1), reason)
 
 
-def _noise(window: np.ndarray) -> float:
+def _measures(windows: np.ndarray, rate_hz: float) -> np.ndarray:
+    """The measures of one lead's windows (window, sample), each divided by its limit: float64 (window, REASONS)."""
+    samples = windows.shape[1]
+    second = min(round(rate_hz), samples)
+    seconds = windows[:, : samples // second * second].reshape(len(windows), samples // second, second)
+    flat = (np.ptp(seconds.astype(np.int32), axis=2) < FLAT_SPAN_UNITS).mean(1)
+    clipped = np.array([clipped_samples(window, rate_hz).mean() for window in windows])
+    noise = np.array([_noise(window, rate_hz) for window in windows])
+    columns = [np.zeros(len(windows)), flat / FLAT_LIMIT, clipped / CLIPPED_LIMIT, noise]
+    return np.stack(columns, axis=1).reshape(len(windows), len(REASONS))
+
+
+def _noise(window: np.ndarray, rate_hz: float) -> float:
     """Larger of the two noise measures of int16 (sample,), each divided by its limit; 0 where there is no power.
 
     One window at a time and free of its offset: sums of floats must not depend on what else is in a batch.
     """
+    taper, bands = _bands(len(window), rate_hz)
     x = window.astype(np.int64) - int(window[0])
-    power = np.abs(np.fft.rfft((x - x.mean()) * _TAPER)) ** 2
+    power = np.abs(np.fft.rfft((x - x.mean()) * taper)) ** 2
     whole = power.sum()
     if whole == 0:
         return 0.0
-    low, ecg, high = (power[band].sum() for band in _BANDS)
+    low, ecg, high = (power[band].sum() for band in bands)
+    if len(window) < SHORTEST_FOR_LOW_S * rate_hz:
+        low = 0.0
     return float(max(high / max(ecg, _TINY) / HIGH_LIMIT, low / whole / LOW_LIMIT))
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from qmodel.data.readers.channels import (
     NO_UNIT,
     OTHER,
     PHYSICAL,
+    TRAINED_LEADS,
     UNKNOWN,
     VOLTAGE,
     Channel,
@@ -47,7 +49,28 @@ CUT_AT_ONCE = 256  # windows: bounds the memory of short hops over long recordin
 LOWEST_SPAN_MV, HIGHEST_SPAN_MV = 0.05, 50.0
 SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".tsv", ".txt")
 
-__all__ = ["Recording", "Samples", "Windows", "cut", "find", "hop_samples", "mv_per", "read", "resample"]
+__all__ = ["Recording", "Samples", "Takes", "Windows", "cut", "find", "hop_samples", "mv_per", "read", "resample"]
+
+
+class Takes(NamedTuple):
+    """What a network takes of a recording; the defaults are those of the shipped networks.
+
+    rate_hz: sampling rate; samples: of a window, at that rate; channels: leads of a window; leads: their names, None:
+    the one lead may be any, and the likeliest is taken.
+    """
+
+    rate_hz: float = SAMPLING_RATE_HZ
+    samples: int = WINDOW_SAMPLES
+    channels: int = 1
+    leads: tuple[str, ...] | None = None
+
+    @property
+    def window_s(self) -> float:
+        """Seconds of a window."""
+        return self.samples / self.rate_hz
+
+
+STANDARD = Takes()
 
 
 @dataclass(frozen=True)
@@ -148,19 +171,62 @@ class Recording:
             found.append(f"{self.leads[i]} (number {self._numbers[i]}, {self.sampling_rate_hz:g} Hz, {size})")
         return ", ".join([*found, *self.others])
 
-    def windows(self, lead: str | None = None, hop_s: float = WINDOW_S) -> Windows:
-        """Windows of one lead at 360 Hz, ready for a classifier: pick the lead, resample, cut.
+    def windows(self, lead: str | None = None, hop_s: float | None = None, takes: Takes = STANDARD) -> Windows:
+        """Windows ready for a classifier: pick the leads, resample, cut.
 
-        Args: lead: as in `lead`; hop_s: seconds from window to window.
+        Args: lead: as in `choose`; hop_s: seconds from window to window, None: a window; takes: what the network takes.
         Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV; a hop out of
             range.
         """
-        return self.samples(lead).windows(hop_s)
+        names = self.choose(lead, takes)
+        heard = [self.samples(name, takes.rate_hz, takes.window_s) for name in names]
+        shown = heard[0]
+        if takes.rate_hz != SAMPLING_RATE_HZ:
+            shown = self.samples(names[0], SAMPLING_RATE_HZ, takes.window_s)
+        return windows_of(heard, takes.samples, hop_s, shown)
 
-    def samples(self, lead: str | None = None) -> Samples:
-        """One lead at 360 Hz, ready to be cut.
+    def choose(self, lead: str | None, takes: Takes) -> list[str | None]:
+        """The leads that a network hears, in the order of its channels; None: the likeliest.
 
-        Args: lead: as in `lead`.
+        Args: lead: names or numbers, joined by + where the network takes several; None: those that the network names.
+        Raises: DataError: a lead that is not there, another number of leads than the network takes, one twice.
+        """
+        several = takes.channels > 1
+        own = f"the network takes {takes.channels} lead{'s' if several else ''}"
+        if takes.leads:
+            own += f" ({', '.join(takes.leads)})"
+        if lead is None and takes.leads is None:
+            if not several:
+                return [None]
+            raise DataError(f"{own} and does not say which: name them with --lead, joined by +, from {self._listed()}")
+        wanted = takes.leads if lead is None else lead.split("+") if several else (lead,)
+        assert wanted is not None  # told above
+        if len(wanted) != takes.channels:
+            raise DataError(f"{own}, received --lead {lead}: name {takes.channels}, joined by +")
+        if several and len(self.leads) < takes.channels:
+            raise DataError(f"{own}, {self.name} has {len(self.leads)}: {self._listed()}")
+        found: list[str | None] = []
+        for name in wanted:
+            places = _by_name(name, self.leads, self._numbers)
+            if not places and lead is None and name.upper() in TRAINED_LEADS:
+                alike = [other for other in TRAINED_LEADS if _by_name(other, self.leads, ())]  # MLII is a lead II
+                places = _by_name(alike[0], self.leads, ()) if alike else []
+            if not places:
+                choice = "" if lead is not None else "; if another is to be taken, name it with --lead"
+                raise DataError(f"{own}, {self.name} has no lead {name!r}: it has {self._listed()}{choice}")
+            if len(places) > 1:
+                raise DataError(f"{self.name} has {len(places)} leads {name!r}: choose by number of {self._listed()}")
+            found.append(str(self._numbers[places[0]]) if _ambiguous(self.leads, places[0]) else self.leads[places[0]])
+        if len(set(found)) != len(found):
+            raise DataError(f"{own}, received {'+'.join(wanted)}: each must be another one")
+        return found
+
+    def samples(
+        self, lead: str | None = None, rate_hz: float = SAMPLING_RATE_HZ, window_s: float = WINDOW_S
+    ) -> Samples:
+        """One lead at a network's rate, ready to be cut.
+
+        Args: lead: as in `lead`; rate_hz: wanted; window_s: seconds that it must have at least.
         Raises: DataError: no such lead, shorter than a window, without any value, in another unit than mV.
         """
         one = self.lead(lead)
@@ -169,58 +235,84 @@ class Recording:
         check_rate(rate, self.name)
         if np.isnan(signal).all():
             raise DataError(f"{self.name}, lead {one.leads[0]}: none of its {len(signal)} samples has a value")
-        if self.duration_s < WINDOW_S:
+        if self.duration_s < window_s:
             raise DataError(
-                f"a window needs {WINDOW_S:g} s of ECG: {self.name} has {len(signal)} samples, {self.duration_s:.3g} s "
+                f"a window needs {window_s:g} s of ECG: {self.name} has {len(signal)} samples, {self.duration_s:.3g} s "
                 f"at {rate:g} Hz"
             )
         if not self.chosen_units:
             _check_span(signal, rate, self.name, one.leads[0])
-        converter = Converter(rate)
+        converter = Converter(rate, rate_hz)
         parts = [converter.feed(signal), converter.flush()]
         resampled, missing = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        at = np.minimum((np.arange(len(resampled)) * (rate / SAMPLING_RATE_HZ)).astype(np.int64), len(signal) - 1)
-        return Samples(one.leads[0], resampled, missing, clipped_samples(signal, rate)[at])
+        at = np.minimum((np.arange(len(resampled)) * (rate / rate_hz)).astype(np.int64), len(signal) - 1)
+        return Samples(one.leads[0], resampled, missing, clipped_samples(signal, rate)[at], rate_hz)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """One lead at 360 Hz; every array's shape is (sample,).
+    """One lead, at 360 Hz where nothing else is said; every array's shape is (sample,).
 
     Args: lead: its name; signal_mv: float32, gaps bridged; missing, clipped: bool, the recorder gave no value, or one
-        at an end of its range.
+        at an end of its range; rate_hz: of the samples.
     """
 
     lead: str
     signal_mv: np.ndarray
     missing: np.ndarray
     clipped: np.ndarray
+    rate_hz: float = SAMPLING_RATE_HZ
 
     def __len__(self) -> int:
         return len(self.signal_mv)
 
     def __getitem__(self, part: slice) -> Samples:
-        return Samples(self.lead, self.signal_mv[part], self.missing[part], self.clipped[part])
+        return Samples(self.lead, self.signal_mv[part], self.missing[part], self.clipped[part], self.rate_hz)
 
-    def windows(self, hop_s: float = WINDOW_S) -> Windows:
+    def windows(self, hop_s: float | None = None) -> Windows:
         """Windows of ten seconds. Args: hop_s: from window to window. Raises: DataError: as `cut`."""
-        integers, starts = cut(self.signal_mv, hop_s)
-        missing, clipped = (_shares(mark, starts) for mark in (self.missing, self.clipped))
-        hop = hop_samples(hop_s) / SAMPLING_RATE_HZ
-        return Windows(
-            integers, starts / SAMPLING_RATE_HZ, missing, clipped, self.lead, hop, self.signal_mv, self.missing
-        )
+        return windows_of([self], round(WINDOW_S * self.rate_hz), hop_s)
+
+
+def windows_of(
+    heard: Sequence[Samples], samples: int, hop_s: float | None = None, shown: Samples | None = None
+) -> Windows:
+    """Windows of one or more leads of one rate.
+
+    Args: heard: the leads in the order of a network's channels; samples: of a window; hop_s: from window to window,
+        None: a window; shown: the first lead at 360 Hz, for pictures and beats, where they are of another rate.
+    Raises: DataError: as `cut`.
+    """
+    rate = heard[0].rate_hz
+    hop_s = samples / rate if hop_s is None else hop_s
+    parts = [cut(lead.signal_mv, hop_s, samples, rate) for lead in heard]
+    starts = parts[0][1]
+    integers = parts[0][0] if len(heard) == 1 else np.stack([part[0] for part in parts], axis=2)
+    # Of several leads the worst counts: a window is not usable if one of them is not.
+    missing, clipped = (
+        np.max([_shares(getattr(lead, mark), starts, samples) for lead in heard], axis=0)
+        for mark in ("missing", "clipped")
+    )
+    shown = heard[0] if shown is None else shown
+    hop = hop_samples(hop_s, samples, rate) / rate
+    name = "+".join(lead.lead for lead in heard)
+    return Windows(integers, starts / rate, missing, clipped, name, hop, shown.signal_mv, shown.missing, rate)
+
+
+def _ambiguous(leads: Sequence[str], place: int) -> bool:
+    return len(_by_name(leads[place], leads, ())) > 1
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one lead, in order of time; every array's first axis is the window.
+    """Windows of a recording, in order of time; every array's first axis is the window.
 
-    Args: integers: int16, shape (window, 3600), 200 ADC units per mV, any whole offset (which `standardise` removes);
+    Args: integers: int16, shape (window, sample), or (window, sample, lead) of several leads; 200 ADC units per mV, any
+        whole offset (which `standardise` removes);
         start_s: seconds; missing, clipped: share of the window's samples that the recorder did not give, or that stand
-        at an end of its range; lead: its name; hop_s: seconds from window to window; signal_mv: float32, shape
-        (sample,), the lead at 360 Hz the windows were cut from, gaps bridged; missing_samples: bool (sample,), where
-        they were, empty if that is not known.
+        at an end of its range; lead: its name, several joined by +; hop_s: seconds from window to window; signal_mv:
+        float32, shape (sample,), the first lead at 360 Hz, gaps bridged; missing_samples: bool (sample,), where
+        they were, empty if that is not known; rate_hz: of the windows.
     """
 
     integers: np.ndarray
@@ -231,26 +323,35 @@ class Windows:
     hop_s: float
     signal_mv: np.ndarray
     missing_samples: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    rate_hz: float = SAMPLING_RATE_HZ
 
     def __len__(self) -> int:
         return len(self.integers)
 
+    @property
+    def window_s(self) -> float:
+        """Seconds of a window."""
+        return self.integers.shape[1] / self.rate_hz
 
-def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a signal at 360 Hz into windows of ten seconds; what is left at the end belongs to none.
 
-    Args: signal: mV, shape (sample,), no NaN; hop_s: seconds from window to window, at most ten.
-    Returns: int16, shape (window, 3600), 200 ADC units per mV less a whole number per window; first samples, int64.
+def cut(
+    signal: np.ndarray, hop_s: float = WINDOW_S, samples: int = WINDOW_SAMPLES, rate_hz: float = SAMPLING_RATE_HZ
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a signal into windows; what is left at the end belongs to none.
+
+    Args: signal: mV, shape (sample,), no NaN; hop_s: seconds from window to window, at most a window; samples: of a
+        window; rate_hz: of the signal.
+    Returns: int16, shape (window, sample), 200 ADC units per mV less a whole number per window; first samples, int64.
         Of a MIT-BIH record at 360 Hz these are its own ADC samples up to that number.
     Raises: DataError: hop out of range, or a signal shorter than a window.
     """
-    hop = hop_samples(hop_s)
-    if len(signal) < WINDOW_SAMPLES:
-        raise DataError(f"a window needs {WINDOW_SAMPLES} samples at {SAMPLING_RATE_HZ} Hz, received {len(signal)}")
-    starts = np.arange(0, len(signal) - WINDOW_SAMPLES + 1, hop, dtype=np.int64)
+    hop = hop_samples(hop_s, samples, rate_hz)
+    if len(signal) < samples:
+        raise DataError(f"a window needs {samples} samples at {rate_hz:g} Hz, received {len(signal)}")
+    starts = np.arange(0, len(signal) - samples + 1, hop, dtype=np.int64)
     units = np.rint(ADC_UNITS_PER_MV * np.asarray(signal, np.float64))
-    views = np.lib.stride_tricks.sliding_window_view(units, WINDOW_SAMPLES)
-    windows = np.empty((len(starts), WINDOW_SAMPLES), np.int16)
+    views = np.lib.stride_tricks.sliding_window_view(units, samples)
+    windows = np.empty((len(starts), samples), np.int16)
     for first in range(0, len(starts), CUT_AT_ONCE):
         part = views[starts[first : first + CUT_AT_ONCE]]
         # A direct-coupled recorder's electrode offset alone may exceed 16 bits.
@@ -259,31 +360,32 @@ def cut(signal: np.ndarray, hop_s: float = WINDOW_S) -> tuple[np.ndarray, np.nda
     return windows, starts
 
 
-def hop_samples(hop_s: float) -> int:
-    """Samples from window to window at 360 Hz. Raises: DataError: less than one, or more than a window."""
-    hop = round(hop_s * SAMPLING_RATE_HZ) if math.isfinite(hop_s) else 0
-    if not 1 <= hop <= WINDOW_SAMPLES:
-        raise DataError(f"the hop must be more than 0 and at most {WINDOW_S:g} s, received {hop_s:g}")
+def hop_samples(hop_s: float, samples: int = WINDOW_SAMPLES, rate_hz: float = SAMPLING_RATE_HZ) -> int:
+    """Samples from window to window. Raises: DataError: less than one, or more than a window."""
+    hop = round(hop_s * rate_hz) if math.isfinite(hop_s) else 0
+    if not 1 <= hop <= samples:
+        raise DataError(f"the hop must be more than 0 and at most {samples / rate_hz:g} s, received {hop_s:g}")
     return hop
 
 
-def _shares(mark: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _shares(mark: np.ndarray, starts: np.ndarray, samples: int) -> np.ndarray:
     """Share of marked samples in the windows that begin at `starts`."""
     before = np.concatenate([[0], np.cumsum(mark)])
-    return (before[starts + WINDOW_SAMPLES] - before[starts]) / WINDOW_SAMPLES
+    return (before[starts + samples] - before[starts]) / samples
 
 
 def read(
     path: str | os.PathLike,
     sampling_rate_hz: float | None = None,
     units: str | None = None,
-    lead: str | None = None,
+    lead: str | Sequence[str] | None = None,
 ) -> Recording:
     """Read a recording of any format of docs/recordings.md; a WFDB record is named with or without .hea or .dat.
 
     Args: sampling_rate_hz: of a table that does not tell it; in place of what another file says;
         units: V, mV or uV in place of the unit's name in the file, or a gain like 200/mV for samples that are counts;
-        lead: the one that will be asked for, by name or its number in the file; matters where channels differ in rate.
+        lead: what will be asked for, one or several, by name or number in the file; matters where channels differ in
+        rate, or are not named as leads.
     Raises: DataError: missing, empty, truncated or of no known format, no ECG in it, a unit that is not understood,
         rate missing, contradicted or out of range.
     """
@@ -303,7 +405,24 @@ def read(
         ) from error
 
 
-def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str | None) -> Recording:
+def read_for(
+    takes: Takes,
+    path: str | os.PathLike,
+    lead: str | None = None,
+    sampling_rate_hz: float | None = None,
+    units: str | None = None,
+) -> Recording:
+    """Read a recording for a network. Args: lead: as in Recording.choose; others as in `read`, which raises."""
+    if lead is None and takes.leads:
+        try:
+            return read(path, sampling_rate_hz, units, takes.leads)
+        except DataError:
+            pass  # what is there instead is read, and `choose` says what is missing
+    asked = lead.split("+") if lead is not None and takes.channels > 1 else lead
+    return read(path, sampling_rate_hz, units, asked)
+
+
+def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str | Sequence[str] | None) -> Recording:
     """The channels of a source that are or may be ECG and have the rate of the one that is asked for."""
     path, channels = source.path, source.channels
     if not channels:
@@ -314,8 +433,10 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
         i for i, c in enumerate(channels)
         if kinds[i] != OTHER and (units is not None or kind_of_unit(c.unit) != PHYSICAL)
     ]  # fmt: skip
+    asked: list[int] = []
     if lead is not None:
-        first = _asked(lead, channels, path.stem)
+        asked = [_asked(name, channels, path.stem) for name in ([lead] if isinstance(lead, str) else lead)]
+        first = asked[0]
     else:
         if not candidates:
             raise DataError(_no_ecg(source, kinds))
@@ -328,19 +449,25 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
         if not named and clear and len(candidates) > 1:
             first = clear[0]
     chosen = channels[first]
-    if units is None and not _understood(chosen, source.mv_assumed):
-        raise DataError(
-            f"{path}: {chosen.described} has no unit of volts: units must be {', '.join(MV_PER_UNIT)} or a gain like "
-            f"200/mV for counts; if it is an ECG give --units{_counts_hint(chosen)}"
-        )
+    for one in [channels[i] for i in asked or [first]]:
+        if units is None and not _understood(one, source.mv_assumed):
+            raise DataError(
+                f"{path}: {one.described} has no unit of volts: units must be {', '.join(MV_PER_UNIT)} or a gain like "
+                f"200/mV for counts; if it is an ECG give --units{_counts_hint(one)}"
+            )
+        if one.rate_hz != chosen.rate_hz:
+            raise DataError(
+                f"{path}: leads that are classified together must have one rate, received {chosen.described} and "
+                f"{one.described}"
+            )
     rate = asked_hz or chosen.rate_hz
     if rate is None:
         raise DataError(f"{path} does not tell its sampling rate: give --fs, in Hz")
     check_rate(rate, path.stem)
     taken = [
-        i for i in sorted({*candidates, first})
+        i for i in sorted({*candidates, first, *asked})
         if channels[i].rate_hz == chosen.rate_hz
-        and (i == first or units is not None or _understood(channels[i], source.mv_assumed))
+        and (i in (first, *asked) or units is not None or _understood(channels[i], source.mv_assumed))
     ]  # fmt: skip
     signals = [_millivolts(channels[i], units) for i in taken]
     length = len(signals[taken.index(first)])

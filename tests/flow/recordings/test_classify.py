@@ -18,7 +18,7 @@ from flow.cli.main import main
 from flow.recordings import outputs, strips
 from flow.recordings.choices import FORMATS
 from flow.recordings.classify import (
-    SAID,
+    NO_CLASS,
     UNSURE,
     Classification,
     Classifier,
@@ -122,7 +122,7 @@ class TestClassifier:
         from qmodel.frozen import FrozenNetwork
 
         other = FrozenNetwork(8, INPUT_FORMAT, (random_plane_layer(np.random.default_rng(0), 1, 2, 8, output=None),))
-        with pytest.raises(InputError, match="takes 3600 samples and gives 17 logits, this one takes 8 and gives 2"):
+        with pytest.raises(InputError, match="8 samples of 1 lead.* does not say what it is for"):
             Classifier(other)
 
 
@@ -188,7 +188,7 @@ class TestSpansAndEpisodes:
         confidence = np.where(np.isin(said, REASONS), np.nan, 0.75)
         labels = np.array([CLASSES.index(s) if s in CLASSES else -1 for s in said])
         findings = Findings(labels, confidence, confidence, np.ones(number), said, said)
-        return Classification(record, windows, findings, "0" * 64, "golden", 0.5)
+        return Classification(record, windows, findings, "0" * 64, CLASSES, "golden", 0.5)
 
     def test_spans_cover_the_windows_once(self, record):
         for hop in (10, 7.5, 2.5, 1):
@@ -329,16 +329,17 @@ class TestPicture:
         """
         families = (("NSR",), ("AFIB", "AFL", "SVTA"), ("VT", "Bigeminy", "IVR"), ("LBBBB", "RBBBB"), ("PR",))
         for vision in (np.eye(3), PROTAN, DEUTAN):
-            lab = [[_lab(vision @ _linear(strips.colour(name))) for name in family] for family in families]
+            lab = [[_lab(vision @ _linear(strips.colour(name, CLASSES))) for name in family] for family in families]
             for i, first in enumerate(lab):
                 for second in lab[i + 1 :]:
                     assert min(np.linalg.norm(a - b) for a in first for b in second) > 10
 
     def test_everything_has_a_colour_and_a_name(self):
-        colours = [strips.colour(said) for said in SAID]
-        assert len({strips.colour(name) for name in CLASSES}) == len(CLASSES)
+        sayings = (*CLASSES, *NO_CLASS)
+        colours = [strips.colour(said, CLASSES) for said in sayings]
+        assert len({strips.colour(name, CLASSES) for name in CLASSES}) == len(CLASSES)
         assert all(len(c) == 7 and c[0] == "#" for c in colours)
-        assert len({full_name(said) for said in SAID}) == len(SAID)
+        assert len({full_name(said) for said in sayings}) == len(sayings)
 
 
 PROTAN = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])

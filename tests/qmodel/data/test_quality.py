@@ -84,5 +84,5 @@ def test_clipped_samples():
 def test_shape():
     assert len(assess(np.zeros((0, WINDOW_SAMPLES), np.int16)).index) == 0
     with pytest.raises(ValueError, match="shape"):
-        assess(np.zeros((2, 100), np.int16))
+        assess(np.zeros(100, np.int16))
     assert quality.REASONS == ("missing", "flat", "saturated", "noise")
