@@ -252,7 +252,7 @@ def _compete(missing: dict[str, Path], run: Run) -> None:
         "seed": run.seed,
         "fragments": len(fold.validation),
         "blocks": [
-            f"{record}-{sample // splits.BLOCK_SAMPLES}"
+            f"{record}-{sample // (splits.BLOCK_S * mitdb.SAMPLING_RATE_HZ)}"
             for record, sample in (
                 *zip(windows.index.record[fold.validation], windows.index.first_sample[fold.validation], strict=True),
                 *zip(other.record[places], other.first_sample[places], strict=True),

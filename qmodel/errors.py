@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something that a person can mend; the message names it, the value received, and the way out."""
+    """Something that a person can mend; the message names it, the value received, and the way out.
+
+    lines_apart: the message has a line for each of several faults, and is shown so.
+    """
+
+    lines_apart = False
 
 
 class InputError(UserError, ValueError):

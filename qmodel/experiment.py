@@ -14,6 +14,7 @@ from qmodel.data import annotations, fragments, mitdb, splits, synthetic
 from qmodel.data.annotations import AllWindows
 from qmodel.data.fragments import Fragments, Windows
 from qmodel.data.splits import Fold
+from qmodel.dataset import Dataset, takes_of
 from qmodel.errors import InputError
 from qmodel.files import sha256
 from qmodel.fixed_point import standardise
@@ -42,6 +43,12 @@ class WindowSource(Protocol):
     def others(self, hop: int) -> AllWindows | None:
         """All windows with their annotations, `hop` samples apart, or None: there are no others."""
 
+    def metadata(self, windows: Windows) -> dict | None:
+        """What a frozen file tells of its use; None: nothing, it has the shape and the classes of MIT-BIH."""
+
+    def notes(self, windows: Windows) -> list[str]:
+        """What a person should know about the windows, a line each."""
+
 
 @dataclass(frozen=True)
 class Records:
@@ -67,6 +74,14 @@ class Records:
         """All windows of all records. Raises: DataError: a record is missing or broken."""
         return annotations.window_targets(self.folder, hop=hop)
 
+    def metadata(self, windows: Windows) -> dict | None:
+        """None."""
+        return None
+
+    def notes(self, windows: Windows) -> list[str]:
+        """Nothing."""
+        return []
+
 
 @dataclass(frozen=True)
 class Synthetic:
@@ -91,6 +106,50 @@ class Synthetic:
     def others(self, hop: int) -> AllWindows | None:
         """None: every window has a class."""
         return None
+
+    def metadata(self, windows: Windows) -> dict | None:
+        """None."""
+        return None
+
+    def notes(self, windows: Windows) -> list[str]:
+        """Nothing."""
+        return []
+
+
+@dataclass(frozen=True)
+class Own:
+    """Somebody's own labelled recordings. Args: dataset: the folder, and how windows are cut."""
+
+    dataset: Dataset
+
+    @property
+    def identity(self) -> dict:
+        """The sums of the table and of the recordings, and how windows are cut."""
+        return {"files": self.dataset.sums, "cutting": asdict(self.dataset.cutting)}
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The folder's name."""
+        return {"data_source": f"data set {self.dataset.folder.resolve().name}"}
+
+    def load(self) -> Windows:
+        """The windows. Raises: DataError: a table that is refused, a recording that cannot be read."""
+        return self.dataset.load()
+
+    def others(self, hop: int) -> AllWindows | None:
+        """None: every window has a class."""
+        return None
+
+    def metadata(self, windows: Windows) -> dict | None:
+        """Names of the classes and, where they are the same everywhere, of the leads; rate and length of a window."""
+        takes = takes_of(windows)
+        rate = int(takes.rate_hz) if takes.rate_hz == int(takes.rate_hz) else takes.rate_hz
+        told = {"classes": list(windows.classes), "rate_hz": rate, "window_samples": takes.samples}
+        return told if takes.leads is None else told | {"leads": list(takes.leads)}
+
+    def notes(self, windows: Windows) -> list[str]:
+        """Recordings whose person is not known, and those without a label."""
+        return self.dataset.notes(windows)
 
 
 @dataclass(frozen=True)
@@ -150,13 +209,29 @@ class Experiment:
     def loaded(self) -> Windows:
         """The windows with a class, each checked: whole numbers, in range, not flat."""
         windows = self.windows.load()
-        standardise(windows.signals)
+        _integers(windows.signals)
         return windows
 
     @cached_property
     def parts(self) -> Fold:
-        """Indices of the windows of each part."""
-        return self.split.parts(self.loaded.index)
+        """Indices of the windows of each part.
+
+        Raises: InputError: of somebody's own data, a class that the training part does not have.
+        """
+        windows = self.loaded
+        parts = self.split.parts(windows.index)
+        if windows.person is not None:
+            without = sorted(set(range(len(windows.classes))) - set(windows.labels[parts.train].tolist()))
+            if without:
+                name, own = windows.classes[without[0]], windows.labels == without[0]
+                persons, records = (len(set(each[own].tolist())) for each in (windows.persons, windows.record))
+                raise InputError(
+                    f"class {name!r} has nothing to train on in fold {self.split.fold} of protocol "
+                    f"{self.split.protocol}: its {own.sum()} windows are of {persons} person(s) in {records} "
+                    f"recording(s); label it in more of them, remove it from the table, or "
+                    "split with --protocol blocked or stratified"
+                )
+        return parts
 
     @cached_property
     def training_set(self) -> TrainingSet:
@@ -186,8 +261,13 @@ class Experiment:
 
     @property
     def test_integers(self) -> np.ndarray:
-        """The test part through the input stage, int64 (window, sample)."""
-        return standardise(self.loaded.signals[self.parts.test])
+        """The test part through the input stage, int64 (window, sample), or (window, sample, lead) of several leads."""
+        return _integers(self.loaded.signals[self.parts.test])
+
+    @property
+    def metadata(self) -> dict | None:
+        """What the frozen file tells of its use."""
+        return self.windows.metadata(self.loaded)
 
     @property
     def test_labels(self) -> np.ndarray:
@@ -211,6 +291,11 @@ class Experiment:
     def settings(self) -> dict:
         """Of every stage after it."""
         return {"recipe": asdict(self.recipe), "split": self.split.identity} | self.windows.described
+
+
+def _integers(signals: np.ndarray) -> np.ndarray:
+    """Windows (window, sample) or (window, sample, lead) through the input stage, each lead by itself."""
+    return standardise(signals, axis=1 - signals.ndim)
 
 
 def experiments_of_folds(

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import keras
 from qkeras import QActivation, QConv1D, QDense, quantized_relu
@@ -18,6 +19,10 @@ from qmodel.alq.layers import ALQConv1D, ALQDense
 from qmodel.alq.quantizer import alq
 from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES
+
+if TYPE_CHECKING:
+    from qmodel.recipe import Recipe
+    from qmodel.training_data import TrainingSet
 
 STAGES = ("float", "alq")
 # Activations follow a normalisation and seldom reach 4. A float network needs 8, but one trained with [0, 8) at half
@@ -43,7 +48,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Network:
-    """Blocks on a window of one channel, then either flatten or average over time, dense layers with ReLU, logits.
+    """Blocks on a window, then either flatten or average over time, dense layers with ReLU, logits.
 
     per_step: the logits are those of every time step: a convolution of one tap in place of what follows the blocks.
     """
@@ -55,6 +60,7 @@ class Network:
     input_length: int = WINDOW_SAMPLES
     dropout: float = 0.2
     per_step: bool = False
+    channels: int = 1
 
 
 def same(filters: int, taps: int, stride: int, pool: int, dilation: int = 1) -> Block:
@@ -114,6 +120,73 @@ def network(name: str) -> Network:
     return NETWORKS[name]
 
 
+LEAST_STEPS = 8  # before the average: enough that a window's parts are told apart
+
+
+def fitted(spec: Network, samples: int, channels: int, classes: int) -> Network:
+    """The network for windows of another length, with other leads and classes; the same one for its own.
+
+    Blocks pool and stride less where a window is too short for them, so that at least LEAST_STEPS time steps are left,
+    or as many as the network has of its own windows.
+    Raises: InputError: too short even so.
+    """
+    least = min(LEAST_STEPS, _lengths(spec.blocks, spec.input_length)[-1])
+    blocks: list[Block] = []
+    for block in spec.blocks:
+        even = block.padding == same(block.filters, block.taps, block.stride, block.pool, block.dilation).padding
+        while _lengths((*blocks, block), samples)[-1] < least and max(block.pool, block.stride) > 1:
+            if block.pool > 1:
+                pool = block.pool - 1
+                block = replace(block, pool=pool, pool_stride=min(block.pool_stride, pool))
+            else:
+                stride = block.stride - 1
+                padding = same(block.filters, block.taps, stride, 1, block.dilation).padding if even else block.padding
+                block = replace(block, stride=stride, padding=padding)
+        blocks.append(block)
+    if _lengths(tuple(blocks), samples)[-1] < 1:
+        raise InputError(f"a window of {samples} samples is too short for this network: choose a longer one, or "
+                         "another --network")  # fmt: skip
+    return replace(spec, blocks=tuple(blocks), input_length=samples, channels=channels, classes=classes)
+
+
+def for_data(name: str, data: TrainingSet) -> Network:
+    """A network by name, fitted to the windows and classes that it learns from. Raises: InputError: as `fitted`."""
+    samples, *leads = data.signals.shape[1:]
+    return fitted(network(name), samples, *(leads or [1]), data.targets.shape[1])
+
+
+def _lengths(blocks: tuple[Block, ...], length: int) -> list[int]:
+    """Time steps after every block; 0 or less: the window is too short."""
+    found = []
+    for block in blocks:
+        length = (length + sum(block.padding) - (block.taps - 1) * block.dilation - 1) // block.stride + 1
+        length = (length - block.pool) // block.pool_stride + 1 if block.pool > 1 else length
+        found.append(length)
+    return found
+
+
+def weights(spec: Network) -> int:
+    """Weights and biases of a network as it is frozen."""
+    number, channels = 0, spec.channels
+    for block in spec.blocks:
+        number += (block.taps * channels + 1) * block.filters
+        channels = block.filters
+    if spec.per_step:
+        return number + (channels + 1) * spec.classes
+    if not spec.average:
+        channels *= _lengths(spec.blocks, spec.input_length)[-1]
+    for units in (*spec.hidden, spec.classes):
+        number += (channels + 1) * units
+        channels = units
+    return number
+
+
+def budget_for(recipe: Recipe, data: TrainingSet) -> int:
+    """A recipe's byte budget for the network that is fitted to these windows: as many bytes a weight."""
+    fit = for_data(recipe.network, data)
+    return -(-recipe.budget_bytes * weights(fit) // weights(network(recipe.network)))
+
+
 def build(
     spec: Network,
     stage: str = "float",
@@ -129,7 +202,8 @@ def build(
         weight_quantizer: layer name -> QKeras quantizer of its kernel; default `alq()` for every layer.
         activation_bits: width of the quantised activations (stage alq).
         bias_quantizer: if given, layers have biases of it in place of normalisations (stage alq).
-    Input shape: (batch, time, 1), standard deviations. Output shape: (batch, class), logits, or (batch, time, class).
+    Input shape: (batch, time, channel), standard deviations. Output shape: (batch, class), logits, or
+        (batch, time, class).
     Raises: InputError: unknown stage.
     """
     if stage not in STAGES:
@@ -158,7 +232,7 @@ def build(
         return QActivation(quantized_relu(activation_bits, ACTIVATION_INTEGER_BITS), name=name)
 
     normal = bias_quantizer is None
-    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.input_length, 1), name="window")]
+    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.input_length, spec.channels), name="window")]
     for i, block in enumerate(spec.blocks, 1):
         if any(block.padding):
             layers.append(keras.layers.ZeroPadding1D(block.padding, name=f"pad{i}"))

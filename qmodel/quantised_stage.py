@@ -45,13 +45,13 @@ def quantise(
     Returns: the folded stage, weights on their grids.
     """
     folder = Path(folder)
-    spec = networks.network(recipe.network)
+    spec = networks.for_data(recipe.network, data)
     keras.utils.set_random_seed(recipe.seed + 1)
     quantised = networks.build(
         spec, "alq", weight_quantizer=weight_quantizers(recipe, model).get, activation_bits=recipe.activation_bits
     )
     copy_weights(model, quantised)
-    budget = Budget("bytes", recipe.budget_bytes, price=recipe.price)
+    budget = Budget("bytes", networks.budget_for(recipe, data), price=recipe.price)
     teacher = teachers if isinstance(teachers, Ensemble) else Ensemble(teachers) if teachers else None
     trainer = ALQTrainer(quantised, recipe.alq, budget, teacher, bias_bits=bias_bits)
     label = f"{recipe.network} ALQ"

@@ -8,7 +8,7 @@ held-out fragment of the same record are never used, nor (protocol `patient`) an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -27,12 +27,16 @@ BEAT_MARGIN = 72  # samples, 0.2 s: what shows of a beat nearer the end is less 
 
 
 def to_input(signals: np.ndarray) -> np.ndarray:
-    """Network input of integer windows (window, sample): float32, shape (window, sample, 1), on the input grid."""
-    return (standardise(signals) * INPUT_FORMAT.step).astype(np.float32)[..., None]
+    """Network input of integer windows (window, sample) or (window, sample, lead): float32, on the input grid.
+
+    Returns: shape (window, sample, lead), each lead standardised by itself.
+    """
+    grid = (standardise(signals, axis=1 - signals.ndim) * INPUT_FORMAT.step).astype(np.float32)
+    return grid[..., None] if signals.ndim == 2 else grid
 
 
 class Batch(NamedTuple):
-    """Augmented inputs (window, sample, 1), class targets (window, class), beats (window, bin, beat) or None."""
+    """Augmented inputs (window, sample, lead), class targets (window, class), beats (window, bin, beat) or None."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -43,7 +47,8 @@ class Batch(NamedTuple):
 class TrainingSet:
     """Windows, class probabilities and how many of each kind make an epoch.
 
-    Args: signals: float32 (window, sample), zero mean and unit deviation; targets: float32 (window, class);
+    Args: signals: float32 (window, sample) or (window, sample, lead), zero mean and unit deviation; targets:
+        float32 (window, class);
         fragments: the first `fragments` windows have a given class; the others' class is by rule;
         weights: float (window,), how likely each is drawn among its kind;
         recipe: how many make an epoch and how far they shift;
@@ -139,19 +144,22 @@ def augment(
     What a shift uncovers repeats the sample at that end. A circular shift would join end and beginning in the middle of
     the window, where the joint looks like a premature beat: the very thing that many classes differ by.
     """
-    batch, samples = signals.shape
+    batch, samples = signals.shape[:2]
+    if signals.ndim == 2:
+        signals = signals[..., None]
     least, most = np.full((2, batch), [[-recipe.max_shift], [recipe.max_shift]])
     if beats is not None and recipe.keep_beats:
         earliest, latest = room_of_rare_beats(beats)
         least, most = np.maximum(least, earliest), np.minimum(most, latest)
     shift = random.integers(least, most + 1)[:, None]
-    padded = np.pad(signals, ((0, 0), (recipe.max_shift, recipe.max_shift)), mode="edge")
-    # Rows of a view, copied whole: ten times as fast as an index per sample.
+    padded = np.pad(signals, ((0, 0), (recipe.max_shift, recipe.max_shift), (0, 0)), mode="edge")
+    # Rows of a view, copied whole: ten times as fast as an index per sample. All leads of a window shift alike.
     shifted = np.lib.stride_tricks.sliding_window_view(padded, samples, axis=1)
-    x = shifted[np.arange(batch), recipe.max_shift + shift[:, 0]]
-    x *= np.exp(random.normal(0, 0.15, (batch, 1))).astype(np.float32)
-    x += random.normal(0, 0.05, (batch, 1)).astype(np.float32)
-    x += random.standard_normal(x.shape, np.float32) * np.abs(random.normal(0, 0.05, (batch, 1))).astype(np.float32)
+    x = shifted[np.arange(batch), recipe.max_shift + shift[:, 0]].transpose(0, 2, 1).copy()
+    leads = (batch, 1, x.shape[2])
+    x *= np.exp(random.normal(0, 0.15, leads)).astype(np.float32)
+    x += random.normal(0, 0.05, leads).astype(np.float32)
+    x += random.standard_normal(x.shape, np.float32) * np.abs(random.normal(0, 0.05, leads)).astype(np.float32)
     grid = np.clip(np.rint(x / INPUT_FORMAT.step), INPUT_FORMAT.low, INPUT_FORMAT.high) * INPUT_FORMAT.step
     if beats is not None:
         bins = beats.shape[1]
@@ -159,7 +167,7 @@ def augment(
         source = (np.arange(bins) * width + width // 2 + shift) // width
         inside = (source >= 0) & (source < bins)
         beats = np.take_along_axis(beats, np.clip(source, 0, bins - 1)[:, :, None], axis=1) & inside[:, :, None]
-    return Batch(grid.astype(np.float32)[..., None], targets, beats)
+    return Batch(grid.astype(np.float32), targets, beats)
 
 
 def room_of_rare_beats(beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +262,9 @@ def training_set(
     """
     signals = fragments.signals[fold.train]
     labels = fragments.labels[fold.train]
-    targets = np.eye(len(CLASSES), dtype=np.float32)[labels]
+    targets = np.eye(len(fragments.classes), dtype=np.float32)[labels]
+    # A window of a beat is not shifted by as much as one of ten seconds.
+    recipe = replace(recipe, max_shift=min(recipe.max_shift, recipe.max_shift * signals.shape[1] // WINDOW_SAMPLES))
     # Rare classes more often than they are: in their own proportions a network that doubts says NSR.
     balance = np.maximum(targets.sum(0), 1.0) ** -recipe.balance
     weights, beats = balance[labels].astype(np.float64), None
@@ -271,6 +281,6 @@ def training_set(
     signals -= signals.mean(1, keepdims=True)
     deviation = signals.std(1, keepdims=True)
     if not deviation.all():
-        flat = np.flatnonzero(deviation[:, 0] == 0)[:5].tolist()
+        flat = np.flatnonzero((deviation == 0).reshape(len(deviation), -1).any(1))[:5].tolist()
         raise InputError(f"training windows must not be flat, received flat windows {flat}: leave them out")
     return TrainingSet(signals / deviation, targets, len(fold.train), weights, recipe, beats)

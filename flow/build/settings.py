@@ -13,6 +13,7 @@ from qmodel.files import write_json
 FOLDS = 10
 PARITY_ENGINES = ("csim", "c", "rtl")  # of flow.recordings.engines: those that show every layer
 RECORDED = "settings.json"
+OF_A_DATASET = ("window", "rate", "leads", "fs", "units")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Settings:
     Args: build: folder of the products; data: folder of the records, None: search;
         network, protocol, fold: what is trained and tested; split: CSV file of protocol `file`;
         quick: few epochs, for demonstrations; synthetic: made-up ECG even where records are found;
+        dataset: folder of somebody's own recordings with labels.csv; window, rate, leads, fs, units: how its windows
+        are cut (qmodel.dataset.Cutting; leads joined by +);
         seed: of the split, and of the training unless training_seed is given;
         frozen: a frozen network to go on from instead of training one;
         part, clock_mhz, backend, io_type: of the HLS project;
@@ -36,6 +39,12 @@ class Settings:
     split: str | None = None
     quick: bool = False
     synthetic: bool = False
+    dataset: str | None = None
+    window: float | None = None
+    rate: float | None = None
+    leads: str | None = None
+    fs: float | None = None
+    units: str | None = None
     seed: int = 0
     training_seed: int | None = None
     frozen: str | None = None
@@ -58,6 +67,16 @@ class Settings:
             raise InputError(f"--fold must be 0 to {FOLDS - 1}, received {self.fold}")
         if self.synthetic and self.data is not None:
             raise InputError("--synthetic needs no records: leave out --data or --synthetic")
+        if self.dataset is None:
+            given = [name for name in OF_A_DATASET if getattr(self, name) is not None]
+            if given:
+                raise InputError(f"--{given[0]} says how a data set is cut: it goes with --dataset FOLDER")
+            return self
+        if self.synthetic or self.data is not None:
+            raise InputError("--dataset is data enough: leave out --data and --synthetic")
+        if self.protocol == "file":
+            raise InputError("--protocol file numbers the fragments of MIT-BIH: split a data set by patient, "
+                             "blocked or stratified")  # fmt: skip
         return self
 
 

@@ -129,14 +129,17 @@ def _show(result: Result | None, as_json: bool) -> int:
 
 
 def _input_message(error: Exception) -> str | None:
-    """One line for an error that the user can mend; None for a fault of ours."""
+    """A line for every fault that the user can mend; None for a fault of ours."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
         extra = EXTRAS[error.name.partition(".")[0]]
         return f"this command needs the package {error.name}: pip install 'ecg-alq[{extra}]'"
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{place}"
-    return " ".join(str(error).split()) if isinstance(error, UserError) else None
+    if not isinstance(error, UserError):
+        return None
+    faults = str(error).splitlines() if error.lines_apart else [str(error)]
+    return "\n".join(" ".join(fault.split()) for fault in faults)
 
 
 if __name__ == "__main__":

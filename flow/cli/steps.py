@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow.build.settings import FOLDS, Settings, record, recorded
+from flow.build.settings import FOLDS, OF_A_DATASET, Settings, record, recorded
 from flow.cli.command import Result
 from qmodel.hyperparameters import PROTOCOLS
 from qmodel.recipe import RECIPES
@@ -26,9 +26,24 @@ def flow_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(*names, default=argparse.SUPPRESS, **options)
 
     add("--data", metavar="FOLDER", help="folder of the MIT-BIH records (default: see `ecg-alq data --help`)")
+    add(
+        "--dataset",
+        metavar="FOLDER",
+        help="your own recordings: a folder with labels.csv, in place of MIT-BIH (columns recording, start, end, "
+        "label, and person, lead where known)",
+    )
+    add("--window", type=float, metavar="SECONDS", help="of the data set: length of a window (default: of the labels)")
+    add("--rate", type=float, metavar="HZ", help="of the data set: the network's rate (default: of the recordings)")
+    add("--leads", metavar="NAMES", help="of the data set: lead, or leads joined by +, where labels.csv names none")
+    add("--fs", type=float, metavar="HZ", help="of the data set: rate of tables that do not tell it")
+    add("--units", help="of the data set: V, mV, uV, or a gain such as 200/mV")
     add("--build", metavar="FOLDER", help=f"folder for all products (default: {Settings.build})")
     add("--network", choices=sorted(RECIPES), help=f"network to train (default: {Settings.network})")
-    add("--protocol", choices=PROTOCOLS, help=f"how windows are split (default: {Settings.protocol})")
+    add(
+        "--protocol",
+        choices=PROTOCOLS,
+        help=f"how windows are split (default: {Settings.protocol}, of a data set patient)",
+    )
     add("--fold", type=int, help=f"fold to test on, 0 to {FOLDS - 1} (default: {Settings.fold})")
     add("--split", metavar="CSV", help="your own split, with columns fragment, fold, part; needs --protocol file")
     add(
@@ -59,6 +74,11 @@ def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
         base = replace(base, data=None)
     elif "data" in given:
         base = replace(base, synthetic=False)
+    if given.get("dataset"):
+        given["dataset"] = str(Path(given["dataset"]).expanduser())
+        base = replace(base, protocol="patient", data=None, synthetic=False, split=None)
+    elif given.get("synthetic") or "data" in given:
+        base = replace(base, dataset=None, **dict.fromkeys(OF_A_DATASET))
     if "protocol" in given and given["protocol"] != "file":
         base = replace(base, split=None)
     if "engines" in given:

@@ -62,9 +62,24 @@ def lines(step: str, results: dict) -> list[str]:
 
 def _trained(results: dict) -> list[tuple[str, str]]:
     return [
+        *_learned(results.get("data")),
         ("validation accuracy", percent(results["accuracy_validation"])),
         ("test accuracy", percent(results["accuracy_test"])),
     ]
+
+
+def _learned(data: dict | None) -> list[tuple[str, str]]:
+    """Of somebody's own data: what was learned from; MIT-BIH is told elsewhere."""
+    if data is None or not data["own"]:
+        return []
+    seconds = data["window_samples"] / data["rate_hz"]
+    leads = "one lead" if data["leads"] is None else f"lead {'+'.join(data['leads'])}"
+    by_class = [
+        (f"class {name}", f"{number} windows of {data['persons_by_class'][name]} persons")
+        for name, number in data["windows_by_class"].items()
+    ]
+    shape = f"{seconds:.4g} s, {data['window_samples']} samples at {data['rate_hz']:g} Hz, {leads}"
+    return [("window", shape), *by_class, *(("note", note) for note in data["notes"])]
 
 
 def _frozen(results: dict) -> list[tuple[str, str]]:

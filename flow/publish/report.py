@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -10,16 +11,21 @@ from flow.build.products import Product, duration
 from flow.look import diagram, pictures, words
 from flow.look.html import card, facts, stylesheet, table, theme
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Windows
-from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.metrics import confusion_matrix, macro_f1
 
 PAGE, FIGURES = "report.html", "report.json"
 
 
-def figures(products: dict[str, Product], settings: dict, logits: np.ndarray, labels: np.ndarray) -> dict:
+def figures(
+    products: dict[str, Product],
+    settings: dict,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str] = CLASSES,
+) -> dict:
     """The figures of a run, for JSON. Args: products: by step; logits: frozen network's, of the test part."""
     trained, frozen, parity = (products[step].results for step in ("train", "freeze", "parity"))
-    matrix = confusion_matrix(labels, logits.argmax(1), len(CLASSES))
+    matrix = confusion_matrix(labels, logits.argmax(1), len(classes))
     return {
         **{key: trained[key] for key in ("data_source", "note") if key in trained},
         "network": settings["network"],
@@ -44,7 +50,7 @@ def figures(products: dict[str, Product], settings: dict, logits: np.ndarray, la
         },
         "estimated": products["convert"].results["estimated"],
         "confusion": matrix.tolist(),
-        "classes": list(CLASSES),
+        "classes": list(classes),
         "seconds": {step: product.manifest["seconds"] for step, product in products.items()},
         "versions": products["freeze"].manifest["versions"],
         "git_revision": products["freeze"].manifest["git_revision"],
@@ -61,8 +67,8 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         _tiles(summary),
         "<h2>The flow</h2><p>Each step uses the product of the step before. Times are from the run that made it.</p>",
         _flow(summary, products),
-        "<h2>The windows</h2><p>One test window of every class, ten seconds on the standard grid (25 mm/s, 10 mm/mV: "
-        "one large square is 0.2 s by 0.5 mV), and the frozen network's answer.</p>",
+        f"<h2>The windows</h2><p>One test window of every class, {_seconds(windows)} on the standard grid (25 mm/s, "
+        "10 mm/mV: one large square is 0.2 s by 0.5 mV), and the frozen network's answer.</p>",
         _strips(windows, test, predicted),
         "<h2>Training</h2><p>First in floating point, then with sign planes under a byte budget. Nothing was chosen on "
         "the test windows.</p>",
@@ -72,7 +78,7 @@ def page(summary: dict, products: dict[str, Product], windows: Windows, test: np
         _bitwidths(products),
         "<h2>Confusion matrix</h2><p>The test part, by the frozen network: "
         f"accuracy {_percent(summary['accuracy_frozen'])}, macro F1 {_percent(summary['macro_f1_frozen'])}.</p>",
-        card(pictures.confusion(np.array(summary["confusion"]), CLASSES), scroll=True, kind="square"),
+        card(pictures.confusion(np.array(summary["confusion"]), summary["classes"]), scroll=True, kind="square"),
         "<h2>Parity</h2><p>Integers of every layer, every time step and every test window, compared one by one without "
         "any tolerance.</p>",
         _parity(products["parity"].results),
@@ -101,7 +107,8 @@ def _head(title: str, summary: dict) -> str:
     quick = ", quick run" if summary["quick"] else ""
     return (
         f"{banner}<header><p>ecg-alq report{quick}</p><h1>{escape(title)}</h1>"
-        f"<p>{escape(summary['data_source'])} ECG, {sum(summary['windows'].values())} windows of 17 classes: "
+        f"<p>{escape(summary['data_source'])} ECG, {sum(summary['windows'].values())} windows of "
+        f"{len(summary['classes'])} classes: "
         f"{summary['windows']['train']} to train, {summary['windows']['validation']} to validate, "
         f"{summary['windows']['test']} to test.</p></header>"
     )
@@ -159,22 +166,31 @@ def _flow(summary: dict, products: dict[str, Product]) -> str:
     return f'<ol class="flow">{items}</ol>'
 
 
+def _seconds(windows: Windows) -> str:
+    seconds = windows.signals.shape[1] / windows.rate_hz
+    return "ten seconds" if seconds == 10 else f"{seconds:.4g} s"
+
+
 def _strips(windows: Windows, test: np.ndarray, predicted: np.ndarray) -> str:
     drawn = []
     labels = windows.labels[test]
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(windows.classes):
         places = np.flatnonzero(labels == label)
         if not len(places):
             continue
-        window, said = test[places[0]], CLASSES[predicted[places[0]]]
-        start = windows.first_sample[window] / SAMPLING_RATE_HZ
+        window, said = test[places[0]], windows.classes[predicted[places[0]]]
+        start = windows.first_sample[window] / windows.rate_hz
         wrong = ' class="wrong"' if said != name else ""
         where = f"record {windows.record[window]}, {int(start // 60)}:{start % 60:02.0f}, {windows.lead[window]}"
         caption = (
-            f'<span><b>{name}</b> {CLASS_NAMES[name]}</span><span class="said">network: <b{wrong}>{said}</b></span>'
+            f"<span><b>{escape(name)}</b> {escape(CLASS_NAMES.get(name, ''))}</span>"
+            f'<span class="said">network: <b{wrong}>{escape(said)}</b></span>'
             f'<span class="where">{escape(where)}</span>'
         )
-        strip = pictures.ecg_strip(windows.signals[window].astype(np.int64), f"ten seconds of {CLASS_NAMES[name]}")
+        signal = windows.signals[window].astype(np.int64)
+        first = signal if signal.ndim == 1 else signal[:, 0]  # of several leads the first is drawn
+        said_of = f"{_seconds(windows)} of {CLASS_NAMES.get(name, name)}"
+        strip = pictures.ecg_strip(first, said_of, rate_hz=windows.rate_hz)
         drawn.append(card(strip, caption))
     return f'<div class="strips">{"".join(drawn)}</div>'
 

@@ -21,8 +21,9 @@ from qmodel import recipe as recipes
 from qmodel.data import mitdb
 from qmodel.data.fragments import Windows
 from qmodel.data.splits import Fold
+from qmodel.dataset import Cutting, Dataset
 from qmodel.errors import InputError
-from qmodel.experiment import SYNTHETIC_NOTE, Experiment, Records, Split, Synthetic, WindowSource
+from qmodel.experiment import SYNTHETIC_NOTE, Experiment, Own, Records, Split, Synthetic, WindowSource
 from qmodel.files import written_beside
 
 SYNTHETIC_PER_CLASS, SYNTHETIC_PER_CLASS_QUICK = 60, 20
@@ -56,8 +57,11 @@ class Flow:
 
     @cached_property
     def records(self) -> Path | None:
-        """Folder of the records, or None: synthetic ECG."""
+        """Folder of the records, or None: synthetic ECG, or a data set."""
         folder = None
+        if self.settings.dataset is not None:
+            say("data", f"data set   {self.settings.dataset}")
+            return None
         if not self.settings.synthetic:
             try:
                 folder = mitdb.find(self.settings.data)
@@ -75,6 +79,10 @@ class Flow:
         recipe = replace(recipes.RECIPES[settings.network], seed=settings.training_seed_or_seed)
         per_class = SYNTHETIC_PER_CLASS_QUICK if settings.quick else SYNTHETIC_PER_CLASS
         windows: WindowSource = Records(self.records) if self.records else Synthetic(per_class)
+        if settings.dataset is not None:
+            leads = tuple(settings.leads.split("+")) if settings.leads else ()
+            cutting = Cutting(settings.window, settings.rate, leads, settings.fs, settings.units)
+            windows = Own(Dataset(Path(settings.dataset), cutting))
         split = Split(settings.protocol, FOLDS, settings.fold, settings.seed, settings.split)
         return Experiment(recipes.quick(recipe) if settings.quick else recipe, windows, split)
 
@@ -100,7 +108,7 @@ class Flow:
 
     @property
     def test_integers(self) -> np.ndarray:
-        """The test part through the input stage, int64 (window, sample)."""
+        """The test part through the input stage, int64 (window, sample), or with leads."""
         return self.experiment.test_integers
 
     @property

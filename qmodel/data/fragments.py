@@ -60,22 +60,37 @@ class Fragments:
     record: np.ndarray  # str
     first_sample: np.ndarray  # int64
     lead: np.ndarray  # str
-    label: np.ndarray  # int64, index into CLASSES
+    label: np.ndarray  # int64, index into the classes
+    person: np.ndarray | None = None  # str; None: MIT-BIH, whose records tell it (qmodel.data.mitdb.person)
+    samples: int = WINDOW_SAMPLES  # of a window
+    rate_hz: float = mitdb.SAMPLING_RATE_HZ
 
     def __len__(self) -> int:
         return len(self.fragment)
 
+    @property
+    def persons(self) -> np.ndarray:
+        """Whom each is of, str."""
+        if self.person is not None:
+            return self.person
+        return np.array([mitdb.person(str(record)) for record in self.record])
+
 
 @dataclass(frozen=True)
 class Windows:
-    """Ten-second windows: signals int16, shape (window, sample), in ADC units; the other fields (window,)."""
+    """Windows with a class: signals int16, shape (window, sample), or (window, sample, lead) of several leads, in units
+    of 1/200 mV less any offset; the other arrays (window,)."""
 
     signals: np.ndarray
-    labels: np.ndarray  # int64, index into CLASSES
+    labels: np.ndarray  # int64, index into classes
     record: np.ndarray  # str
     first_sample: np.ndarray  # int64
-    lead: np.ndarray  # str
-    source: str  # "MIT-BIH" or "synthetic"; whatever is computed from the windows says it
+    lead: np.ndarray  # str; several joined by +
+    source: str  # "MIT-BIH", "synthetic" or a data set; whatever is computed from the windows says it
+    classes: tuple[str, ...] = CLASSES
+    person: np.ndarray | None = None  # str; None: MIT-BIH, whose records tell it
+    rate_hz: float = mitdb.SAMPLING_RATE_HZ
+    leads: tuple[str, ...] | None = None  # names of the leads, if all windows have the same; None: any one lead
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -83,7 +98,16 @@ class Windows:
     @property
     def index(self) -> Fragments:
         """Where each window lies: what qmodel.data.splits splits."""
-        return Fragments(np.arange(len(self), dtype=np.int64), self.record, self.first_sample, self.lead, self.labels)
+        number = np.arange(len(self), dtype=np.int64)
+        samples = self.signals.shape[1]
+        return Fragments(
+            number, self.record, self.first_sample, self.lead, self.labels, self.person, samples, self.rate_hz
+        )
+
+    @property
+    def persons(self) -> np.ndarray:
+        """Whom each window is of, str."""
+        return self.index.persons
 
 
 def load_index(path: str | os.PathLike | None = None) -> Fragments:

@@ -9,11 +9,10 @@ import numpy as np
 from qmodel.data import mitdb
 from qmodel.data.fragments import Fragments
 from qmodel.errors import InputError
-from qmodel.fixed_point import WINDOW_SAMPLES
 from qmodel.hyperparameters import PROTOCOLS
 
 PARTS = ("train", "validation", "test")
-BLOCK_SAMPLES = 300 * mitdb.SAMPLING_RATE_HZ  # five minutes
+BLOCK_S = 300  # five minutes
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,13 @@ def make(
 
 
 def stratified(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
-    """Split into folds of like class shares; the copies of a window, on any lead, stay together.
+    """Split into folds of like class shares; the copies of a window, on any lead, and windows that overlap, stay
+    together.
 
     Returns: one Fold per fold; every fragment is tested once; the validation part is another fold's test part.
     Raises: InputError: fewer than three folds, or more folds than groups.
     """
-    return _split(fragments, _ids(fragments.record, fragments.first_sample), folds, seed)
+    return _split(fragments, _together(fragments, fragments.first_sample), folds, seed)
 
 
 def blocked(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
@@ -52,7 +52,8 @@ def blocked(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
 
     The fragments of WPW, IVR and SDHB lie in one block each: where they are tested, the training part has none of them.
     """
-    return _split(fragments, _ids(fragments.record, fragments.first_sample // BLOCK_SAMPLES), folds, seed)
+    blocks = fragments.first_sample // round(BLOCK_S * fragments.rate_hz)
+    return _split(fragments, _together(fragments, blocks), folds, seed)
 
 
 def patient(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
@@ -60,7 +61,7 @@ def patient(fragments: Fragments, folds: int = 10, seed: int = 0) -> list[Fold]:
 
     The validation part is of other persons than the training part too.
     """
-    persons = _ids([mitdb.person(str(record)) for record in fragments.record])
+    persons = _ids(fragments.persons)
     shared = [label for label in np.unique(fragments.label) if len(set(persons[fragments.label == label])) >= 2]
     return _split(fragments, persons, folds, seed, np.flatnonzero(np.isin(fragments.label, shared)))
 
@@ -75,7 +76,7 @@ def near_training(fragments: Fragments, folds: list[Fold], within_s: float = 0.0
         known = np.concatenate([fold.train, fold.validation])
         same = fragments.record[fold.test][:, None] == fragments.record[known]
         apart = np.abs(fragments.first_sample[fold.test][:, None] - fragments.first_sample[known])
-        found += int((same & (apart <= WINDOW_SAMPLES + within_s * mitdb.SAMPLING_RATE_HZ)).any(1).sum())
+        found += int((same & (apart <= fragments.samples + within_s * fragments.rate_hz)).any(1).sum())
     return found
 
 
@@ -127,6 +128,20 @@ def _ids(*keys) -> np.ndarray:
     return np.array([order.setdefault(key, len(order)) for key in zip(*keys)])
 
 
+def _together(fragments: Fragments, keys: np.ndarray) -> np.ndarray:
+    """Number the groups of windows that share a record and a key, or overlap; shape (fragment,)."""
+    groups = _ids(fragments.record, keys)
+    order = np.lexsort((fragments.first_sample, fragments.record))
+    same = fragments.record[order][1:] == fragments.record[order][:-1]
+    overlap = same & (np.diff(fragments.first_sample[order]) < fragments.samples)
+    joined = np.arange(groups.max() + 1)
+    for first, second in zip(groups[order][:-1][overlap], groups[order][1:][overlap]):
+        a, b = sorted((joined[first], joined[second]))
+        if a != b:
+            joined[joined == b] = a
+    return _ids(joined[groups])
+
+
 def _split(
     fragments: Fragments, groups: np.ndarray, folds: int, seed: int, members: np.ndarray | None = None
 ) -> list[Fold]:
@@ -136,6 +151,13 @@ def _split(
     counts = np.zeros((groups.max() + 1, labels.max() + 1), np.int64)  # (group, class)
     np.add.at(counts, (groups[members], labels), 1)
     present = np.flatnonzero(counts.sum(axis=1))
+    if fragments.person is not None:  # somebody's own data
+        if len(present) < 3:
+            raise mitdb.DataError(
+                f"training, validation and test need a group of windows each, the labels have {len(present)} (of "
+                "classes that two groups have): label more persons, or split with --protocol blocked or stratified"
+            )
+        folds = min(folds, len(present))
     if not 3 <= folds <= len(present):
         raise mitdb.DataError(f"folds must be from 3 to {len(present)}, the number of groups, received {folds}.")
     fold_of_group = np.full(len(counts), -1)

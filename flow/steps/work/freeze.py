@@ -18,7 +18,7 @@ def work(folder: Path, experiment: Experiment, folded_model: Path | None, frozen
     """The frozen network, `network.alq`, and its golden logits of the test part, `test.npz`.
 
     Args: folded_model: to freeze; frozen: the file of a frozen network in its place.
-    Raises: InputError: a network that takes windows of another length.
+    Raises: InputError: a network that takes other windows, or names other classes.
     """
     if frozen is not None:
         network = FrozenNetwork.load(frozen)
@@ -27,20 +27,35 @@ def work(folder: Path, experiment: Experiment, folded_model: Path | None, frozen
         from qmodel import training
         from qmodel.freeze import freeze
 
-        network = freeze(training.load(folded_model))
+        network = freeze(training.load(folded_model), metadata=experiment.metadata)
     network.save(folder / FROZEN)
-    samples = experiment.loaded.signals.shape[1]
-    if network.input_length != samples:
-        raise InputError(f"the network takes {network.input_length} samples, a window has {samples}")
+    check_fits(network, experiment)
     integers = experiment.test_integers
     logits = network.run(integers) if len(integers) else np.zeros((0, network.stages[-1].output_channels), np.int64)
     np.savez(folder / TEST, logits=logits, labels=experiment.test_labels, fragments=experiment.parts.test)
 
     def in_reals(inputs: np.ndarray) -> np.ndarray:
-        whole = np.rint(inputs[..., 0] / network.input_format.step).astype(np.int64)
+        whole = np.rint(inputs / network.input_format.step).astype(np.int64)
         return network.run(whole) * network.stages[-1].output_format.step
 
     return experiment.windows.described | scores(experiment, in_reals) | describe(network)
+
+
+def check_fits(network: FrozenNetwork, experiment: Experiment) -> None:
+    """Raise InputError if a frozen network does not take an experiment's windows, or names other classes."""
+    windows = experiment.loaded
+    samples, *leads = windows.signals.shape[1:]
+    if (network.input_length, network.input_channels) != (samples, *(leads or [1])):
+        raise InputError(
+            f"the network takes {network.input_length} samples of {network.input_channels} lead(s), a window has "
+            f"{samples} of {(leads or [1])[0]}"
+        )
+    if network.output.values != len(windows.classes) or network.class_names not in (None, windows.classes):
+        named = f" ({', '.join(network.class_names)})" if network.class_names else ""
+        raise InputError(
+            f"the network gives {network.output.values} logits{named}, the windows have {len(windows.classes)} classes "
+            f"({', '.join(windows.classes)})"
+        )
 
 
 def describe(network: FrozenNetwork) -> dict:

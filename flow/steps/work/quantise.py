@@ -20,7 +20,7 @@ def work(
     """Quantise the float stage: `alq.keras`, `folded.keras`. Args: teachers: float stages, whose mean teaches."""
     data, validation = experiment.training_set, experiment.validation
     import_tensorflow()
-    from qmodel import quantised_stage, training
+    from qmodel import networks, quantised_stage, training
 
     models = {path: training.load(path) for path in {float_model, *teachers}}
     folded = quantised_stage.quantise(
@@ -33,7 +33,7 @@ def work(
         [models[path] for path in teachers],
     )
     return experiment.windows.described | {
-        "budget_bytes": experiment.recipe.budget_bytes,
+        "budget_bytes": networks.budget_for(experiment.recipe, data),
         **scores(experiment, lambda inputs: training.predict(folded, inputs)),
         "history": take_history(folder / "alq"),
         "history_finish": take_history(folder / "folded"),

@@ -21,7 +21,7 @@ def work(folder: Path, experiment: Experiment, products: dict[str, Product], set
 
     with np.load(products["freeze"].folder / TEST) as file:
         logits, labels, test = file["logits"], file["labels"], file["fragments"]
-    summary = report.figures(products, settings, logits, labels)
+    summary = report.figures(products, settings, logits, labels, experiment.loaded.classes)
     page = report.page(summary, products, experiment.loaded, test, logits.argmax(1))
     (folder / report.PAGE).write_text(page, "utf-8")
     (folder / report.FIGURES).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flow.build.quiet import import_tensorflow
-from flow.steps.work.figures import scores, take_history
+from flow.steps.work.figures import data_of, scores, take_history
 from qmodel.experiment import Experiment
 
 
@@ -19,6 +19,7 @@ def work(folder: Path, experiment: Experiment) -> dict:
     parts = experiment.parts
     return experiment.windows.described | {
         "windows": {part: len(getattr(parts, part)) for part in ("train", "validation", "test")},
+        "data": data_of(experiment),
         "other_windows": len(data.signals) - data.fragments,
         "parameters": model.count_params(),
         **scores(experiment, lambda inputs: training.predict(model, inputs)),

@@ -122,7 +122,7 @@ class TestClassifier:
         from qmodel.frozen import FrozenNetwork
 
         other = FrozenNetwork(8, INPUT_FORMAT, (random_plane_layer(np.random.default_rng(0), 1, 2, 8, output=None),))
-        with pytest.raises(InputError, match="8 samples of 1 lead.* does not say what it is for"):
+        with pytest.raises(InputError, match=r"8 samples of 1 lead.* does not say what it is for"):
             Classifier(other)
 
 
