@@ -16,10 +16,10 @@ from qmodel.fixed_point import from_transfers, standardise, to_transfers, transf
 from qmodel.frozen import FrozenNetwork
 
 
-def check_window(window: np.ndarray, samples: int) -> np.ndarray:
-    """One window as an integer array of shape (sample,).
+def check_window(window: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One window as an integer array of a shape, (sample,) or (sample, lead).
 
-    Raises: InputTypeError: not integers; InputError: NaN, or not one window of `samples` samples.
+    Raises: InputTypeError: not integers; InputError: NaN, or of another shape.
     """
     array = np.asarray(window)
     if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
@@ -33,8 +33,8 @@ def check_window(window: np.ndarray, samples: int) -> np.ndarray:
             f"a window must hold integers (ADC units), received {array.dtype}: "
             "convert physical units by the record's gain, as in np.rint(millivolt * gain).astype(int)"
         )
-    if array.shape != (samples,):
-        raise InputError(f"a window must have shape ({samples},), received {array.shape}: cut the record into windows")
+    if array.shape != shape:
+        raise InputError(f"a window must have shape {shape}, received {array.shape}: cut the record into windows")
     return array
 
 
@@ -57,8 +57,14 @@ class Codec:
 
     @property
     def samples(self) -> int:
-        """Samples of a window."""
+        """Samples of a window, those of all leads together: words of a frame."""
         return self.network.input.values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a window: (sample,), of a network of several leads (sample, lead)."""
+        length, leads = self.network.input_length, self.network.input_channels
+        return (length,) if leads == 1 else (length, leads)
 
     @property
     def values(self) -> int:
@@ -77,41 +83,44 @@ class Codec:
         return np.dtype(f"<u{self.output_bits // 8}")
 
     def encode(self, window: np.ndarray) -> np.ndarray:
-        """Words of one frame: the window standardised, rounded, one sample per word.
+        """Words of one frame: the window standardised lead by lead, rounded, one sample per word.
 
-        Args: window: ADC units, integers, shape (sample,). Returns: `frame_dtype`, shape (sample,).
+        Args: window: ADC units, integers, of `shape`. Returns: `frame_dtype`, shape (word,): the leads of a time step
+            one after the other.
         Raises: InputTypeError, InputError: as `check_window` and `standardise`.
         """
-        integers = standardise(check_window(window, self.samples), self.network.input_format)
-        return to_transfers(integers, self.input_bits)
+        return to_transfers(self._integers(window).reshape(-1), self.input_bits)
+
+    def _integers(self, window: np.ndarray) -> np.ndarray:
+        return standardise(check_window(window, self.shape), self.network.input_format, axis=-len(self.shape))
 
     def words(self, integers: np.ndarray) -> np.ndarray:
-        """Words of one frame of integers of the input format, shape (sample,): `frame_dtype`, the same shape.
+        """Words of one frame of integers of the input format, of `shape`: `frame_dtype`, shape (word,).
 
         Raises: InputError: another shape or range.
         """
-        integers, form = check_window(integers, self.samples), self.network.input_format
+        integers, form = check_window(integers, self.shape).reshape(-1), self.network.input_format
         if integers.min() < form.low or integers.max() > form.high:
             raise InputError(f"input must lie in the range of {form}, received {integers.min()} to {integers.max()}")
         return to_transfers(integers, self.input_bits)
 
     def golden(self, window: np.ndarray) -> np.ndarray:
         """The logits that every engine gives: int64, shape (logit,). Args, raises: as `encode`."""
-        integers = standardise(check_window(window, self.samples), self.network.input_format)
-        return self.network.run(integers[None])[0]
+        return self.network.run(self._integers(window)[None])[0]
 
     def windows_of(self, record: np.ndarray, step: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Windows of a record with the first sample of each; what is left at its end is no window.
 
-        Args: record: shape (sample,); step: samples from one window to the next, default a window.
+        Args: record: shape (sample,), or (sample, lead); step: samples from one window to the next, default a window.
         Raises: InputError: shorter than one window, or a step below 1.
         """
-        record, length = np.asarray(record), self.samples
+        record, (length, *leads) = np.asarray(record), self.shape
         step = length if step is None else step
         if step < 1:
             raise InputError(f"step must be at least 1 sample, received {step}")
-        if record.ndim != 1 or len(record) < length:
-            raise InputError(f"a record must have shape (sample,), at least {length} samples, received {record.shape}")
+        if record.ndim == 0 or record.shape[1:] != tuple(leads) or len(record) < length:
+            named = ", ".join(["sample", *map(str, leads)]) + ("" if leads else ",")
+            raise InputError(f"a record must have shape ({named}), at least {length} samples, received {record.shape}")
         for start in range(0, len(record) - length + 1, step):
             yield start, record[start : start + length]
 

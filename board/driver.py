@@ -131,7 +131,7 @@ class ArrhythmiaOverlay:
     def classify(self, window: np.ndarray) -> Result:
         """Classify one window.
 
-        Args: window: ADC units, integers, shape (sample,).
+        Args: window: ADC units, integers, shape (sample,), of a network of several leads (sample, lead).
         Raises: TypeError: not integers; ValueError: NaN, flat, another length; OverlayError: closed; TransferError.
         """
         return self.classify_many([window])[0]
@@ -146,9 +146,11 @@ class ArrhythmiaOverlay:
     def logits_many(self, integers: np.ndarray) -> np.ndarray:
         """Logits of windows that are standardised already, as other engines take them: int64, shape (window, logit).
 
-        Args: integers: of the network's input format, (window, sample). Raises: InputError: others; as `classify`.
+        Args: integers: of the network's input format, (window, sample), with leads, or flat. Raises: InputError:
+            others; as `classify`.
         """
-        results = _wait(self._work(list(integers), self.codec.words))
+        windows = np.asarray(integers).reshape(len(integers), *self.codec.shape) if len(integers) else []
+        results = _wait(self._work(list(windows), self.codec.words))
         return np.array([result.logits for result in results], np.int64).reshape(len(integers), self.codec.values)
 
     def stream(self, record: np.ndarray, step: int | None = None) -> Iterator[tuple[int, Result]]:
@@ -218,7 +220,7 @@ class ArrhythmiaOverlay:
         self, windows: Sequence[np.ndarray] | np.ndarray, encode: Callable[[np.ndarray], np.ndarray]
     ) -> Generator[None, None, list[Result]]:
         for window in windows:
-            check_window(window, self.codec.samples)
+            check_window(window, self.codec.shape)
         with (yield from self._alone()):
             self._check_open()
             allocate = self._pynq.allocate

@@ -167,7 +167,7 @@ class SerialBoard:
         self._line.reset_output_buffer()
 
     def _check(self) -> None:
-        window = np.random.default_rng(0).integers(-400, 400, self.codec.samples)
+        window = np.random.default_rng(0).integers(-400, 400, self.codec.shape)
         if not np.array_equal(self.classify(window).logits, self.codec.golden(window)):
             raise SerialError(
                 "the board's logits are not this network's: load the bitstream that was made from it, "

@@ -31,6 +31,7 @@ from qmodel.usage import unusable_names
 LABELS = "labels.csv"
 REQUIRED, OPTIONAL = ("recording", "start", "end", "label"), ("person", "lead", "comment")
 MOST_TOLD = 20  # faults that are told; the others are counted
+RATE_GIVEN = 360.0  # any: tables count as recordings whether they tell a rate or not
 FEWEST_SAMPLES = 16  # of a window
 SLOWEST_HZ = 20.0
 
@@ -273,7 +274,7 @@ class Dataset:
                     faults.add(row.line, error)
         faults.stop()
         assert rate is not None  # there are rows, and none is refused
-        return self._joined(parts, rate)
+        return self._joined(sorted(parts, key=lambda part: part.row.line), rate)
 
     def _window_s(self) -> float:
         """Seconds of a window: as asked, else the one length of all labels."""
@@ -341,7 +342,7 @@ class Dataset:
                 "is told about persons not seen holds only if it is so"
             )
         try:
-            there = set(recording.find(self.folder, self.cutting.sampling_rate_hz)) - {self.table}
+            there = set(recording.find(self.folder, RATE_GIVEN)) - {self.table}
         except DataError:
             there = set()
         if idle := len(there - set(self.paths.values())):

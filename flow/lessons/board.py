@@ -111,7 +111,7 @@ def _simulated_folder(folder: Path, network: FrozenNetwork, window: np.ndarray) 
         address=bitstream.CORE_ADDRESS,
         input_bits=codec.input_bits,
         output_bits=codec.output_bits,
-        classes=package.class_names(codec.values),
+        classes=package.class_names(network),
         pynq="simulated",
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -41,8 +41,9 @@ def archive(summary: dict) -> list[str]:
 
 
 def _said(seconds_said: dict[str, float]) -> list[str]:
-    whole = sum(seconds_said.values())
+    whole, width = sum(seconds_said.values()), max(9, *map(len, seconds_said))
     return [
-        f"  {said:<9}  {clock(seconds):>8}  {percent(seconds / whole):>8}  {full_name(said)}"
+        f"  {said:<{width}}  {clock(seconds):>8}  {percent(seconds / whole):>8}  "
+        f"{full_name(said) if full_name(said) != said else ''}".rstrip()
         for said, seconds in sorted(seconds_said.items(), key=lambda item: -item[1])
     ]

@@ -22,7 +22,7 @@ def exported(network: FrozenNetwork, folder: Path) -> dict:
     from hls.c.generate import HEADER, NETWORK, SOURCE, TEST
 
     vector = np.array(test_window(network)["samples"])
-    write(network, folder, network.class_names or class_names(network.output.values), vector)
+    write(network, folder, class_names(network), vector)
     return {"folder": str(folder), "files": [HEADER, SOURCE, TEST, NETWORK], "identity": network.identity}
 
 

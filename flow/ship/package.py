@@ -19,7 +19,7 @@ from flow.build.provenance import git_revision, versions
 from flow.ship import bitstream
 from qmodel.errors import InputError
 from qmodel.files import folder_beside, json_with, sha256
-from qmodel.fixed_point import WINDOW_SAMPLES, standardise
+from qmodel.fixed_point import WINDOW_SAMPLES
 from qmodel.frozen import FrozenNetwork
 
 PYNQ = "3.0.1"  # the oldest image whose Python (3.10) runs this package
@@ -53,7 +53,7 @@ def package(folder: Path, output: Path, wheel: Path | None = None) -> dict:
         address=int(design["core_address"], 16),
         input_bits=design["sample_bits"],
         output_bits=design["logit_bits"],
-        classes=class_names(codec.values),
+        classes=class_names(network),
         pynq=PYNQ,
     )
     handoff = Handoff.read(folder / bitstream.HWH)
@@ -78,22 +78,28 @@ def package(folder: Path, output: Path, wheel: Path | None = None) -> dict:
     return json.loads(manifest.text)
 
 
-def class_names(values: int) -> tuple[str, ...]:
-    """Names of the benchmark's classes, or none where a network has another number of logits."""
-    from qmodel.data.fragments import CLASSES
+def class_names(network: FrozenNetwork) -> tuple[str, ...]:
+    """Names of a network's logits: its own, those of MIT-BIH where it has that shape, else none."""
+    from qmodel.usage import Usage
 
-    return tuple(CLASSES) if values == len(CLASSES) else ()
+    if network.class_names is not None:
+        return network.class_names if network.output.length == 1 else ()
+    try:
+        return Usage.of(network).classes
+    except InputError:
+        return ()
 
 
 def test_window(network: FrozenNetwork) -> dict:
-    """A window whose logits are known: made-up ECG, or noise where the network takes another length."""
-    if network.input_length == WINDOW_SAMPLES:
+    """A window whose logits are known: made-up ECG, or noise where the network takes another shape."""
+    shape = Codec.of(network).shape
+    if shape == (WINDOW_SAMPLES,):
         from qmodel.data.synthetic import synthetic_windows
 
         samples, source = synthetic_windows(per_class=1).signals[0], "synthetic ECG"
     else:
-        samples, source = np.random.default_rng(0).integers(-400, 400, network.input_length), "noise"
-    logits = network.run(standardise(samples, network.input_format)[None])[0]
+        samples, source = np.random.default_rng(0).integers(-400, 400, shape), "noise"
+    logits = Codec.of(network).golden(samples)
     return {"source": source, "samples": samples.tolist(), "logits": logits.tolist()}
 
 

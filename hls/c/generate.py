@@ -102,6 +102,11 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
+def _quoted(name: str) -> str:
+    """A name inside a C string; no question mark begins a trigraph."""
+    return name.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
+
+
 def _header(network: FrozenNetwork, tables: _Tables, classes: Sequence[str]) -> str:
     form, last = network.input_format, network.output
     kind = "signed" if form.signed else "unsigned"
@@ -109,7 +114,7 @@ def _header(network: FrozenNetwork, tables: _Tables, classes: Sequence[str]) -> 
     if classes:
         if len(classes) != last.values:
             raise CExportError(f"classes must name {last.values} logits, received {len(classes)}")
-        quoted = ", ".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in classes)
+        quoted = ", ".join(f'"{_quoted(name)}"' for name in classes)
         names = f"/* Names of the logits. */\n#define ECG_ALQ_CLASSES {{{quoted}}}\n"
     values = {
         "@IDENTITY@": network.identity,

@@ -112,7 +112,7 @@ def test_a_network_of_another_length_has_a_test_window_too():
     network = small_network()
     window = package.test_window(network)
     assert len(window["samples"]) == network.input_length
-    assert package.class_names(3) == ()
+    assert package.class_names(network) == ()
 
 
 @pytest.mark.slow
