@@ -57,6 +57,7 @@ def on_config(config):
                 "recordings.md",
                 "howto/monitor.md",
                 "howto/train.md",
+                "howto/own-data.md",
                 "alq.md",
                 "howto/hardware.md",
                 "board.md",

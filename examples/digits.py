@@ -1,7 +1,7 @@
 """From a Keras model of one's own to a verified core, on a task that is no ECG: handwritten digits.
 
 They have 8 x 8 pixels and ship with scikit-learn; rows are read as time, columns as channels.
-Run: python examples/digits.py [FOLDER]     a few minutes; prints accuracies and bits, writes digits.alq and its core.
+Run: python -m examples.digits [FOLDER]     a few minutes; prints accuracies and bits, writes digits.alq and its core.
 """
 
 from __future__ import annotations
@@ -15,17 +15,11 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from hls.core import generate
-from hls.cpp.convert import convert
-from hls.engines.csim import CSimulation
-from hls.engines.parity import compare
-from hls.engines.rtl import RtlEngine
-from hls.plan import Plan
+from examples.cores import verified_core
 from qmodel.alq.from_float import from_float
 from qmodel.alq.summary import alq_summary
 from qmodel.alq.trainer import ALQTrainer, Budget, average_bits
 from qmodel.freeze import freeze
-from qmodel.frozen import FrozenNetwork
 from qmodel.hyperparameters import FloatRecipe, Schedule
 from qmodel.normalisation import absorb, settle
 from qmodel.training import accuracy, train_float
@@ -47,21 +41,6 @@ def build() -> keras.Model:
             keras.layers.Dense(10, name="dense"),
         ]
     )
-
-
-def verified_core(network: FrozenNetwork, x: np.ndarray, folder: Path, simulate: bool = True) -> Path:
-    """The Verilog core of a network; C simulation and simulated core are compared with the golden model on `x`."""
-    plan = Plan.of(network)
-    engines: list = [CSimulation(convert(network, folder / "hls", plan.folding))]
-    if simulate:
-        engines.append(RtlEngine(plan))
-    report = compare(network, engines, x)
-    for engine in engines:
-        engine.__exit__(None, None, None)
-    print(report)
-    if not report.equal:
-        raise SystemExit("this must not happen: please report it")
-    return generate(plan, folder / "core").folder
 
 
 def main(folder: str, epochs: int = 30, simulate: bool = True) -> dict[str, float]:
@@ -97,7 +76,7 @@ def main(folder: str, epochs: int = 30, simulate: bool = True) -> dict[str, floa
     }
     for name, value in figures.items():
         print(f"{name:<16}{value:.6g}")
-    print("core:", verified_core(network, integers[:8], place, simulate))
+    print("core:", verified_core(network, place, integers[:8], simulate))
     return figures
 
 

@@ -1,6 +1,6 @@
 """Made-up recordings of somebody's own, in place of yours: a CSV file per person at 250 Hz, and labels.csv.
 
-Run: python examples/own_data/make_data.py FOLDER
+Run: python -m examples.own_data.make_data FOLDER
 """
 
 from __future__ import annotations
