@@ -24,8 +24,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from flow.build.provenance import provenance
 from qmodel.alq.from_float import from_float
 from qmodel.errors import UserError
+from qmodel.files import write_json
 from qmodel.freeze import freeze, proof_windows
 from qmodel.normalisation import absorb, settle
 
@@ -260,27 +262,31 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def with_table(text: str, rows: list[dict]) -> str:
+    """A page with the table between its marks."""
+    head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    return f"{head}\n{table(rows)}\n{tail}"
+
+
 def main() -> None:
     """Make rows, and the table if asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "networks.json")
-    parser.add_argument("--only", nargs="*", choices=CASES, help="these models; others keep their rows")
+    parser.add_argument("--only", nargs="*", choices=CASES, help="these models, or none; others keep their rows")
     parser.add_argument("--rtl", nargs="*", choices=CASES, default=RTL_CASES, help="whose cores are simulated")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/networks.md")
     options = parser.parse_args()
     rows = {one["name"]: one for one in json.loads(options.out.read_text())["rows"]} if options.out.is_file() else {}
-    for name in options.only or CASES:
+    for name in CASES if options.only is None else options.only:
         with tempfile.TemporaryDirectory() as work:
-            rows[name] = row(name, CASES[name], Path(work), name in options.rtl)
+            rows[name] = row(name, CASES[name], Path(work), name in options.rtl) | {"provenance": provenance()}
         kept = [rows[key] for key in CASES if key in rows]
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"command": "python -m benchmarks.models", "rows": kept}, indent=1) + "\n")
+        write_json(options.out, {"command": "python -m benchmarks.models", "rows": kept})
         print(name, {key: rows[name].get(key) for key in ("refused", "csim", "rtl", "seconds")}, flush=True)
     if options.docs:
         page = ROOT / "docs" / "networks.md"
-        text = page.read_text()
-        head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-        page.write_text(f"{head}\n{table(kept)}\n{tail}")
+        page.write_text(with_table(page.read_text("utf-8"), [rows[key] for key in CASES if key in rows]), "utf-8")
 
 
 if __name__ == "__main__":
