@@ -104,7 +104,11 @@ def _people(results: Path) -> str:
         refused = f"{row['refused_percent']:.1f} % of all windows refused"
         if "refused_percent_ventricular" in row:
             refused += f", {row['refused_percent_ventricular']:.1f} % of these"
-        rows.append([what, refused, value, f"{row['bytes']:,}"])
+        rows.append([what, f"likeliest class; {refused}", value, f"{row['bytes']:,}"])
+        if "ventricular_sure" in row:
+            score = row["ventricular_sure"]
+            value = f"{score['sensitivity']:.2f} %, {score['positive_predictivity']:.2f} %, {score['f1']:.2f} %"
+            rows.append([what, "said with enough confidence", value, f"{row['bytes']:,}"])
         if "fibrillation_called_ventricular_percent" in row:
             value = f"{row['fibrillation_called_ventricular_percent']:.1f} % called VT or VFL"
             what = "ventricular fibrillation, which is no class, in the same"
@@ -139,7 +143,8 @@ def _elsewhere(found: dict[str, dict]) -> list[list[str]]:
     rows = []
     if "refused" in found:
         row = found["refused"]
-        what = f"real ECG of all databases, trained on, {row['windows']:,} windows"
+        records = row.get("records", "all records")
+        what = f"real ECG that was trained on, {records}: {row['windows']:,} windows"
         value = f"{row['refused_percent']:.2f} %, {row['unlike_percent']:.2f} %"
         rows.append([what, "refused as not an ECG, as unlike the training data", value, f"{row['bytes']:,}"])
     if "foreign" in found:
