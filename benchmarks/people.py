@@ -1,213 +1,161 @@
-"""Train and measure the network `rhythm` for persons never met: `python benchmarks/people.py TASK`, resumable.
+"""What the network `rhythm` says where no protocol asks: `python -m benchmarks.people TASK`, into results/people.json.
 
-TASK: `final` (the network that ships: every person), `ec57` (DS1 and the other databases), `without:NAME` (leave one
-database out), `patient` (the 13 classes of MIT-BIH that two persons have, ten folds by person). Every task is: a float
-network on the databases without MIT-BIH (`base`; `without:` starts afresh), a few epochs on the task's own persons, ALQ
-with the float network as teacher, freezing. The row of the task goes to results/people.json. Needs the databases
-(`ecg-alq data --database all`); an hour on one core for `final`.
+TASK: `refused`   windows of all databases that are refused as no ECG or as unlike the training data
+      `foreign`   200 signals that are no ECG: how many are given a class
+      `simulated` NeuroKit2's simulated sinus rhythm, 50 to 110 a minute, both methods: how many are called otherwise
+      `rtl`       100 windows of the databases: integers of the Verilog core against the golden model's; cycles and LUTs
+      `keys`      which recordings the shipped networks were trained on (qmodel/models/*.txt)
+The protocols are `ecg-alq evaluate --protocol ec57`, `database` and `patient --network rhythm`; the network that ships
+is made by `ecg-alq final --network rhythm`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
+from tqdm import tqdm
 
-from flow.build.provenance import provenance
-from flow.build.results import put_rows
 from flow.experiments import people as measured
-from qmodel import people, people_training, reading
-from qmodel.data import databases, fragments, mitdb, partial, splits
+from flow.experiments.people_protocols import NETWORK, put
+from qmodel import models, not_ecg
+from qmodel.data import databases, known, recording
 from qmodel.data.fragments import CLASSES
-from qmodel.fixed_point import standardise
-from qmodel.freeze import freeze
-from qmodel.frozen import FrozenNetwork
-from qmodel.hyperparameters import Schedule
-from qmodel.metrics import confusion_matrix
-from qmodel.networks import build
+from qmodel.data.mitdb import SAMPLING_RATE_HZ
+from qmodel.errors import InputError, UserError
+from qmodel.fixed_point import WINDOW_SAMPLES, standardise
+from qmodel.reading import RHYTHMS
 
-RESULTS = "people.json"
-MADE_WINDOWS = 26_000
-FINE_RATE = 1.5e-3
-FOLDS = 10
+RATES = range(50, 111, 5)  # beats a minute
+FOREIGN = 200
+RTL_WINDOWS, RTL_SEED = 100, 3
 
 
-def windows_of(tracks: partial.Tracks, task: str) -> np.ndarray:
-    """Indices of the windows that a task may train on."""
-    name = tracks.window_database
-    if task == "final":
-        return np.arange(len(name))
-    if task == "base":
-        return np.flatnonzero(name != "mitdb")
-    if task == "ec57":
-        return np.flatnonzero((name != "mitdb") | np.isin(tracks.track_record[tracks.window_track], measured.DS1))
-    return np.flatnonzero(name != task.removeprefix("without:"))
-
-
-def gathered(build_folder: Path) -> tuple[partial.Tracks, people.MadePool]:
-    """Tracks of all databases and the pool of made rhythms; read from disk, or collected now."""
-    file, pool = build_folder / "tracks.npz", build_folder / "made.npz"
-    if not file.exists():
-        partial.collect().save(file)
-    tracks = partial.Tracks.load(file)
-    if not pool.exists():
-        made = people.make_pool(tracks, MADE_WINDOWS, 1)
-        np.savez(pool, **{name: getattr(made, name) for name in people.MadePool.__dataclass_fields__})
-    with np.load(pool, allow_pickle=False) as file:
-        return tracks, people.MadePool(*(file[name] for name in people.MadePool.__dataclass_fields__))
-
-
-def float_network(folder: Path, tracks, made, task: str, epochs: int, rate: float, start: Path | None) -> keras.Model:
-    """The task's float network; read from disk, or trained now."""
-    file = folder / "float.keras"
-    if file.exists():
-        return keras.models.load_model(file, compile=False)
-    keras.utils.set_random_seed(0)
-    model = build(people_training.RHYTHM, "float") if start is None else keras.models.load_model(start, compile=False)
-    people_training.train(
-        model, people.Sampler(tracks, windows_of(tracks, task), made, people.PeopleRecipe()), epochs, rate=rate
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(file)
-    return model
-
-
-def frozen_network(build_folder: Path, task: str) -> FrozenNetwork:
-    """The task's frozen network, from whatever of it lies in the folder."""
-    folder = build_folder / task.replace(":", "-")
-    file = folder / "network.alq"
-    if file.exists():
-        return FrozenNetwork.load(file)
-    tracks, made = gathered(build_folder)
-    if task.startswith("without:"):
-        model = float_network(folder, tracks, made, task, 9, 3e-3, None)
-    else:
-        float_network(build_folder / "base", tracks, made, "base", 22, 3e-3, None)
-        start = build_folder / "base" / "float.keras"
-        model = float_network(folder, tracks, made, task, 8 if task == "final" else 6, FINE_RATE, start)
-    epochs = {"final": 12, "ec57": 10}.get(task, 5)
-    common = {"rounds": 0, "finish_coordinates": 0, "label_smoothing": 0.0, "distillation": 0.5}
-    schedule = Schedule(finish=epochs, finish_learning_rate=4e-3, finish_floor=0.02, **common)
-    settle = Schedule(finish=2 if epochs > 5 else 1, finish_learning_rate=3e-4, finish_floor=0.1, **common)
-    sampler = people.Sampler(tracks, windows_of(tracks, task), made, people.PeopleRecipe())
-    folded = people_training.quantise(
-        people_training.RHYTHM, model, sampler, folder, people_training.RHYTHM_BITS, schedule, settle
-    )
-    if task == "final":  # more of what is no ECG, and less of the teacher
-        sampler = people.Sampler(
-            tracks, windows_of(tracks, task), made, people.PeopleRecipe(foreign=0.125, made=0.28, beats=0.25)
+def refused(asked: measured.Asked) -> dict:
+    """Shares of windows that say something of an ECG and are refused, by database."""
+    rows, counts = {}, np.zeros(3, int)
+    for name in tqdm(databases.available(), desc="Databases"):
+        windows = measured.labelled_windows(name)
+        found = asked.read(windows.cut)
+        own = np.array(
+            [len(windows.cut), found.foreign(asked.constants).sum(), found.unlike(asked.constants).sum()], int
         )
-        last = replace(schedule, finish=7, finish_learning_rate=1.5e-3, distillation=0.25)
-        people_training.polish(folded, sampler, model, last, folder)
-    network = replace(
-        freeze(folded), metadata={"classes": list(reading.OUTPUTS), "rate_hz": 360, "window_samples": 3600}
-    )
-    network.save(file)
-    return network
-
-
-def patient_folds() -> tuple[fragments.Fragments, list[splits.Fold]]:
-    """The benchmark's fragments, and ten folds by person."""
-    index = fragments.load_index()
-    return index, splits.make("patient", index, FOLDS, 0)
-
-
-def patient_networks(build_folder: Path) -> list[FrozenNetwork]:
-    """The ten folds' frozen networks: from `base`, two short epochs on the fold's persons and three of ALQ each."""
-    folder = build_folder / "patient"
-    index, folds = patient_folds()
-    networks = []
-    for k, fold in enumerate(folds):
-        file = folder / f"{k}.alq"
-        if not file.exists():
-            tracks, made = gathered(build_folder)
-            float_network(build_folder / "base", tracks, made, "base", 22, 3e-3, None)
-            tested = [f"mitdb/{mitdb.person(str(record))}" for record in index.record[fold.test]]
-            allowed = np.flatnonzero(~np.isin(tracks.window_person, tested))
-            sampler = people.Sampler(tracks, allowed, made, people.PeopleRecipe())
-            model = keras.models.load_model(build_folder / "base" / "float.keras", compile=False)
-            people_training.train(model, sampler, 2, steps=200, rate=FINE_RATE, seed=k)
-            common = {"rounds": 0, "finish_coordinates": 0, "label_smoothing": 0.0, "distillation": 0.5}
-            schedule = Schedule(finish=3, finish_learning_rate=4e-3, finish_floor=0.02, **common)
-            folded = people_training.quantise(
-                people_training.RHYTHM, model, sampler, folder / str(k), people_training.RHYTHM_BITS, schedule,
-                Schedule(finish=0, **common), steps=200, seed=k,
-            )  # fmt: skip
-            freeze(folded).save(file)
-        networks.append(FrozenNetwork.load(file))
-    return networks
-
-
-def patient_row(networks: list[FrozenNetwork]) -> dict:
-    """Accuracy over the classes that two persons have, by the sum of a class's logits over the window alone."""
-    index, folds = patient_folds()
-    windows = fragments.load_windows(mitdb.find())
-    classes = np.unique(index.label[np.concatenate([fold.test for fold in folds])])
-    first = len(reading.BEAT_OUTPUTS)
-    labels, said, by_fold = [], [], []
-    for network, fold in zip(networks, folds):
-        logits = network.run(standardise(windows.signals[fold.test]))
-        sums = logits.reshape(len(fold.test), -1, len(reading.OUTPUTS))[:, :, first : first + len(CLASSES)].sum(1)
-        said.append(classes[sums[:, classes].argmax(1)])
-        labels.append(windows.labels[fold.test])
-        by_fold.append(round(100 * float((said[-1] == labels[-1]).mean()), 2))
-    truth, answers = np.concatenate(labels), np.concatenate(said)
+        counts += own
+        rows[name] = own.tolist()
     return {
-        "bytes": max(network.size_bytes for network in networks),
-        "identities": [network.identity for network in networks],
-        "folds": by_fold,
-        "windows": len(truth),
-        "classes": [CLASSES[c] for c in classes],
-        "accuracy_mean": round(float(np.mean(by_fold)), 2),
-        "accuracy_std": round(float(np.std(by_fold, ddof=1)), 2),
-        "accuracy_pooled": round(100 * float((truth == answers).mean()), 2),
-        "confusion": confusion_matrix(truth, answers, len(CLASSES)).tolist(),
+        "protocol": "refused",
+        "persons": "trained on",
+        "windows": int(counts[0]),
+        "refused_percent": round(100 * float(counts[1] / counts[0]), 2),
+        "unlike_percent": round(100 * float(counts[2] / counts[0]), 2),
+        "databases": rows,
     }
 
 
-def row_of(task: str, network: FrozenNetwork) -> dict:
-    """The figures of a task, on persons whom its network never met."""
-    row = {
-        "network": "rhythm",
-        "protocol": task,
-        "kind": "measured",
-        "bytes": network.size_bytes,
-        "identity": network.identity,
-    }
-    if task == "ec57":
-        row |= measured.per_beat(network, "mitdb", measured.DS2)
-    elif task == "without:svdb":
-        row |= measured.per_beat(network, "svdb", databases.record_names(databases.find("svdb")))
-    elif task.startswith("without:"):
-        name = task.removeprefix("without:")
-        found = measured.windows_of(network, name)
-        row |= measured.rhythm_scores(found, name)
+def foreign(asked: measured.Asked) -> dict:
+    """How many signals that are no ECG are given a class, and which."""
+    windows = measured.foreign_windows(FOREIGN, measured.FOREIGN_SEED)
+    found = asked.read(windows)
+    named = ~(found.foreign(asked.constants) | found.unlike(asked.constants))
+    label = found.rhythm()[0]
+    kinds = [not_ecg.KINDS[i % len(not_ecg.KINDS)] for i in range(FOREIGN)]
+    called = Counter(f"{kinds[i]}: {CLASSES[label[i]]}" for i in np.flatnonzero(named))
+    return {"protocol": "foreign", "windows": FOREIGN, "classes_said": int(named.sum()), "called": dict(called)}
+
+
+def simulated(asked: measured.Asked) -> dict:
+    """Simulated sinus rhythm that something else is said of, by method. Raises: InputError: no NeuroKit2."""
+    try:
+        from neurokit2 import ecg_simulate
+    except ImportError:
+        raise InputError("this task needs NeuroKit2: pip install neurokit2") from None
+    row: dict = {"protocol": "simulated"}
+    for method in ("ecgsyn", "simple"):
+        cut = [
+            np.rint(200 * ecg_simulate(duration=10, sampling_rate=SAMPLING_RATE_HZ, heart_rate=rate, method=method,
+                                       random_state=seed)[:WINDOW_SAMPLES])
+            for rate in RATES for seed in (0, 1)
+        ]  # fmt: skip
+        found = asked.read(np.array(cut).astype(np.int16))
+        label, wrong = found.rhythm()[0], found.foreign(asked.constants)
+        wrong |= ~np.isin(label, RHYTHMS[0])
+        called = Counter(CLASSES[label[i]] for i in np.flatnonzero(wrong))
+        row[method] = {"windows": len(cut), "wrong": int(wrong.sum()), "called": dict(called)}
     return row
+
+
+def rtl(network) -> dict:
+    """Golden model against the Verilog core, every logit of windows drawn from all databases."""
+    from hls.engines.rtl import RtlEngine
+    from hls.estimate import estimate
+    from hls.plan import Plan
+
+    random = np.random.default_rng(RTL_SEED)
+    names = databases.available()
+    windows = []
+    while len(windows) < RTL_WINDOWS:
+        name = names[len(windows) % len(names)]
+        folder = databases.find(name)
+        record = databases.read(name, str(random.choice(databases.record_names(folder))), folder)
+        start = int(random.integers(0, max(1, len(record) - WINDOW_SAMPLES)))
+        window = record.signals[start : start + WINDOW_SAMPLES, int(random.integers(len(record.leads)))]
+        if len(window) == WINDOW_SAMPLES and np.ptp(window):
+            windows.append(window)
+    plan = Plan.of(network)
+    inputs = standardise(np.array(windows))
+    golden = network.run(inputs).reshape(len(inputs), -1)
+    core = np.asarray(RtlEngine(plan).run(inputs)).reshape(len(inputs), -1)
+    return {
+        "protocol": "rtl",
+        "windows": len(inputs),
+        "integers": int(golden.size),
+        "mismatches": int((golden != core).sum()),
+        "estimated": estimate(plan).row(),
+    }
+
+
+def write_keys() -> dict:
+    """Keys of all recordings that the shipped networks were trained on, beside the networks."""
+    keys: dict[str, list[str]] = {}
+    unread = []
+    for name in databases.available():
+        folder = databases.find(name)
+        for record in tqdm(databases.record_names(folder), desc=name):
+            try:
+                content = recording.read(folder / f"{record}.hea")
+                # What follows does not count, but the filter that resamples hears a little ahead.
+                some = replace(content, signals=content.signals[: int(12 * content.sampling_rate_hz)])
+                found = [known.key(some.samples(lead).signal_mv) for lead in some.leads]
+            except UserError as error:
+                unread.append(f"{name}/{record}: {error}")
+                continue
+            keys.setdefault(name, []).extend(key for key in found if key)
+    for network, names in ((NETWORK, tuple(keys)), ("compact", ("mitdb",)), ("paper", ("mitdb",))):
+        path = models.path(network)
+        known.write(path.with_suffix(".txt"), models.load(network).identity, [k for n in names for k in keys[n]])
+    return {"keys": {name: len(found) for name, found in keys.items()}, "unread": unread}
 
 
 def main() -> None:
     """Run one task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task")
-    parser.add_argument("--build", type=Path, default=Path("build/people"))
+    parser.add_argument("task", choices=("refused", "foreign", "simulated", "rtl", "keys"))
     parser.add_argument("--results", type=Path, default=Path("results"))
     arguments = parser.parse_args()
-    arguments.build.mkdir(parents=True, exist_ok=True)
-    if arguments.task == "patient":
-        row = {"network": "rhythm", "protocol": "patient", "kind": "measured"}
-        row |= patient_row(patient_networks(arguments.build))
-    else:
-        row = row_of(arguments.task, frozen_network(arguments.build, arguments.task))
-    row |= {"provenance": provenance()}
-    put_rows(arguments.results / RESULTS, [row], lambda row: (row["network"], row["protocol"]))
-    print(json.dumps({key: value for key, value in row.items() if key not in ("records", "provenance")}, indent=2))
+    if arguments.task == "keys":
+        print(json.dumps(write_keys(), indent=2))
+        return
+    network = models.load(NETWORK)
+    asked = measured.Asked.of(network)
+    own = {"refused": refused, "foreign": foreign, "simulated": simulated}
+    row = rtl(network) if arguments.task == "rtl" else own[arguments.task](asked)
+    row |= {"bytes": network.size_bytes, "identity": network.identity}
+    put(arguments.results, [row])
+    print(json.dumps(row, indent=2))
 
 
 if __name__ == "__main__":

@@ -54,13 +54,17 @@ def refine(signal: np.ndarray, sample: np.ndarray) -> np.ndarray:
 
     Integers throughout. Args: signal: int (sample,), 360 Hz; sample: of every beat, in order. Returns: int64 (beat,).
     """
-    signal, moved = np.asarray(signal, np.int64), np.array(sample, np.int64)
-    for i, middle in enumerate(moved):
-        first, last = max(0, middle - 36), min(len(signal), middle + 37)
-        part = signal[first:last]
-        near = slice(max(0, middle - 24) - first, min(len(signal), middle + 25) - first)
-        moved[i] = first + near.start + int(np.abs(len(part) * part[near] - part.sum()).argmax())
-    return moved
+    signal, sample = np.asarray(signal, np.int64), np.asarray(sample, np.int64)
+    place = sample[:, None] + np.arange(-_AROUND, _AROUND + 1)
+    inside = (place >= 0) & (place < len(signal))
+    part = np.where(inside, signal[np.clip(place, 0, max(0, len(signal) - 1))], 0)
+    number = inside.sum(1, keepdims=True)
+    far = np.where(inside, np.abs(number * part - part.sum(1, keepdims=True)), -1)
+    near = slice(_AROUND - STEP_SAMPLES, _AROUND + STEP_SAMPLES + 1)
+    return sample - STEP_SAMPLES + far[:, near].argmax(1)
+
+
+_AROUND = 36  # samples on each side of a beat's step that tell its baseline
 
 
 def match(reference: np.ndarray, found: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:

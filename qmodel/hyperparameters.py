@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 PROTOCOLS = ("stratified", "blocked", "patient", "file")  # of splits (qmodel.data.splits)
+# Persons never met, by a network that learns from several databases (flow.experiments.people_protocols).
+PEOPLE_NETWORK, PEOPLE_PROTOCOLS = "rhythm", ("ec57", "database", "cinc2017", "patient")
 
 
 @dataclass(frozen=True)

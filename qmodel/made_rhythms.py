@@ -19,19 +19,21 @@ from qmodel.fixed_point import WINDOW_SAMPLES
 
 # How many windows of each kind, in a set of a hundred.
 SHARES = {
-    "NSR": 20, "APB": 5, "PVC": 5, "AFIB": 10, "AFL": 14, "SVTA": 9, "SDHB": 14, "IVR": 9, "VT": 6, "Bigeminy": 4,
-    "Trigeminy": 4,
+    "NSR": 20, "APB": 5, "PVC": 5, "AFIB": 10, "AFL": 12, "SVTA": 8, "SDHB": 12, "IVR": 7, "VT": 7, "Bigeminy": 4,
+    "Trigeminy": 4, "VFL": 3, "VF": 5,
 }  # fmt: skip
 _BAND = butter(2, [5, 25], "band", fs=RATE, output="sos")
 _TIME = np.arange(WINDOW_SAMPLES) / RATE
 
 
 class Made(NamedTuple):
-    """A made window: samples float32 (sample,), its beats' samples and kinds (index into databases.BEATS)."""
+    """A made window: samples float32 (sample,), its beats' samples and kinds (index into databases.BEATS).
+
+    beats: None where the rhythm has none that could be told.
+    """
 
     signal: np.ndarray
-    at: np.ndarray
-    kind: np.ndarray
+    beats: tuple[np.ndarray, np.ndarray] | None
 
 
 class Beat(NamedTuple):
@@ -113,7 +115,13 @@ def person_of(signal: np.ndarray) -> Person | None:
 
 
 def synthetic_person(random: np.random.Generator) -> Person:
-    """A person of five bells (P, Q, R, S, T), as in the dynamical model of McSharry et al., IEEE TBME 50:289, 2003."""
+    """A person of five bells (P, Q, R, S, T), as in the dynamical model of McSharry et al., IEEE TBME 50:289, 2003.
+
+    One in three has a QRS complex alone, of up to four lobes: what a lead far from the atria, a narrow band or a
+    simulator leaves of a beat. Rhythms that P waves tell are not made of it.
+    """
+    if random.random() < 1 / 3:
+        return _bare_person(random)
     waves = (
         (random.uniform(0.04, 0.25), random.uniform(-0.2, -0.13), random.uniform(0.018, 0.035)),
         (-random.uniform(0, 0.2), -random.uniform(0.02, 0.035), random.uniform(0.007, 0.012)),
@@ -141,6 +149,23 @@ def synthetic_person(random: np.random.Generator) -> Person:
     )
 
 
+def _bare_person(random: np.random.Generator) -> Person:
+    early, before, after = int(0.24 * RATE), int(0.1 * RATE), int(0.42 * RATE)
+    time = np.arange(-early, after) / RATE
+    width = random.uniform(0.015, 0.05)
+    lobes = np.cos(2 * np.pi * time * random.uniform(0.1, 0.45) / width + random.uniform(-0.8, 0.8))
+    shape = np.exp(-0.5 * (time / width) ** 2) * lobes
+    shape += random.choice([0.0, 0.0, random.uniform(-0.2, 0.3)]) * np.exp(-0.5 * ((time - 0.27) / 0.05) ** 2)
+    shape = (3 * random.choice([1, 1, -1]) * shape / np.abs(shape).max()).astype(np.float32)
+    return Person(
+        Beat(shape, early),
+        Beat(shape[early - before :], before),
+        np.zeros(early - before, np.float32),
+        np.zeros(WINDOW_SAMPLES, np.float32),
+        random.uniform(0.5, 1.3) * RATE,
+    )
+
+
 def _place(signal: np.ndarray, shape: np.ndarray, first: float, gain: float) -> None:
     first = round(first)
     low, high = max(0, first), min(len(signal), first + len(shape))
@@ -152,6 +177,9 @@ def make(person: Person, kind: str, random: np.random.Generator, ventricular: Be
     """A window of a rhythm. Args: kind: a key of SHARES; ventricular: the person's own such beat, None: one is made."""
     height = float(np.abs(person.qrs.shape).max())
     signal = _background(person, height, random)
+    if kind in ("VFL", "VF"):
+        _ventricular_waves(signal, kind == "VF", height, random)
+        return Made(signal.astype(np.float32), None)
     beats: list[tuple[float, int]] = []
     wide = ventricular or ventricular_beat(height, random)
 
@@ -228,7 +256,7 @@ def make(person: Person, kind: str, random: np.random.Generator, ventricular: Be
             place += 1
     inside = sorted((round(p), letter) for p, letter in beats if 0 <= p < WINDOW_SAMPLES - 0.5)
     at, letters = zip(*inside, strict=True) if inside else ((), ())
-    return Made(signal.astype(np.float32), np.array(at, np.int64), np.array(letters, np.int8))
+    return Made(signal.astype(np.float32), (np.array(at, np.int64), np.array(letters, np.int8)))
 
 
 def _background(person: Person, height: float, random: np.random.Generator) -> np.ndarray:
@@ -248,6 +276,31 @@ def _flutter_waves(signal: np.ndarray, rate: float, height: float, random: np.ra
     sine = 0.5 * np.sin(2 * np.pi * phase)
     mix = random.uniform(0, 1)
     signal += (2 * height * (mix * tooth + (1 - mix) * sine)).astype(np.float32)
+
+
+def _ventricular_waves(signal: np.ndarray, fibrillation: bool, height: float, random: np.random.Generator) -> None:
+    """Waves of ventricular flutter, each like the last, or of fibrillation, whose rate and height wander.
+
+    180 to 420 a minute; fibrillation is the sum of two such sources, as of wave fronts that come and go.
+    Source: Clayton, Murray and Campbell, Med. Biol. Eng. Comput. 33:123, 1995 (3 to 7 Hz, coarse and fine).
+    """
+    slow = np.exp(random.uniform(np.log(3.0), np.log(7.0)))
+    wave = np.zeros(WINDOW_SAMPLES)
+    for source in range(2 if fibrillation else 1):
+        wander, sway = (random.uniform(0.04, 0.2), random.uniform(0.3, 0.9)) if fibrillation else (0.015, 0.1)
+        rate = slow * (1 + wander * _slow_noise(1.5, random)) * (random.uniform(0.8, 1.25) if source else 1)
+        phase = 2 * np.pi * (np.cumsum(rate) / RATE + random.random())
+        shape = np.sin(phase) + random.uniform(0, 0.5) * np.sin(2 * phase + random.uniform(0, 2 * np.pi))
+        wave += (random.uniform(0.2, 0.9) if source else 1) * np.exp(sway * _slow_noise(0.8, random)) * shape
+    signal += (height * random.uniform(0.3, 1.2) * wave).astype(np.float32)
+
+
+def _slow_noise(highest_hz: float, random: np.random.Generator) -> np.ndarray:
+    """Noise below a frequency, unit deviation, float64 (sample,)."""
+    spectrum = np.fft.rfft(random.standard_normal(WINDOW_SAMPLES))
+    spectrum[np.fft.rfftfreq(WINDOW_SAMPLES, 1 / RATE) > highest_hz] = 0
+    noise = np.fft.irfft(spectrum, WINDOW_SAMPLES)
+    return noise / noise.std()
 
 
 def _heart_block(signal: np.ndarray, person: Person, wide: Beat, put, random: np.random.Generator) -> None:

@@ -18,9 +18,10 @@ from scipy import fft
 from tqdm import tqdm
 
 from qmodel import made_rhythms, not_ecg
+from qmodel.data.databases import CLASSES_OF_RHYTHM
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.partial import BEAT_TARGETS, STEPS, Tracks, step_targets
+from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS, Tracks, step_targets
 from qmodel.fixed_point import INPUT_FORMAT, WINDOW_SAMPLES
 
 
@@ -30,25 +31,33 @@ class PeopleRecipe:
 
     Args: batch: windows; made, beats, foreign: share of a batch that is made rhythms, that is drawn for its beats, and
         that is no ECG; the rest is drawn for its class. class_power, person_power: of `_weights`. beat_weights: of the
-        beat loss by target. rhythm_weight: of the class loss. invert: share of windows turned upside down; recorders:
-        others' band, baseline and noise; second_leads: train on them too.
+        beat loss by target, not_early_weight: of steps that must not be supraventricular. rhythm_weight: of the class
+        loss. invert: share of windows turned upside down; recorders: others' band, baseline and noise; second_leads:
+        train on them too; mixed_leads: share of windows that are a weighted sum of two leads, as of one between them.
     """
 
-    batch: int = 32
+    batch: int = 16
     made: float = 0.28
     beats: float = 0.3
     foreign: float = 0.06
     class_power: float = 0.5
     person_power: float = 0.6
     beat_weights: tuple[float, ...] = (0.5, 1.0, 3.0, 2.0)
+    not_early_weight: float = 0.5
     rhythm_weight: float = 0.15
     invert: float = 0.1
     recorders: bool = True
     second_leads: bool = True
+    mixed_leads: float = 0.3
+
+
+NOT_EARLY = len(BEAT_TARGETS)  # target of a step that may be anything but a supraventricular premature beat
+TARGET_SETS = np.vstack([np.eye(len(BEAT_TARGETS)), [name != "S" for name in BEAT_TARGETS]]).astype(np.float32)
 
 
 class PeopleBatch(NamedTuple):
-    """inputs float32 (window, sample, 1) on the input grid; beats int8 (window, step); allowed bool (window, class)."""
+    """inputs float32 (window, sample, 1) on the input grid; beats int8 (window, step), index into TARGET_SETS
+    or MASKED; allowed bool (window, class)."""
 
     inputs: np.ndarray
     beats: np.ndarray
@@ -57,11 +66,12 @@ class PeopleBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class MadePool:
-    """Made windows: signals int8 on a grid of 1/16 deviations (window, sample), beats (window, step), class, person."""
+    """Made windows: signals int8 on a grid of 1/16 deviations (window, sample), beats (window, step), allowed bool
+    (window, class), person (window,)."""
 
     signals: np.ndarray
     beats: np.ndarray
-    label: np.ndarray
+    allowed: np.ndarray
     person: np.ndarray
 
 
@@ -80,7 +90,7 @@ def make_pool(tracks: Tracks, number: int, seed: int = 0) -> MadePool:
     wide = _ventricular_beats(tracks)
     kinds = list(made_rhythms.SHARES)
     shares = np.array([made_rhythms.SHARES[kind] for kind in kinds], float)
-    signals, beats, labels, owners = [], [], [], []
+    signals, beats, allowed, owners = [], [], [], []
     for _ in tqdm(range(number), desc="Made rhythms", mininterval=10):
         place, own = random.integers(len(persons)), None
         if random.random() < SYNTHETIC_SHARE:
@@ -93,6 +103,8 @@ def make_pool(tracks: Tracks, number: int, seed: int = 0) -> MadePool:
         if person is None:
             continue
         kind = random.choice(kinds, p=shares / shares.sum())
+        if kind in _TOLD_BY_P and not person.p_wave.any():
+            continue
         beat = None
         if own is not None and random.random() < 0.7:
             beat = made_rhythms.Beat(own.shape / max(signal.std(), 1e-6), own.centre)
@@ -101,14 +113,16 @@ def make_pool(tracks: Tracks, number: int, seed: int = 0) -> MadePool:
         if deviation < 1e-3:
             continue
         signals.append(np.clip(np.rint((made.signal - made.signal.mean()) / deviation * 16), -128, 127).astype(np.int8))
-        beats.append(step_targets((made.at, made.kind)))
-        labels.append(CLASSES.index(kind))
+        beats.append(step_targets(made.beats))
+        # Fibrillation of the ventricles is no class of its own: what is nearest, as in databases.CLASSES_OF_RHYTHM.
+        allowed.append(np.isin(CLASSES, CLASSES_OF_RHYTHM["(VF"] if kind == "VF" else (kind,)))
         owners.append(owner)
-    return MadePool(np.array(signals), np.array(beats), np.array(labels), np.array(owners))
+    return MadePool(np.array(signals), np.array(beats), np.array(allowed), np.array(owners))
 
 
 SYNTHETIC = "synthetic"  # person of windows that are made of nobody's beats
-SYNTHETIC_SHARE = 0.12
+SYNTHETIC_SHARE = 0.18
+_TOLD_BY_P = ("SDHB", "SVTA")
 _SINUS = ("NSR", "LBBBB", "RBBBB", "WPW", "PVC", "APB", "Fusion")
 
 
@@ -156,7 +170,7 @@ class Sampler:
         if made is not None:
             self.made_windows = np.flatnonzero(np.isin(made.person, [SYNTHETIC, *np.unique(person)]))
         self.made = made
-        self.noise = None
+        self.other_lead = _other_lead(tracks)
 
     def batches(self, number: int, random: np.random.Generator) -> Iterator[PeopleBatch]:
         """That many batches."""
@@ -181,11 +195,11 @@ class Sampler:
                 picked = random.choice(self.made_windows, made)
                 signals = np.concatenate([signals, self.made.signals[picked].astype(np.float32) / 16])
                 targets = np.concatenate([targets, self.made.beats[picked]])
-                allowed = np.concatenate([allowed, np.eye(len(CLASSES), dtype=bool)[self.made.label[picked]]])
+                allowed = np.concatenate([allowed, self.made.allowed[picked]])
             allowed = np.pad(allowed, ((0, 0), (0, 1)))  # no ECG is none
             if foreign:
                 kinds = random.choice(not_ecg.KINDS, foreign)
-                signals = np.concatenate([signals, [not_ecg.make(kind, random) for kind in kinds]])
+                signals = np.concatenate([signals, [not_ecg.make(kind, random, clear=True) for kind in kinds]])
                 targets = np.concatenate([targets, np.zeros((foreign, STEPS), np.int8)])
                 allowed = np.concatenate([allowed, np.tile(np.arange(len(CLASSES) + 1) == len(CLASSES), (foreign, 1))])
             yield PeopleBatch(augment(signals, random, recipe), targets, allowed)
@@ -197,8 +211,16 @@ class Sampler:
         for row, window in enumerate(windows):
             shift = int(random.integers(tracks.window_earlier[window], tracks.window_later[window] + 1))
             signals[row] = tracks.cut(window, shift)
+            other = self.other_lead[tracks.window_track[window]]
+            if other >= 0 and random.random() < self.recipe.mixed_leads:
+                angle = random.uniform(-0.5, 0.5) * np.pi
+                signals[row] = np.cos(angle) * signals[row] + np.sin(angle) * tracks.cut(window, shift, other)
             targets[row] = step_targets(tracks.beats(window, shift))
-        return signals, targets, tracks.allowed[windows]
+        allowed = tracks.allowed[windows]
+        # In atrial fibrillation there are no atrial beats that could come early, wherever its beats lie.
+        only_fibrillation = (allowed.sum(1) == 1) & allowed[:, CLASSES.index("AFIB")]
+        targets[only_fibrillation & (targets == MASKED).all(1)] = NOT_EARLY
+        return signals, targets, allowed
 
 
 def _first_lead(tracks: Tracks) -> np.ndarray:
@@ -206,6 +228,16 @@ def _first_lead(tracks: Tracks) -> np.ndarray:
     first = np.zeros(len(keys), bool)
     first[np.unique(keys, return_index=True)[1]] = True
     return first
+
+
+def _other_lead(tracks: Tracks) -> np.ndarray:
+    """Of every track one that holds another lead of its record; -1 where there is none. int64 (track,)."""
+    keys = np.char.add(np.char.add(tracks.track_database.astype(str), "/"), tracks.track_record.astype(str))
+    other = np.full(len(keys), -1)
+    same = keys[1:] == keys[:-1]  # leads of a record stand behind each other
+    other[:-1][same] = np.flatnonzero(same) + 1
+    other[1:][same] = np.flatnonzero(same)
+    return other
 
 
 def _keys(allowed: np.ndarray) -> np.ndarray:
@@ -262,7 +294,9 @@ def augment(signals: np.ndarray, random: np.random.Generator, recipe: PeopleReci
         high = np.exp(random.uniform(np.log(12), np.log(60), (len(rows), 1))).astype(np.float32)
         # A single pole keeps its phase, as an amplifier's, or has none, as a filter run both ways.
         angle = np.arctan2(low, _FREQUENCY) * (random.random((len(rows), 1)) < 0.5)
-        response = _FREQUENCY / np.hypot(_FREQUENCY, low) * np.exp(1j * angle) / (1 + (_FREQUENCY / high) ** 4)
+        # How a lead weighs slow waves against fast ones differs as much: a slope of up to 3 dB an octave.
+        tilt = np.maximum(_FREQUENCY / 8, 0.02) ** random.uniform(-0.5, 0.5, (len(rows), 1)).astype(np.float32)
+        response = _FREQUENCY / np.hypot(_FREQUENCY, low) * np.exp(1j * angle) / (1 + (_FREQUENCY / high) ** 4) * tilt
         x[rows] = _standard(fft.irfft(fft.rfft(x[rows]) * response.astype(np.complex64), WINDOW_SAMPLES))
         turns = random.uniform(0.05, 0.5, (batch, 1)).astype(np.float32)
         x += some(0.5) * normal(0.25) * np.sin(6.2832 * (turns * _TIME + random.random((batch, 1)).astype(np.float32)))

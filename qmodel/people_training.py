@@ -17,9 +17,10 @@ from qmodel.alq.layers import kernels_on_grid
 from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS
+from qmodel.files import written_beside
 from qmodel.hyperparameters import Schedule
 from qmodel.normalisation import absorb, settle
-from qmodel.people import OUTPUTS, PeopleRecipe, Sampler
+from qmodel.people import OUTPUTS, TARGET_SETS, PeopleRecipe, Sampler
 from qmodel.quantised_stage import copy_weights
 
 # Two blocks on the shape of a beat, then 2.3 s of context at steps of 67 ms; 4,259 cycles and 12,000 LUT as a core.
@@ -41,9 +42,11 @@ def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
     logits = outputs[..., : len(BEAT_TARGETS)]
     beats = tf.cast(beats, tf.int32)
     known = tf.cast(beats != MASKED, tf.float32)
-    target = tf.one_hot(tf.maximum(beats, 0), len(BEAT_TARGETS))
-    weight = known * tf.reduce_sum(target * tf.constant(recipe.beat_weights, tf.float32), -1)
-    each = -tf.reduce_sum(target * tf.nn.log_softmax(logits), -1)
+    target = tf.one_hot(tf.maximum(beats, 0), len(TARGET_SETS))
+    weights = tf.constant([*recipe.beat_weights, recipe.not_early_weight], tf.float32)
+    weight = known * tf.linalg.matvec(target, weights)
+    outside = -30 * (1 - tf.matmul(target, tf.constant(TARGET_SETS)))
+    each = -tf.reduce_logsumexp(tf.nn.log_softmax(logits) + outside, -1)
     beat_loss = tf.reduce_sum(each * weight) / tf.cast(tf.size(weight), tf.float32)
     rhythm = tf.reduce_mean(outputs[..., len(BEAT_TARGETS) :], 1)
     said = tf.reduce_max(allowed, -1)
@@ -53,9 +56,19 @@ def loss_of(outputs, beats, allowed, recipe: PeopleRecipe):
 
 
 def train(
-    model, sampler: Sampler, epochs: int, steps: int = 250, rate: float = 3e-3, seed: int = 0, average: float = 0.995
+    model,
+    sampler: Sampler,
+    epochs: int,
+    steps: int = 250,
+    rate: float = 3e-3,
+    seed: int = 0,
+    average: float = 0.995,
+    checkpoint: Path | None = None,
 ):
-    """Train in place with AdamW, a cosine rate and a running average of weights, which the model ends with."""
+    """Train in place with AdamW, a cosine rate and a running average of weights, which the model ends with.
+
+    Args: checkpoint: file (.npz) that holds the state after the last epoch, from which a run that was stopped goes on.
+    """
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, epochs * steps - steps), warmup_target=rate, warmup_steps=steps
     )
@@ -72,25 +85,40 @@ def train(
         )
         return tf.stack([loss, beat_loss, class_loss])
 
-    shadow = None
-    for epoch in range(epochs):
+    # The running average of the trainable weights, over the last quarter of the epochs.
+    shadow = [tf.Variable(v.value, trainable=False) for v in model.trainable_variables]
+    state = [*model.variables, *optimiser.variables, *shadow]
+    begin = 0
+    if checkpoint is not None and checkpoint.exists():
+        with np.load(checkpoint, allow_pickle=False) as kept:
+            begin = int(kept["epoch"])
+            for i, variable in enumerate(state):
+                variable.assign(kept[f"v{i}"])
+    averaged = max(0, epochs - max(2, epochs // 4))
+    for epoch in range(begin, epochs):
         random = np.random.default_rng([seed, epoch])
         losses = []
+        if epoch == averaged:
+            for kept_value, variable in zip(shadow, model.trainable_variables):
+                kept_value.assign(variable.value)
         for batch in sampler.batches(steps, random):
             losses.append(
                 step(tf.constant(batch.inputs), tf.constant(batch.beats), tf.constant(batch.allowed.astype(np.float32)))
             )
-            if epoch >= epochs - max(2, epochs // 4):
-                now = [v.value for v in model.trainable_variables]
-                shadow = (
-                    [tf.identity(v) for v in now]
-                    if shadow is None
-                    else [average * s + (1 - average) * v for s, v in zip(shadow, now)]
-                )
-        print(f"epoch {epoch + 1} {np.round(np.mean(losses, 0), 4)}", flush=True)
-    if shadow is not None:
+            if epoch >= averaged:
+                for kept_value, variable in zip(shadow, model.trainable_variables):
+                    kept_value.assign(average * kept_value + (1 - average) * variable.value)
+        _told(epoch + 1, np.mean(losses, 0))
+        if checkpoint is not None:
+            with written_beside(checkpoint) as beside, open(beside, "wb") as file:
+                np.savez(file, epoch=epoch + 1, **{f"v{i}": np.asarray(v) for i, v in enumerate(state)})
+    if epochs:
         for variable, value in zip(model.trainable_variables, shadow):
             variable.assign(value)
+
+
+def _told(epoch: int, losses: np.ndarray) -> None:
+    print(f"epoch {epoch}: loss {losses[0]:.4f}, of beats {losses[1]:.4f}, of classes {losses[2]:.4f}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -188,17 +216,3 @@ def quantise(
     last.fit(data, None, folder / "folded", seed + 2, "people ALQ finish")
     settle(folded)
     return folded
-
-
-def polish(
-    folded: keras.Model,
-    sampler: Sampler,
-    teacher: keras.Model,
-    schedule: Schedule,
-    folder: str | os.PathLike,
-    steps: int = 250,
-) -> None:
-    """Train a folded stage on in place, on other batches; its weights end on their grids."""
-    trainer = PeopleTrainer(folded, schedule, sampler.recipe, teacher, sketch=False)
-    trainer.fit(PackedData(sampler, steps), None, Path(folder) / "polish", 9, "people polish")
-    settle(folded)

@@ -9,12 +9,12 @@ network, in its metadata; they were fitted on persons whom the network that was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from qmodel.beats import KINDS, STEP_SAMPLES, Beats, decode
+from qmodel.beats import KINDS, STEP_SAMPLES, Beats, decode, refine
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.errors import InputError
@@ -26,10 +26,11 @@ BEAT_OUTPUTS = ("none", *KINDS)
 OUTPUTS = (*BEAT_OUTPUTS, *CLASSES, NOT_AN_ECG)
 _SINUS = [CLASSES.index(name) for name in ("NSR", "APB", "WPW", "PVC", "Fusion", "LBBBB", "RBBBB")]
 RHYTHMS = [_SINUS] + [[i] for i in range(len(CLASSES)) if i not in _SINUS]  # members, indices into CLASSES
-STEP_S = STEP_SAMPLES / SAMPLING_RATE_HZ
+VENTRICULAR = [CLASSES.index("VT"), CLASSES.index("VFL")]  # what must never be taken for noise
 FEATURES = (
     "beats", "mean interval", "irregular", "very irregular", "longest", "shortest", "doubled", "ventricular",
     "supraventricular", "ventricular run", "supraventricular run", "bigeminy", "trigeminy", "fast", "slow", "score",
+    "irregular among narrow", "turning",
 )  # fmt: skip
 
 
@@ -38,24 +39,24 @@ def answers_per_step(network: FrozenNetwork) -> bool:
     return tuple(network.metadata.get("classes", ())) == OUTPUTS
 
 
-def beat_measures(beats: Beats, steps: int) -> np.ndarray:
+def beat_measures(beats: Beats, at: np.ndarray, samples: int) -> np.ndarray:
     """Measures of the beats of a window, float64 (feature,), each about 0 to 1; see FEATURES.
 
     Irregularity is the median difference of successive intervals over the median interval, which finds atrial
-    fibrillation untrained; intervals are told to a step of 67 ms.
-    Args: steps: of the window.
+    fibrillation untrained.
+    Args: at: of every beat its R wave (`beats.refine`); samples: of the window.
     """
     measures = np.zeros(len(FEATURES))
     number = len(beats.step)
-    seconds = steps * STEP_S
-    measures[0] = number / seconds / 2
+    measures[0] = number / (samples / SAMPLING_RATE_HZ) / 2
     if number:
         measures[15] = min(1.0, float(np.median(beats.score)) / 16)
     if number < 3:
         return measures
-    gaps = np.diff(beats.step) * STEP_S
+    gaps = np.diff(at) / SAMPLING_RATE_HZ
     middle = float(np.median(gaps))
-    changes = np.abs(np.diff(gaps)) / middle
+    signed = np.diff(gaps) / middle
+    changes = np.abs(signed)
     measures[1] = min(middle, 2.0) / 2
     measures[2] = min(1.0, float(np.median(changes)) * 3)
     measures[3] = float((changes > 0.15).mean())
@@ -68,6 +69,13 @@ def beat_measures(beats: Beats, steps: int) -> np.ndarray:
     measures[11] = min(1.0, (_often(letters, "NVN") + _often(letters, "VNV")) / max(1, number - 2))
     measures[12] = min(1.0, 3 * _often(letters, "VNNV") / max(1, number - 3))
     measures[13], measures[14] = float(middle < 0.6), float(middle > 1.2)
+    # The same irregularity where no ventricular beat makes it, and how often longer and shorter take turns: breathing
+    # and a rate that drifts do not.
+    narrow = beats.kind != KINDS.index("V")
+    both = narrow[:-2] & narrow[1:-1] & narrow[2:]
+    measures[16] = min(1.0, float(np.median(changes[both])) * 3) if both.any() else 0.0
+    large = changes > 0.03
+    measures[17] = float((large[1:] & large[:-1] & (signed[1:] * signed[:-1] < 0)).mean()) if number > 3 else 0.0
     return measures
 
 
@@ -89,10 +97,12 @@ class Reading(NamedTuple):
     beats: list[Beats]
 
     def foreign(self, constants: Constants) -> np.ndarray:
-        """Bool (window,): no ECG, by its share; where fewer than three beats are found a small share is enough."""
-        few = np.array([len(found.step) < FEWEST_BEATS for found in self.beats], bool)
-        share = self.shares[:, -1]
-        return (share > constants.foreign) | (few & (share > constants.foreign / 10))
+        """Bool (window,): no ECG, by its share, and only where no fast ventricular rhythm can be.
+
+        Ventricular fibrillation has no beats and looks like noise: to call it "not an ECG" would hide an arrest.
+        """
+        possible = self.shares[:, VENTRICULAR].sum(1) >= constants.ventricular
+        return (self.shares[:, -1] > constants.foreign) & ~possible
 
     def unlike(self, constants: Constants) -> np.ndarray:
         """Bool (window,): unlike the training data."""
@@ -116,58 +126,61 @@ class Reading(NamedTuple):
 class Constants:
     """What a host needs beside the integers; kept in a network's metadata under `reading`.
 
-    Args: threshold, offsets: of `decode`, in logits; temperature: of the window's logits; hidden, out: correction by
-        measures of the beats, a layer of ReLU and a linear one, or empty; foreign: share above which a window is no
-        ECG; energy: above which it is unlike the training data.
+    Args: threshold, offsets: of `decode`, in logits; temperature: of the window's logits; out: the correction by
+        measures of the beats, (feature + 1, class and not an ECG), or None; foreign: share above which a window is no
+        ECG, unless VT and VFL together have the share `ventricular`; energy: above which it is unlike the training
+        data.
     """
 
     step: float
     threshold: float = 0.0
     offsets: tuple[float, float, float] = (0.0, 0.0, 0.0)
     temperature: float = 1.0
-    hidden: np.ndarray | None = None  # (feature + output + 1, unit)
-    out: np.ndarray | None = None  # (unit + 1, output)
+    out: np.ndarray | None = None
     foreign: float = 0.5
+    ventricular: float = 0.05
     energy: float = np.inf
+
+    def rounded(self, **changed) -> Constants:
+        """With other values, and with the precision that a file keeps."""
+        out = None if self.out is None else np.rint(self.out * _SCALE) / _SCALE
+        return replace(self, out=out, temperature=round(self.temperature, 4), **changed)
 
     @classmethod
     def of(cls, network: FrozenNetwork) -> Constants:
         """A network's own. Raises: InputError: its metadata is not as `stored` makes it."""
-        kept = network.metadata.get("reading", {})
-        step = network.stages[-1].output_format.step
+        return cls.from_stored(network.metadata.get("reading", {}), network.stages[-1].output_format.step)
+
+    @classmethod
+    def from_stored(cls, kept: object, step: float) -> Constants:
+        """From JSON values. Args: step: of a logit. Raises: InputError: not as `stored` makes them."""
         if not isinstance(kept, Mapping):
             raise InputError(f"the metadata's reading must be a table, received {type(kept).__name__}")
-        matrices = {}
-        for name in ("hidden", "out"):
-            if name in kept:
-                try:
-                    matrices[name] = np.array(kept[name], np.float64) / float(kept["scale"])
-                except (TypeError, ValueError, KeyError):
-                    raise InputError(f"the metadata's {name} must be a matrix of integers with a scale") from None
-        plain = {n: float(kept[n]) for n in ("threshold", "temperature", "foreign", "energy") if n in kept}
+        out = None
+        if "out" in kept:
+            try:
+                out = np.array(kept["out"], np.float64) / float(kept["scale"])
+            except (TypeError, ValueError, KeyError):
+                raise InputError("the metadata's out must be a matrix of integers with a scale") from None
+            shape = (len(FEATURES) + 1, len(OUTPUTS) - len(BEAT_OUTPUTS))
+            if out.shape != shape:
+                raise InputError(f"the metadata's out must be {shape[0]} by {shape[1]}, received {out.shape}")
+        plain = {name: float(kept[name]) for name in _PLAIN if name in kept}
         offsets = tuple(float(value) for value in kept.get("offsets", (0, 0, 0)))
-        return cls(step, offsets=offsets, **plain, **matrices)
+        return cls(step, offsets=offsets, out=out, **plain)
 
     def stored(self) -> dict:
-        """JSON values; matrices as integers, so that the file stays small and exact."""
-        kept: dict = {
-            "threshold": self.threshold,
-            "offsets": list(self.offsets),
-            "temperature": self.temperature,
-            "foreign": self.foreign,
-        }
-        if np.isfinite(self.energy):
-            kept["energy"] = self.energy
-        if self.hidden is not None:
-            kept |= {"scale": _SCALE} | {
-                name: np.rint(getattr(self, name) * _SCALE).astype(int).tolist() for name in ("hidden", "out")
-            }
+        """JSON values; the matrix as integers, so that the file stays small and exact."""
+        kept: dict = {name: getattr(self, name) for name in _PLAIN if np.isfinite(getattr(self, name))}
+        kept["offsets"] = list(self.offsets)
+        if self.out is not None:
+            kept |= {"scale": _SCALE, "out": np.rint(self.out * _SCALE).astype(int).tolist()}
         return kept
 
 
+_PLAIN = ("threshold", "temperature", "foreign", "ventricular", "energy")
 _SCALE = 64
 BATCH = 64  # windows at once
-FEWEST_BEATS = 3
 
 
 def decode_beats(logits: np.ndarray, constants: Constants) -> Beats:
@@ -177,16 +190,41 @@ def decode_beats(logits: np.ndarray, constants: Constants) -> Beats:
     return decode(logits[:, : len(BEAT_OUTPUTS)], threshold, offsets)
 
 
-def read(logits: np.ndarray, constants: Constants) -> Reading:
-    """Read windows. Args: logits: int64 (window, step, output)."""
+def beats_of(logits: np.ndarray, signal: np.ndarray, constants: Constants) -> Beats:
+    """Beats of consecutive steps. Args: logits: int64 (step, output); signal: whole numbers (sample,), 360 Hz."""
+    return decode_beats(logits, constants)
+
+
+def read(logits: np.ndarray, windows: np.ndarray, constants: Constants) -> Reading:
+    """Read windows. Args: logits: int64 (window, step, output); windows: their samples, whole numbers (window, sample),
+    at any scale."""
     beats = [decode_beats(window, constants) for window in logits]
-    scaled = [b._replace(score=b.score * constants.step) for b in beats]
-    measures = np.array([beat_measures(b, logits.shape[1]) for b in scaled]).reshape(len(logits), len(FEATURES))
-    mean = logits[:, :, len(BEAT_OUTPUTS) :].sum(1) * (constants.step / max(logits.shape[1], 1))
-    shares = softmax(corrected(mean, measures, constants))
+    mean = window_logits(logits, constants.step)
+    shares = softmax(corrected(mean, measures_of(beats, windows, constants), constants))
+    return Reading(shares, energy_of(mean), beats)
+
+
+def window_logits(logits: np.ndarray, step: float) -> np.ndarray:
+    """Mean over a window's steps of what speaks for each class, float64 (window, class and not an ECG)."""
+    return logits[:, :, len(BEAT_OUTPUTS) :].sum(1) * (step / max(logits.shape[1], 1))
+
+
+def measures_of(beats: list[Beats], windows: np.ndarray, constants: Constants) -> np.ndarray:
+    """`beat_measures` of every window, float64 (window, feature)."""
+    found = [
+        beat_measures(b._replace(score=b.score * constants.step), refine(window, b.sample), len(window))
+        for b, window in zip(beats, windows, strict=True)
+    ]
+    return np.array(found).reshape(len(found), len(FEATURES))
+
+
+def energy_of(mean: np.ndarray) -> np.ndarray:
+    """How foreign windows are, float64 (window,): minus the logarithm of the sum of the logits' powers.
+
+    Source: Liu et al., Energy-based out-of-distribution detection, NeurIPS 2020.
+    """
     peak = mean.max(1, initial=-np.inf, keepdims=True)
-    energy = -(peak[:, 0] + np.log(np.exp(mean - peak).sum(1))) if len(mean) else np.zeros(0)
-    return Reading(shares, energy, beats)
+    return -(peak[:, 0] + np.log(np.exp(mean - peak).sum(1))) if len(mean) else np.zeros(0)
 
 
 HOP_STEPS, EDGE_STEPS = 100, 25  # of windows over a recording; a step nearer a window's end is another window's
@@ -221,14 +259,10 @@ def record_steps(run: Callable[[np.ndarray], np.ndarray], signal: np.ndarray) ->
 def corrected(mean: np.ndarray, measures: np.ndarray, constants: Constants) -> np.ndarray:
     """Logits (window, output) after temperature and the correction by the beats' measures (window, feature)."""
     logits = mean / constants.temperature
-    if constants.hidden is None or constants.out is None:
+    if constants.out is None:
         return logits
-    ones = np.ones((len(mean), 1))
     # Row by row: what is said of a window must not depend, to the last bit, on what else is in a batch.
-    rows = np.concatenate([measures, logits / 8, ones], 1)
-    units = np.array([row @ constants.hidden for row in rows]).reshape(len(rows), constants.hidden.shape[1])
-    rows = np.concatenate([np.maximum(units, 0), ones], 1)
-    return logits + np.array([row @ constants.out for row in rows]).reshape(logits.shape)
+    return logits + np.array([np.append(row, 1.0) @ constants.out for row in measures]).reshape(logits.shape)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from flow.build.settings import FOLDS, Settings
 from flow.cli.command import Command, Result
 from flow.cli.steps import flow_options, frozen_options, step
 from qmodel.errors import InputError
-from qmodel.hyperparameters import PROTOCOLS
+from qmodel.hyperparameters import PEOPLE_NETWORK, PEOPLE_PROTOCOLS, PROTOCOLS
 from qmodel.recipe import RECIPES
 
 TITLE = "Train and evaluate"
@@ -28,12 +28,19 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _cross_validation_options(parser: argparse.ArgumentParser, validate: str) -> None:
+def _cross_validation_options(parser: argparse.ArgumentParser, validate: str, people: bool = False) -> None:
     parser.add_argument(
-        "--network", choices=sorted(RECIPES), default=Settings.network, help="network to train (default: %(default)s)"
+        "--network",
+        choices=sorted(RECIPES) + [PEOPLE_NETWORK] * people,
+        default=Settings.network,
+        help="network to train (default: %(default)s)",
     )
     parser.add_argument(
-        "--protocol", choices=PROTOCOLS, default=Settings.protocol, help="how windows are split (default: %(default)s)"
+        "--protocol",
+        choices=PROTOCOLS + tuple(name for name in PEOPLE_PROTOCOLS if people and name not in PROTOCOLS),
+        default=Settings.protocol,
+        help="how windows are split (default: %(default)s)"
+        + (f"; {', '.join(PEOPLE_PROTOCOLS)} for --network {PEOPLE_NETWORK}" if people else ""),
     )
     parser.add_argument(
         "--split", metavar="CSV", help="your own split, with columns fragment, fold, part; needs --protocol file"
@@ -65,7 +72,7 @@ def _cross_validation_options(parser: argparse.ArgumentParser, validate: str) ->
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     _cross_validation_options(
-        parser, "report on validation windows instead of test windows: use this to choose a recipe"
+        parser, "report on validation windows instead of test windows: use this to choose a recipe", people=True
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask cluster, for example tcp://host:8786 (default: local)"
@@ -77,7 +84,10 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 def _final_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--network", choices=sorted(RECIPES), default=Settings.network, help="network to train (default: %(default)s)"
+        "--network",
+        choices=[*sorted(RECIPES), PEOPLE_NETWORK],
+        default=Settings.network,
+        help="network to train (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of the training (default: %(default)s)")
     parser.add_argument(
@@ -196,7 +206,26 @@ def _cross_validation(arguments: argparse.Namespace) -> dict:
     }
 
 
+def _evaluate_people(arguments: argparse.Namespace) -> Result:
+    if arguments.network != PEOPLE_NETWORK or arguments.protocol not in PEOPLE_PROTOCOLS:
+        raise InputError(
+            f"--network {PEOPLE_NETWORK} goes with --protocol {', '.join(PEOPLE_PROTOCOLS)}, and "
+            f"{', '.join(p for p in PEOPLE_PROTOCOLS if p not in PROTOCOLS)} with no other network: received "
+            f"--network {arguments.network} --protocol {arguments.protocol}"
+        )
+    if arguments.validate or arguments.folds or arguments.split:
+        raise InputError(f"--validate, --folds and --split are not for --network {PEOPLE_NETWORK}")
+    from flow.experiments.people_protocols import evaluate
+    from flow.look.words import people
+
+    seed = arguments.seed if arguments.training_seed is None else arguments.training_seed
+    rows = evaluate(arguments.protocol, Path(arguments.build), Path(arguments.results), seed)
+    return Result(rows, people(rows))
+
+
 def _evaluate(arguments: argparse.Namespace) -> Result:
+    if arguments.network == PEOPLE_NETWORK or arguments.protocol not in PROTOCOLS:
+        return _evaluate_people(arguments)
     common = _cross_validation(arguments)
     from flow.experiments.evaluate import evaluate
     from flow.look.words import evaluation
@@ -218,10 +247,17 @@ def _final(arguments: argparse.Namespace) -> Result:
     from qmodel.data import mitdb
 
     mitdb.find(arguments.data)
-    from flow.experiments.evaluate import train_final
     from qmodel import models
 
     folder = arguments.models or models.FOLDER
+    if arguments.network == PEOPLE_NETWORK:
+        from flow.experiments import people_protocols
+
+        network = people_protocols.train_final(Path(arguments.build), folder, arguments.seed)
+        figures = {"network": PEOPLE_NETWORK, "bytes": network.size_bytes, "identity": network.identity}
+        return Result(figures, [f"{folder / f'{PEOPLE_NETWORK}.alq'}: {network.size_bytes:,} bytes"])
+    from flow.experiments.evaluate import train_final
+
     figures = train_final(
         replace(RECIPES[arguments.network], seed=arguments.seed),
         arguments.data,
@@ -273,7 +309,9 @@ COMMANDS = (
     Command(
         "evaluate",
         "Cross-validate: train, quantise, freeze and test each fold. Folds run on Dask workers; the result goes to "
-        "results/PROTOCOL.json. A run that was stopped continues where it left off.",
+        "results/PROTOCOL.json. A run that was stopped continues where it left off. Protocols of persons never met "
+        "(ec57, database, cinc2017, and patient with --network rhythm) need the other databases; their results go to "
+        "results/people.json.",
         "ecg-alq evaluate --protocol patient --network compact",
         _evaluate_options,
         _evaluate,

@@ -204,6 +204,27 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], who: str = "frozen net
     return drawn[0]
 
 
+def reliability(who: Sequence[tuple[str, dict]]) -> Html:
+    """Accuracy of the windows of each bin of confidence, a panel for each of the persons tested.
+
+    Args: who: name, and confidence and accuracy (bin,) with the bin's number of windows, as
+        `flow.experiments.people.expected_error` gives them.
+    """
+    with figure("reliability", 2.6 * len(who), 2.9, 1, len(who), squeeze=False, sharey=True) as (_, axes, drawn):
+        for axis, (name, bins) in zip(axes[0], who, strict=True):
+            number = np.array(bins["number"])
+            some = number > 0
+            confidence, accuracy = (np.array(bins[key])[some] for key in ("confidence", "accuracy"))
+            axis.plot((0, 1), (0, 1), color=MUTED, linewidth=0.8, linestyle="--")
+            axis.plot(confidence, accuracy, color=ACCENT, linewidth=1.2)
+            axis.scatter(confidence, accuracy, s=8 + 150 * number[some] / number.sum(), color=ACCENT, linewidths=0)
+            axis.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1), title=name)
+            axis.text(0.04, 0.92, f"error {bins['error_percent']:.1f} %", color=INK, fontsize=8)
+            axis.grid()
+        axes[0][0].set_ylabel("share that is right")
+    return drawn[0]
+
+
 def ecg_strip(samples: np.ndarray, label: str, marks: Sequence[tuple[int, str]] = ()) -> Html:
     """A window on the standard grid, 25 mm/s and 10 mm/mV; one unit of the picture is a tenth of a millimetre.
 

@@ -160,3 +160,23 @@ def abstention(row: dict) -> list[str]:
             for entry in row["noise"]
         ),
     ]
+
+
+def people(rows: list[dict]) -> list[str]:
+    """Figures of persons never met (flow.experiments.people_protocols)."""
+    found = []
+    for row in rows:
+        found += [
+            f"{row['protocol']}, {name}: sensitivity {row[name]['sensitivity']:.2f} %, positive predictivity "
+            f"{row[name]['positive_predictivity']:.2f} %, F1 {row[name]['f1']:.2f} %"
+            for name in ("QRS", "V", "S", "ventricular")
+            if name in row
+        ]
+        if "af_auc_windows" in row:
+            found.append(
+                f"{row['protocol']}, atrial fibrillation: AUC {row['af_auc_windows']:.3f} by window, "
+                f"{row['af_auc_records']:.3f} by recording"
+            )
+        if "accuracy_mean" in row:
+            found.append(f"{row['protocol']}: {row['accuracy_mean']:.2f} ± {row['accuracy_std']:.2f} % of the windows")
+    return found

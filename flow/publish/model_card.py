@@ -31,8 +31,13 @@ def figures(results: Path) -> str:
 
 
 def confusion_pictures(results: Path) -> dict[Path, str]:
-    """Confusion matrix of every network under every protocol: file beside the results -> its SVG."""
-    return {
+    """Every picture of the card, as file beside the results -> its SVG: the confusion matrix of every network under
+    every protocol, and how far confidence can be relied upon."""
+    calibrated = _calibrated(results)
+    reliability = {
+        results / RELIABILITY: pictures.file(pictures.reliability(calibrated), "Accuracy by confidence, persons apart")
+    }
+    return (reliability if calibrated else {}) | {
         _confusion_file(results, row, protocol): pictures.file(
             pictures.confusion(np.array(row["confusion"]), list(CLASS_NAMES), f"{row['network']} under {protocol}"),
             _confusion_title(row, protocol),
@@ -48,6 +53,16 @@ def _confusion_file(results: Path, row: dict, protocol: str) -> Path:
 
 def _confusion_title(row: dict, protocol: str) -> str:
     return f"Confusion matrix of {row['network']}, frozen, under {protocol}"
+
+
+RELIABILITY = "people-reliability.svg"
+
+
+def _calibrated(results: Path) -> list[tuple[str, dict]]:
+    """Whose confidence was compared with how often it is right: names and bins."""
+    names = {"ec57": "MIT-BIH, DS2", "without:cinc2017": "cinc2017, left out", "without:vfdb": "vfdb, left out"}
+    found = {row["protocol"]: row.get("calibration") for row in read_rows(results / "people.json")}
+    return [(name, bins) for protocol, name in names.items() if (bins := found.get(protocol))]
 
 
 def _table(head: list[str], rows: list[list[str]], right: int) -> str:
@@ -82,23 +97,62 @@ def _people(results: Path) -> str:
         rows.append([what, f"{row['persons']} recordings", value, f"{row['bytes']:,}"])
     if "without:vfdb" in found:
         row = found["without:vfdb"]
-        for key, name in (("ventricular", "as said"), ("ventricular_none_refused", "had nothing been refused")):
-            if key in row:
-                score = row[key]
-                value = f"{score['sensitivity']:.2f} %, {score['positive_predictivity']:.2f} %, {score['f1']:.2f} %"
-                what = "VT and flutter against the rest, Malignant Ventricular database, by all others"
-                rows.append(
-                    [what, f"{name}; {row['refused_percent']:.1f} % of windows refused", value, f"{row['bytes']:,}"]
-                )
+        score = row["ventricular"]
+        value = f"{score['sensitivity']:.2f} %, {score['positive_predictivity']:.2f} %, {score['f1']:.2f} %"
+        what = "VT and flutter against the rest, Malignant Ventricular database, by all others"
+        refused = f"{row['refused_percent']:.1f} % of all windows refused"
+        if "refused_percent_ventricular" in row:
+            refused += f", {row['refused_percent_ventricular']:.1f} % of these"
+        rows.append([what, refused, value, f"{row['bytes']:,}"])
+        if "fibrillation_called_ventricular_percent" in row:
+            value = f"{row['fibrillation_called_ventricular_percent']:.1f} % called VT or VFL"
+            what = "ventricular fibrillation, which is no class, in the same"
+            rows.append(
+                [what, f"{row['fibrillation_refused_percent']:.1f} % of them refused", value, f"{row['bytes']:,}"]
+            )
+    calibrated = _calibrated(results)
+    for name, bins in calibrated:
+        value = f"{bins['error_percent']:.1f} % ({bins['accuracy_percent']:.1f} % right)"
+        rows.append([f"confidence of the rhythm, {name}", f"{bins['windows']:,} windows, expected error", value, ""])
+    rows += _elsewhere(found)
     if not rows:
         return ""
     note = (
-        "Frozen integer networks of one recipe (`benchmarks/people.py`). Figures are sensitivity, positive "
+        "Frozen integer networks of one recipe (`ecg-alq evaluate`, `python -m benchmarks.people`). Figures are "
+        "sensitivity, positive "
         "predictivity and F1 where nothing else is said; beats match within 150 ms (ANSI/AAMI EC57), over whole "
         "records; 201 (DS1) and 202 (DS2) are one person, as in the literature."
     )
     head = ["tested on", "of what", "figure", "bytes"]
-    return f"### `rhythm` on persons never met (measured)\n\n{note}\n\n" + _table(head, rows, 2)
+    text = f"### `rhythm` on persons never met (measured)\n\n{note}\n\n" + _table(head, rows, 2)
+    if calibrated:
+        text += f"\n\n![Accuracy by confidence, persons never met](results/{RELIABILITY})"
+    return text
+
+
+def _elsewhere(found: dict[str, dict]) -> list[list[str]]:
+    """Rows of what the network that ships says where no person is tested."""
+    rows = []
+    if "refused" in found:
+        row = found["refused"]
+        what = f"real ECG of all databases, trained on, {row['windows']:,} windows"
+        value = f"{row['refused_percent']:.2f} %, {row['unlike_percent']:.2f} %"
+        rows.append([what, "refused as not an ECG, as unlike the training data", value, f"{row['bytes']:,}"])
+    if "foreign" in found:
+        row = found["foreign"]
+        value = f"{row['classes_said']} of {row['windows']}"
+        rows.append(["sines, noise, pulse waves, random walks, EEG-like", "a class said", value, f"{row['bytes']:,}"])
+    if "simulated" in found:
+        row = found["simulated"]
+        value = ", ".join(f"{name} {row[name]['wrong']} of {row[name]['windows']}" for name in ("ecgsyn", "simple"))
+        rows.append(["NeuroKit2's simulated ECG, 50 to 110 a minute", "not called sinus", value, f"{row['bytes']:,}"])
+    if "rtl" in found:
+        row = found["rtl"]
+        value = f"{row['mismatches']} of {row['integers']:,}"
+        rows.append(
+            [f"Verilog core, {row['windows']} real windows", "integers that differ", value, f"{row['bytes']:,}"]
+        )
+    return rows
 
 
 def _shipped(results: Path) -> str:

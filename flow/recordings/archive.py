@@ -115,6 +115,7 @@ def schema():
         "said": text,
         "class": text,
         "signal": text,
+        "trained_on": pyarrow.bool_(),
     }
     columns = [(name, kinds.get(name, pyarrow.float64())) for name in COLUMNS]
     return pyarrow.schema([("recording", text), ("lead", text), *columns])

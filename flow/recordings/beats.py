@@ -138,7 +138,7 @@ def by_network(signal_mv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     signal = np.clip(units, -MAX_ADC_MAGNITUDE, MAX_ADC_MAGNITUDE - 1).astype(np.int16)
     ahead = max(0, WINDOW_SAMPLES - len(signal))  # a page that listens has less than a window at first
     signal = np.pad(signal, (ahead, 0), mode="edge") if len(signal) else np.zeros(WINDOW_SAMPLES, np.int16)
-    found = reading.decode_beats(reading.record_steps(network.run, signal), reading.Constants.of(network))
+    found = reading.beats_of(reading.record_steps(network.run, signal), signal, reading.Constants.of(network))
     own = found.sample >= ahead
     return refine(signal, found.sample[own]) - ahead, np.array(KINDS)[found.kind[own]]
 

@@ -14,8 +14,8 @@ import numpy as np
 from flow.recordings.beats import Beats, find
 from flow.recordings.choices import THRESHOLD
 from flow.recordings.engines import ENGINES
-from qmodel import reading
-from qmodel.data import quality, recording
+from qmodel import models, reading
+from qmodel.data import known, quality, recording
 from qmodel.data.fragments import CLASS_NAMES, CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.data.recording import WINDOW_S, Recording, Samples, Windows
@@ -149,6 +149,7 @@ class Classifier:
         else:
             found = reading.read(
                 logits.reshape(len(usable), self.network.stages[-1].output_length, len(reading.OUTPUTS)),
+                integers[usable],
                 self._constants,
             )
             label[usable], confidence[usable], margin[usable] = found.rhythm()
@@ -192,6 +193,15 @@ class Classification:
     identity: str  # of the network
     engine: str
     threshold: float
+
+    @cached_property
+    def trained_on(self) -> bool | None:
+        """Whether the network was trained on this recording, by its first ten seconds; None: not known of the network.
+
+        What is found in such a recording says nothing about other persons.
+        """
+        keys = models.trained_on(self.identity)
+        return None if keys is None else known.key(self.windows.signal_mv) in keys
 
     @cached_property
     def unusable(self) -> np.ndarray:

@@ -26,7 +26,7 @@ ANNOTATOR = "alqa"  # not alq: that is a frozen network
 LEDGER = ".ecg-alq-outputs.json"  # which files of a folder were written here, of which recording, with which content
 COLUMNS = (
     "window", "start_s", "end_s", "first_sample", "said", "class", "confidence", "margin", "quality", "signal",
-    "heart_rate_bpm", "beats",
+    "heart_rate_bpm", "beats", "trained_on",
 )  # fmt: skip
 # Rhythm notes as in MIT-BIH's own annotations, where it has one (qmodel.data.annotations.RHYTHMS); else the class.
 RHYTHM_NOTES = {name: f"({name.upper()}" for name in CLASSES} | {
@@ -64,6 +64,7 @@ def rows(result: Classification) -> list[dict]:
                 "signal": finding.reason,
                 "heart_rate_bpm": None if heart_rate is None else round(heart_rate, 2),
                 "beats": beats.number(start, start + WINDOW_S),
+                "trained_on": result.trained_on,
             }
         )
     return found
@@ -85,6 +86,7 @@ def summary(result: Classification) -> dict:
         "lead": result.windows.lead,
         "hop_s": result.windows.hop_s,
         "network": result.identity,
+        "trained_on": result.trained_on,
         "engine": result.engine,
         "threshold": result.threshold,
         "windows": len(result.windows),

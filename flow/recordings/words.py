@@ -11,6 +11,8 @@ def classification(content: dict) -> list[str]:
     head = f"{content['recording']}, lead {content['lead']}, {content['sampling_rate_hz']:g} Hz"
     head = f"{head}, {clock(content['duration_s'])}, {content['windows']} windows"
     notes = [f"note: {note}" for note in content["notes"]]
+    if content["trained_on"]:
+        notes.append("note: the network was trained on this recording: what it finds here says nothing of other people")
     return [head, *notes, *_said(content["seconds_said"]), *_beats(content["rhythm"]), *content["files"]]
 
 

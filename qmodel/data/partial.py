@@ -70,9 +70,12 @@ class Tracks:
         """Database of every window."""
         return self.track_database[self.window_track]
 
-    def cut(self, window: int, shift: int = 0) -> np.ndarray:
-        """Samples int16 (sample,) of a window, moved by `shift` samples, inside its track."""
-        track = self.window_track[window]
+    def cut(self, window: int, shift: int = 0, track: int | None = None) -> np.ndarray:
+        """Samples int16 (sample,) of a window, moved by `shift` samples, inside its track.
+
+        Args: track: another lead of the same record.
+        """
+        track = self.window_track[window] if track is None else track
         last = self.track_samples[track] - WINDOW_SAMPLES
         start = self.track_first[track] + min(max(self.window_start[window] + shift, 0), last)
         return self.signals[start : start + WINDOW_SAMPLES]

@@ -1,5 +1,6 @@
 """The trained networks that ship with the package: frozen files of a few kilobytes."""
 
+from functools import cache
 from pathlib import Path
 
 from qmodel.errors import InputError
@@ -23,3 +24,15 @@ def path(name: str = "compact") -> Path:
 def load(name: str = "compact") -> FrozenNetwork:
     """A shipped network. Raises: InputError: no network of that name."""
     return FrozenNetwork.load(path(name))
+
+
+@cache
+def trained_on(identity: str) -> frozenset[str] | None:
+    """Keys (`qmodel.data.known`) of the recordings that a shipped network was trained on; None: not known."""
+    from qmodel.data import known
+
+    for file in sorted(FOLDER.glob("*.txt")):
+        own, keys = known.read(file)
+        if own == identity:
+            return keys
+    return None

@@ -18,7 +18,7 @@ def beats_of(text: str, gap: int = 12) -> Beats:
 
 
 def measures(beats: Beats) -> dict[str, float]:
-    return dict(zip(reading.FEATURES, reading.beat_measures(beats, 150)))
+    return dict(zip(reading.FEATURES, reading.beat_measures(beats, beats.sample, 3600)))
 
 
 class TestMeasures:
@@ -44,22 +44,20 @@ class TestMeasures:
 class TestConstants:
     def test_kept_in_a_file(self):
         random = np.random.default_rng(0)
-        hidden = np.rint(random.normal(0, 1, (len(reading.FEATURES) + 18 + 1, 4)) * 64) / 64
-        out = np.rint(random.normal(0, 1, (5, 18)) * 64) / 64
-        own = reading.Constants(1.0, 2.0, (0.0, -1.0, 0.5), 1.5, hidden, out, 0.3, 4.0)
+        out = np.rint(random.normal(0, 1, (len(reading.FEATURES) + 1, 18)) * 64) / 64
+        own = reading.Constants(1.0, 2.0, (0.0, -1.0, 0.5), 1.5, out, 0.6, 0.1, 4.0)
         network = models.load("rhythm")
         network = dataclasses.replace(network, metadata=dict(network.metadata) | {"reading": own.stored()})
         again = reading.Constants.of(network)
         assert again.step == network.stages[-1].output_format.step
-        for name in ("threshold", "offsets", "temperature", "foreign", "energy"):
+        for name in ("threshold", "offsets", "temperature", "foreign", "ventricular", "energy"):
             assert getattr(again, name) == getattr(own, name)
-        np.testing.assert_array_equal(again.hidden, hidden)
         np.testing.assert_array_equal(again.out, out)
 
     def test_nonsense_is_refused(self):
         network = models.load("rhythm")
-        for broken in ({"hidden": "x", "scale": 64}, {"hidden": [[1]]}):
-            with pytest.raises(InputError, match="hidden must be a matrix"):
+        for broken in ({"out": "x", "scale": 64}, {"out": [[1]]}, {"out": [[1]], "scale": 64}):
+            with pytest.raises(InputError, match="the metadata's out must be"):
                 reading.Constants.of(
                     dataclasses.replace(network, metadata=dict(network.metadata) | {"reading": broken})
                 )
@@ -99,6 +97,17 @@ def test_steps_of_a_recording_are_those_of_its_windows():
 
 @pytest.mark.parametrize("text", ["", "N"])
 def test_nothing_to_read(text):
-    found = reading.read(np.zeros((0, 150, len(reading.OUTPUTS)), np.int64), reading.Constants(1.0))
+    nothing = np.zeros((0, 150, len(reading.OUTPUTS)), np.int64)
+    found = reading.read(nothing, np.zeros((0, 3600), np.int16), reading.Constants(1.0))
     assert found.shares.shape == (0, 18)
     assert found.rhythm()[0].shape == (0,)
+
+
+def test_what_may_be_a_ventricular_rhythm_is_not_refused():
+    """However much it looks like noise: a share of 0.9 for no ECG refuses a window, but not beside 0.06 of flutter."""
+    shares = np.full((2, len(CLASSES) + 1), 0.001)
+    shares[:, -1] = 0.9
+    shares[1, CLASSES.index("VFL")] = 0.06
+    found = reading.Reading(shares, np.zeros(2), [])
+    assert found.foreign(reading.Constants(1.0)).tolist() == [True, False]
+    assert CLASSES[found.rhythm()[0][1]] == "VFL"

@@ -1,0 +1,142 @@
+"""Which persons a task's network learns from, and that a run which was stopped goes on to the same network."""
+
+import numpy as np
+import pytest
+
+from flow.experiments import people as measured
+from flow.experiments import people_networks
+from flow.experiments.people_networks import Networks, task
+from qmodel import people, people_training
+from qmodel.data import partial
+from qmodel.errors import InputError
+
+
+def tracks() -> partial.Tracks:
+    """Two records of MIT-BIH and one each of svdb and nsrdb, a lead each, two windows each; a beat every second."""
+    names = (("mitdb", "101"), ("mitdb", "100"), ("svdb", "800"), ("nsrdb", "16265"))
+    samples, random = 7200, np.random.default_rng(0)
+    beats = np.arange(180, samples, 360)
+    signal = np.zeros(samples * len(names))
+    for first in np.arange(0, len(signal), samples):
+        signal[(first + beats)[:, None] + np.arange(-3, 4)] = 400
+    allowed = np.zeros((8, 17), bool)
+    allowed[:, 0] = True
+    return partial.Tracks(
+        signals=(signal + random.normal(0, 5, len(signal))).astype(np.int16),
+        track_database=np.array([database for database, _ in names]),
+        track_record=np.array([record for _, record in names]),
+        track_person=np.array([f"{database}/{record}" for database, record in names]),
+        track_lead=np.array(["MLII"] * 4),
+        track_first=samples * np.arange(4),
+        track_samples=np.full(4, samples),
+        track_has_beats=np.ones(4, bool),
+        beat_first=len(beats) * np.arange(4),
+        beat_count=np.full(4, len(beats)),
+        beat_at=np.tile(beats, 4),
+        beat_kind=np.tile((np.arange(len(beats)) % 3).astype(np.int8), 4),
+        window_track=np.repeat(np.arange(4), 2),
+        window_start=np.tile([0, 3600], 4),
+        window_earlier=np.zeros(8, np.int64),
+        window_later=np.zeros(8, np.int64),
+        window_fragment=np.full(8, -1),
+        allowed=allowed,
+    )
+
+
+def chosen(name: str, mit: bool = True) -> list[str]:
+    own = tracks()
+    return sorted(set(own.window_person[task(name).windows(own, mit)]))
+
+
+def test_who_is_learned_from():
+    assert chosen("final") == ["mitdb/100", "mitdb/101", "nsrdb/16265", "svdb/800"]
+    assert chosen("final", mit=False) == ["nsrdb/16265", "svdb/800"]
+    assert chosen("ec57") == ["mitdb/101", "nsrdb/16265", "svdb/800"]  # 100 is of DS2
+    assert chosen("svdb") == ["mitdb/100", "mitdb/101", "nsrdb/16265"]
+    assert chosen("svdb", mit=False) == ["nsrdb/16265"]
+    assert task("ec57").records == measured.DS1
+    assert len(task("svdb").records) == 48
+
+
+def test_no_tested_person_is_learned_from():
+    index, folds = people_networks.patient_folds()
+    own = [task(f"patient-{k}") for k in range(people_networks.FOLDS)]
+    for one, fold in zip(own, folds):
+        assert not {str(record) for record in index.record[fold.test]} & set(one.records)
+    assert {one.base for one in own} == {"base"}
+
+
+@pytest.mark.parametrize("name", ["nsrdb", "patient", "patient-10", "patient-x", ""])
+def test_other_tasks_are_refused(name):
+    with pytest.raises(InputError, match="a task is one of"):
+        task(name)
+
+
+def batches(recipe: people.PeopleRecipe) -> people.PeopleBatch:
+    own = tracks()
+    sampler = people.Sampler(own, np.arange(8), None, recipe)
+    return next(sampler.batches(1, np.random.default_rng(0)))
+
+
+def test_fibrillation_without_beats_says_what_no_beat_is():
+    own = tracks()
+    own.allowed[:] = np.arange(17) == people.CLASSES.index("AFIB")
+    own.track_has_beats[:] = [True, False, True, False]
+    sampler = people.Sampler(own, np.arange(8), None, people.PeopleRecipe())
+    targets = sampler._real(np.arange(8), np.random.default_rng(0))[1]
+    silent = np.isin(np.arange(8) // 2, (1, 3))
+    assert (targets[silent] == people.NOT_EARLY).all()
+    assert (targets[~silent] != people.NOT_EARLY).all()
+    assert people.TARGET_SETS[people.NOT_EARLY].tolist() == [1, 1, 0, 1]
+
+
+def test_loss_of_a_set_is_that_of_its_share():
+    """Four equal logits: a step that must be N costs log 4, one that must not be S costs log 4/3."""
+    recipe = people.PeopleRecipe()
+    outputs = np.zeros((1, 2, people.OUTPUTS), np.float32)
+    allowed = np.zeros((1, 18), np.float32)
+    _, beat_loss, class_loss = people_training.loss_of(outputs, np.array([[1, people.NOT_EARLY]]), allowed, recipe)
+    expected = (recipe.beat_weights[1] * np.log(4) + recipe.not_early_weight * np.log(4 / 3)) / 2
+    assert float(beat_loss) == pytest.approx(expected, rel=1e-5)
+    assert float(class_loss) == 0
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on(tmp_path, monkeypatch):
+    """Two epochs, and one epoch that was stopped and then another, end in the same weights."""
+    import keras
+
+    from qmodel import networks
+
+    small = networks.stream(networks.same(4, 3, 1, 1), outputs=people.OUTPUTS)
+
+    def trained(folder, epochs_first):
+        keras.utils.set_random_seed(0)
+        model = networks.build(small, "float")
+        sampler = people.Sampler(tracks(), np.arange(8), None, people.PeopleRecipe(batch=4))
+        folder.mkdir()
+        if epochs_first:
+            with monkeypatch.context() as patch:
+                count = iter(range(100))
+
+                def stop(*args):
+                    if next(count) == 1:
+                        raise KeyboardInterrupt
+
+                patch.setattr(people_training, "_told", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    people_training.train(model, sampler, 2, 3, checkpoint=folder / "float.npz")
+            keras.utils.set_random_seed(5)
+            model = networks.build(small, "float")
+        people_training.train(model, sampler, 2, 3, checkpoint=folder / "float.npz")
+        return model.get_weights()
+
+    for one, other in zip(trained(tmp_path / "a", 0), trained(tmp_path / "b", 1)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_networks_are_read_where_they_lie(tmp_path):
+    """Nothing is trained twice: a base that is there is returned."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "float.keras").touch()
+    assert Networks(tmp_path).base(task("ec57")) == tmp_path / "base" / "float.keras"
