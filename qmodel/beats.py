@@ -44,9 +44,59 @@ def decode(logits: np.ndarray, threshold: int = 0, offsets: tuple[int, int, int]
     views = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
     before, after = views[:, :reach].max(1), views[:, reach + 1 :].max(1)
     step = np.flatnonzero((score >= threshold) & (score > before) & (score >= after))
-    around = np.pad(kinds, ((1, 1), (0, 0)))
-    sums = around[step] + around[step + 1] + around[step + 2] + np.array(offsets)
+    sums = kind_sums(logits, step) + np.array(offsets)
     return Beats(step, sums.argmax(1) if len(step) else np.zeros(0, np.int64), score[step])
+
+
+def kind_sums(logits: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Sums of each kind's logits over a beat's step and its neighbours, shape (beat, kind)."""
+    around = np.pad(logits[:, 1:4], ((1, 1), (0, 0)))
+    return around[step] + around[step + 1] + around[step + 2]
+
+
+def by_timing(beats: Beats, sums: np.ndarray, at: np.ndarray, gain: int) -> Beats:
+    """Beats whose kind, N or S, is told by their timing too; ventricular ones stay. Integers throughout.
+
+    A beat is supraventricular where its sum for S, and what its being early is worth, exceed its sum for N, and where
+    the rhythm around it is regular: in atrial fibrillation no beat is early. Early is a beat whose interval is below
+    95 % of the median of the eight before it, or below 98 % of the mean of 120 around it; each tenth below is worth
+    `gain`, up to three. Regular is a rhythm whose intervals change by less than 12 % in the median over 21 beats.
+    Args: sums: `kind_sums`, int64; at: R waves (`refine`); gain: in the unit of the logits, 0: as they are.
+    Sources: intervals as de Chazal et al., IEEE Trans. Biomed. Eng. 51:1196, 2004; limits: chosen on MIT-BIH's DS1 by a
+    network that had not met MIT-BIH.
+    """
+    number = len(beats.step)
+    if not gain or number < 3:
+        return beats
+    gaps = np.diff(np.asarray(at, np.int64))  # gaps[i - 1] ends at beat i
+    changes = np.abs(np.diff(gaps))  # changes[i - 2]: of the gap that ends at beat i against the one before
+    ends = np.concatenate([[0], np.cumsum(gaps)])
+    early = beats.kind == KINDS.index("S")
+    for i in np.flatnonzero(beats.kind != KINDS.index("V")):
+        worth = 0
+        usual = _twice_median(gaps[max(0, i - 9) : i - 1]) if i >= 2 else _twice_median(gaps)
+        if i >= 2:
+            first, last = max(0, i - LOCAL_BEATS // 2), min(len(gaps), i + LOCAL_BEATS // 2)
+            whole = int(ends[last] - ends[first])
+            own = int(gaps[i - 1])
+            for least, mean, count in ((95, usual, 2), (98, whole, last - first)):
+                below = least * mean - 100 * own * count  # per cent of `count` usual intervals
+                worth += min(max(below * gain // (10 * mean), 0), 3 * gain) if mean else 0
+        restless = _twice_median(changes[max(0, i - 12) : i + 9])
+        regular = 25 * restless < 3 * usual
+        early[i] = regular and int(sums[i, 1]) + worth > int(sums[i, 0])
+    kind = np.where(beats.kind == KINDS.index("V"), beats.kind, early.astype(np.int64))
+    return beats._replace(kind=kind)
+
+
+LOCAL_BEATS = 120
+
+
+def _twice_median(values: np.ndarray) -> int:
+    """Twice the median, a whole number; 0 of nothing."""
+    ordered = np.sort(values)
+    half = len(ordered) // 2
+    return int(ordered[half] + ordered[-half - 1]) if len(ordered) else 0
 
 
 def refine(signal: np.ndarray, sample: np.ndarray) -> np.ndarray:

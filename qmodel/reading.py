@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qmodel.beats import KINDS, STEP_SAMPLES, Beats, decode, refine
+from qmodel.beats import KINDS, STEP_SAMPLES, Beats, by_timing, decode, kind_sums, refine
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.errors import InputError
@@ -126,14 +126,15 @@ class Reading(NamedTuple):
 class Constants:
     """What a host needs beside the integers; kept in a network's metadata under `reading`.
 
-    Args: threshold, offsets: of `decode`, in logits; temperature: of the window's logits; out: the correction by
-        measures of the beats, (feature + 1, class and not an ECG), or None; foreign: share above which a window is no
-        ECG, unless VT and VFL together have the share `ventricular`; energy: above which it is unlike the training
-        data.
+    Args: threshold, offsets: of `decode`, early: of `by_timing`, in logits; temperature: of the window's logits; out:
+        the correction by measures of the beats, (feature + 1, class and not an ECG), or None; foreign: share above
+        which a window is no ECG, unless VT and VFL together have the share `ventricular`; energy: above which it is
+        unlike the training data.
     """
 
     step: float
     threshold: float = 0.0
+    early: float = 2.0
     offsets: tuple[float, float, float] = (0.0, 0.0, 0.0)
     temperature: float = 1.0
     out: np.ndarray | None = None
@@ -178,7 +179,7 @@ class Constants:
         return kept
 
 
-_PLAIN = ("threshold", "temperature", "foreign", "ventricular", "energy")
+_PLAIN = ("threshold", "early", "temperature", "foreign", "ventricular", "energy")
 _SCALE = 64
 BATCH = 64  # windows at once
 
@@ -192,13 +193,15 @@ def decode_beats(logits: np.ndarray, constants: Constants) -> Beats:
 
 def beats_of(logits: np.ndarray, signal: np.ndarray, constants: Constants) -> Beats:
     """Beats of consecutive steps. Args: logits: int64 (step, output); signal: whole numbers (sample,), 360 Hz."""
-    return decode_beats(logits, constants)
+    beats = decode_beats(logits, constants)
+    sums = kind_sums(logits, beats.step)
+    return by_timing(beats, sums, refine(signal, beats.sample), round(constants.early / constants.step))
 
 
 def read(logits: np.ndarray, windows: np.ndarray, constants: Constants) -> Reading:
     """Read windows. Args: logits: int64 (window, step, output); windows: their samples, whole numbers (window, sample),
     at any scale."""
-    beats = [decode_beats(window, constants) for window in logits]
+    beats = [beats_of(answers, window, constants) for answers, window in zip(logits, windows, strict=True)]
     mean = window_logits(logits, constants.step)
     shares = softmax(corrected(mean, measures_of(beats, windows, constants), constants))
     return Reading(shares, energy_of(mean), beats)

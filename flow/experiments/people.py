@@ -154,7 +154,7 @@ def answers(asked: Asked, windows: Windows) -> reading_fit.Answers:
     foreign = foreign_windows(len(windows.cut) // 10, FOREIGN_SEED + 1)
     cut = np.concatenate([windows.cut, foreign])
     logits = asked.logits(cut)
-    found = [reading.decode_beats(window, asked.constants) for window in logits]
+    found = [reading.beats_of(own, window, asked.constants) for own, window in zip(logits, cut)]
     none = np.zeros((len(foreign), len(CLASSES) + 1), bool)
     none[:, -1] = True
     return reading_fit.Answers(

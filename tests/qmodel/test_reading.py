@@ -45,12 +45,12 @@ class TestConstants:
     def test_kept_in_a_file(self):
         random = np.random.default_rng(0)
         out = np.rint(random.normal(0, 1, (len(reading.FEATURES) + 1, 18)) * 64) / 64
-        own = reading.Constants(1.0, 2.0, (0.0, -1.0, 0.5), 1.5, out, 0.6, 0.1, 4.0)
+        own = reading.Constants(1.0, 2.0, 3.0, (0.0, -1.0, 0.5), 1.5, out, 0.6, 0.1, 4.0)
         network = models.load("rhythm")
         network = dataclasses.replace(network, metadata=dict(network.metadata) | {"reading": own.stored()})
         again = reading.Constants.of(network)
         assert again.step == network.stages[-1].output_format.step
-        for name in ("threshold", "offsets", "temperature", "foreign", "ventricular", "energy"):
+        for name in ("threshold", "early", "offsets", "temperature", "foreign", "ventricular", "energy"):
             assert getattr(again, name) == getattr(own, name)
         np.testing.assert_array_equal(again.out, out)
 
