@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from flow.experiments import people as measured
 from flow.experiments.people_protocols import NETWORK, put
+from flow.recordings.choices import THRESHOLD
 from qmodel import models, not_ecg
 from qmodel.data import databases, known, recording
 from qmodel.data.fragments import CLASSES
@@ -60,8 +61,8 @@ def foreign(asked: measured.Asked) -> dict:
     """How many signals that are no ECG are given a class, and which."""
     windows = measured.foreign_windows(FOREIGN, measured.FOREIGN_SEED)
     found = asked.read(windows)
-    named = ~(found.foreign(asked.constants) | found.unlike(asked.constants))
-    label = found.rhythm()[0]
+    label, confidence, _ = found.rhythm()
+    named = ~(found.foreign(asked.constants) | found.unlike(asked.constants)) & (confidence >= THRESHOLD)
     kinds = [not_ecg.KINDS[i % len(not_ecg.KINDS)] for i in range(FOREIGN)]
     called = Counter(f"{kinds[i]}: {CLASSES[label[i]]}" for i in np.flatnonzero(named))
     return {"protocol": "foreign", "windows": FOREIGN, "classes_said": int(named.sum()), "called": dict(called)}

@@ -112,10 +112,10 @@ class Reading(NamedTuple):
         """The likeliest rhythm's likeliest class, the rhythm's share, and its lead over the second rhythm's.
 
         The rhythm comes first: premature beats and conduction within sinus rhythm do not take shares from each other.
-        Returns: index into CLASSES, float64, float64, shape (window,) each; shares are those among the classes.
+        What is no ECG keeps its share, so that no class is sure where there may be none.
+        Returns: index into CLASSES, float64, float64, shape (window,) each.
         """
         classes = self.shares[:, : len(CLASSES)]
-        classes = classes / np.maximum(classes.sum(1, keepdims=True), 1e-12)
         rhythms = np.stack([classes[:, members].sum(1) for members in RHYTHMS], axis=1)
         order = np.sort(rhythms, axis=1)
         inside = np.array([np.isin(np.arange(len(CLASSES)), members) for members in RHYTHMS])[rhythms.argmax(1)]
@@ -139,7 +139,7 @@ class Constants:
     temperature: float = 1.0
     out: np.ndarray | None = None
     foreign: float = 0.5
-    ventricular: float = 0.05
+    ventricular: float = 0.2
     energy: float = np.inf
 
     def rounded(self, **changed) -> Constants:

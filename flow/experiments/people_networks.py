@@ -27,9 +27,9 @@ from qmodel.frozen import FrozenNetwork
 
 MADE_WINDOWS = 9000
 BASE_EPOCHS = {"base": 14}  # others: OTHER_BASE_EPOCHS
-OTHER_BASE_EPOCHS = 8
+OTHER_BASE_EPOCHS = 6
 EPOCHS = {"final": (8, 2), "ec57": (6, 1)}  # of ALQ before and after normalisation is folded; others: OTHER_EPOCHS
-OTHER_EPOCHS = (5, 1)
+OTHER_EPOCHS = (3, 1)
 STEPS = 250  # batches of an epoch
 BASE_RATE, ALQ_RATE, FOLDED_RATE = 3e-3, 4e-3, 3e-4
 DISTILLATION = 0.3  # share of the loss that follows the base, which has not met MIT-BIH
@@ -62,12 +62,6 @@ class Task:
         if mit:
             allowed |= own if self.persons is None else own & np.isin(tracks.window_person, self.persons)
         return np.flatnonzero(allowed)
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        """Records of MIT-BIH that it may learn from."""
-        every = mitdb.RECORDS
-        return tuple(r for r in every if self.persons is None or f"mitdb/{mitdb.person(r)}" in self.persons)
 
 
 def task(name: str) -> Task:
@@ -145,13 +139,24 @@ class Networks:
         part.replace(file)
         return file
 
+    def answers(self, own: Task) -> reading_fit.Answers:
+        """What the task's base, which never met them, answers to the task's persons of MIT-BIH."""
+        file = self.build / own.base / "answers.npz"
+        if not file.exists():
+            found = measured.answers(float_asked(self.base(own)), measured.labelled_windows("mitdb", mitdb.RECORDS))
+            with written_beside(file) as beside, open(beside, "wb") as opened:
+                np.savez(opened, **found._asdict())
+        with np.load(file, allow_pickle=False) as opened:
+            every = reading_fit.Answers(*(opened[name] for name in reading_fit.Answers._fields))
+        if own.persons is None:
+            return every
+        return every.some(np.isin(every.person, ["", *own.persons]))
+
     def constants(self, own: Task) -> reading.Constants:
-        """Constants of reading, fitted by `base` on the task's persons of MIT-BIH; in units of the base's logits."""
+        """Constants of reading, fitted on `answers`, in units of the base's logits."""
         file = self.build / own.name / "constants.json"
         if not file.exists():
-            asked = float_asked(self.base(own))
-            answers = measured.answers(asked, measured.labelled_windows("mitdb", own.records))
-            found = reading_fit.fit(answers, asked.constants.step)
+            found = reading_fit.fit(self.answers(own), FLOAT_STEP)
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, found.stored())
         return reading.Constants.from_stored(json.loads(file.read_text("utf-8")), FLOAT_STEP)
