@@ -62,7 +62,8 @@ def test_no_tested_person_is_learned_from():
     own = [task(f"patient-{k}") for k in range(people_networks.FOLDS)]
     for one, fold in zip(own, folds):
         tested = {f"mitdb/{mitdb.person(str(record))}" for record in index.record[fold.test]}
-        assert tested and not tested & set(one.persons)
+        assert tested
+        assert not tested & set(one.persons)
     assert {one.base for one in own} == {"base"}
 
 
