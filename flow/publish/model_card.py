@@ -33,11 +33,11 @@ def figures(results: Path) -> str:
 def confusion_pictures(results: Path) -> dict[Path, str]:
     """Every picture of the card, as file beside the results -> its SVG: the confusion matrix of every network under
     every protocol, and how far confidence can be relied upon."""
-    calibrated = _calibrated(results)
-    reliability = {
-        results / RELIABILITY: pictures.file(pictures.reliability(calibrated), "Accuracy by confidence, persons apart")
-    }
-    return (reliability if calibrated else {}) | {
+    drawn = {}
+    if calibrated := _calibrated(results):
+        label = "Accuracy by confidence, persons never met"
+        drawn[results / RELIABILITY] = pictures.file(pictures.reliability(calibrated), label)
+    return drawn | {
         _confusion_file(results, row, protocol): pictures.file(
             pictures.confusion(np.array(row["confusion"]), list(CLASS_NAMES), f"{row['network']} under {protocol}"),
             _confusion_title(row, protocol),
