@@ -24,7 +24,7 @@ from flow.experiments import people as measured
 from flow.experiments.people_protocols import NETWORK, put
 from flow.recordings.choices import THRESHOLD
 from qmodel import models, not_ecg
-from qmodel.data import databases, known, recording
+from qmodel.data import databases, known, recording, sample
 from qmodel.data.fragments import CLASSES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.errors import InputError, UserError
@@ -135,7 +135,9 @@ def write_keys() -> dict:
                 unread.append(f"{name}/{record}: {error}")
                 continue
             keys.setdefault(name, []).extend(key for key in found if key)
-    for network, names in ((NETWORK, tuple(keys)), ("compact", ("mitdb",)), ("paper", ("mitdb",))):
+    cut = sample.read()  # of record 106, from its middle
+    keys["sample"] = [key for lead in cut.leads if (key := known.key(cut.samples(lead).signal_mv))]
+    for network, names in ((NETWORK, tuple(keys)), ("compact", ("mitdb", "sample")), ("paper", ("mitdb", "sample"))):
         path = models.path(network)
         known.write(path.with_suffix(".txt"), models.load(network).identity, [k for n in names for k in keys[n]])
     return {"keys": {name: len(found) for name, found in keys.items()}, "unread": unread}

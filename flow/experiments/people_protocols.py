@@ -21,7 +21,7 @@ from qmodel import models as shipped
 from qmodel.data import databases, fragments, mitdb
 from qmodel.data.fragments import CLASSES
 from qmodel.frozen import FrozenNetwork
-from qmodel.hyperparameters import PEOPLE_NETWORK, PEOPLE_PROTOCOLS
+from qmodel.hyperparameters import PEOPLE_NETWORK, PEOPLE_PROTOCOLS, PEOPLE_RECIPE
 from qmodel.metrics import confusion_matrix
 
 NETWORK = PEOPLE_NETWORK
@@ -43,7 +43,7 @@ def evaluate(protocol: str, build: Path, results: Path, seed: int = 0) -> list[d
 
 def put(results: Path, rows: list[dict]) -> None:
     """Rows into people.json, with where they come from."""
-    head = {"network": NETWORK, "kind": "measured"}
+    head = {"network": NETWORK, "kind": "measured", "recipe": PEOPLE_RECIPE}
     rows = [head | row | {"provenance": provenance()} for row in rows]
     put_rows(Path(results) / RESULTS, rows, lambda row: (row["network"], row["protocol"]))
 

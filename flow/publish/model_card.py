@@ -13,6 +13,7 @@ from flow.publish.readme import neighbours, of_earlier_recipe
 from qmodel import models
 from qmodel.data.fragments import CLASS_NAMES, load_index
 from qmodel.data.mitdb import person
+from qmodel.hyperparameters import PEOPLE_RECIPE
 
 PROTOCOLS = {
     "stratified": "windows apart, persons not",
@@ -123,6 +124,9 @@ def _people(results: Path) -> str:
         "predictivity and F1 where nothing else is said; beats match within 150 ms (ANSI/AAMI EC57), over whole "
         "records; 201 (DS1) and 202 (DS2) are one person, as in the literature."
     )
+    earlier = {row["protocol"] for row in found.values() if row.get("recipe") != PEOPLE_RECIPE}
+    if earlier:
+        note += f" Of an earlier recipe, whose training is not in the project: {', '.join(sorted(earlier))}."
     head = ["tested on", "of what", "figure", "bytes"]
     text = f"### `rhythm` on persons never met (measured)\n\n{note}\n\n" + _table(head, rows, 2)
     if calibrated:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from qmodel.data import known
+from qmodel import models
+from qmodel.data import known, sample
 from qmodel.errors import InputError
 
 
@@ -33,3 +34,12 @@ def test_kept_in_a_file(tmp_path):
         (tmp_path / "x.txt").write_text(broken)
         with pytest.raises(InputError, match="must hold an identity"):
             known.read(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_shipped_networks_know_what_they_were_trained_on(name):
+    keys = models.trained_on(models.load(name).identity)
+    assert len(keys) >= 96  # the leads of MIT-BIH's 48 records
+    cut = sample.read()
+    assert {known.key(cut.samples(lead).signal_mv) for lead in cut.leads} <= keys
+    assert models.trained_on("0" * 64) is None
