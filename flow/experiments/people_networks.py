@@ -18,7 +18,7 @@ import numpy as np
 
 from flow.experiments import people as measured
 from qmodel import people, reading, reading_fit
-from qmodel.data import fragments, mitdb, partial, splits
+from qmodel.data import databases, fragments, mitdb, partial, splits
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.errors import InputError
 from qmodel.files import write_json, written_beside
@@ -86,12 +86,27 @@ def patient_folds() -> tuple[fragments.Fragments, list[splits.Fold]]:
 
 
 def gathered(build: Path) -> tuple[partial.Tracks, people.MadePool]:
-    """Tracks of all databases and the pool of made rhythms; read from disk, or collected now."""
+    """Tracks of all databases and the pool of made rhythms; read from disk, or collected now.
+
+    Raises: DataError: no MIT-BIH; InputError: no other database, or others than those that were collected.
+    """
+    mitdb.find()
+    names = databases.available()
+    if names == ["mitdb"]:
+        raise InputError(
+            "to learn from persons of other databases needs at least one: run `ecg-alq data --database svdb vfdb "
+            f"cinc2017`, or name the folder that holds them in ${databases.FOLDER_VARIABLE}"
+        )
     build.mkdir(parents=True, exist_ok=True)
     file, pool = build / "tracks.npz", build / "made.npz"
     if not file.exists():
-        partial.collect().save(file)
+        partial.collect(names).save(file)
     tracks = partial.Tracks.load(file)
+    if set(tracks.track_database) != set(names):
+        raise InputError(
+            f"{file} was collected from {', '.join(sorted(set(tracks.track_database)))}, and {', '.join(names)} are "
+            "found now: name another --build folder, or the same databases"
+        )
     if not pool.exists():
         made = people.make_pool(tracks, MADE_WINDOWS, 1)
         with written_beside(pool) as beside, open(beside, "wb") as opened:

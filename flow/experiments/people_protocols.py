@@ -1,7 +1,7 @@
 """Protocols of persons never met: what a network that learned from others says of them, as rows of people.json.
 
 `ec57`       beats of DS2, by DS1 and the other databases
-`database`   svdb, vfdb and cinc2017, each by a network that learned from all others; `cinc2017` alone is one of them
+`database`   svdb, vfdb and cinc2017, each by a network that learned from all others; by its name one of them alone
 `patient`    windows of MIT-BIH in ten folds by person, the other databases in training
 A network that is not there is trained first (`people_networks`).
 """

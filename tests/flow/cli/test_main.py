@@ -277,6 +277,21 @@ def test_folds_of_a_cross_validation(command, capsys):
     assert "--folds must be 0 to 4" in refused(capsys, command, "--fold-count", "5", "--folds", "5")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--network", "rhythm", "--protocol", "stratified"],
+        ["--network", "compact", "--protocol", "ec57"],
+        ["--protocol", "database"],
+        ["--network", "rhythm", "--protocol", "patient", "--folds", "1"],
+    ],
+)
+def test_protocols_of_persons_never_met_go_with_their_network(arguments, capsys, tmp_path):
+    message = refused(capsys, "evaluate", *arguments, "--build", str(tmp_path / "b"))
+    assert "--network rhythm" in message
+    assert not (tmp_path / "b").exists()
+
+
 def test_missing_package_names_the_extra(monkeypatch, capsys, tmp_path):
     def load(*arguments):
         raise ModuleNotFoundError("No module named 'wfdb'", name="wfdb")

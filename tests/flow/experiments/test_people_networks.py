@@ -136,6 +136,19 @@ def test_a_stopped_training_goes_on(tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def test_other_databases_are_needed_and_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(people_networks.mitdb, "find", lambda path=None: tmp_path)
+    monkeypatch.setattr(people_networks.databases, "available", lambda: ["mitdb"])
+    with pytest.raises(InputError, match="needs at least one: run `ecg-alq data --database"):
+        people_networks.gathered(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "b").mkdir()
+    tracks().save(tmp_path / "b" / "tracks.npz")
+    monkeypatch.setattr(people_networks.databases, "available", lambda: ["mitdb", "svdb"])
+    with pytest.raises(InputError, match="was collected from mitdb, nsrdb, svdb, and mitdb, svdb are found now"):
+        people_networks.gathered(tmp_path / "b")
+
+
 def test_networks_are_read_where_they_lie(tmp_path):
     """Nothing is trained twice: a base that is there is returned."""
     (tmp_path / "base").mkdir()
