@@ -310,8 +310,8 @@ COMMANDS = (
         "evaluate",
         "Cross-validate: train, quantise, freeze and test each fold. Folds run on Dask workers; the result goes to "
         "results/PROTOCOL.json. A run that was stopped continues where it left off. Protocols of persons never met "
-        "(ec57, database, one of svdb, vfdb and cinc2017, and patient with --network rhythm) need the other databases; their results go to "
-        "results/people.json.",
+        "(ec57, database, one of svdb, vfdb and cinc2017, and patient with --network rhythm) need the other databases; "
+        "their results go to results/people.json.",
         "ecg-alq evaluate --protocol patient --network compact",
         _evaluate_options,
         _evaluate,
