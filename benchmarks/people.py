@@ -1,6 +1,6 @@
 """What the network `rhythm` says where no protocol asks: `python -m benchmarks.people TASK`, into results/people.json.
 
-TASK: `refused`   windows of all databases that are refused as no ECG or as unlike the training data
+TASK: `refused`   windows of a fifth of all databases' records that are refused as no ECG or as unlike the training data
       `foreign`   200 signals that are no ECG: how many are given a class
       `simulated` NeuroKit2's simulated sinus rhythm, 50 to 110 a minute, both methods: how many are called otherwise
       `rtl`       100 windows of the databases: integers of the Verilog core against the golden model's; cycles and LUTs
@@ -33,6 +33,7 @@ from qmodel.reading import RHYTHMS
 
 RATES = range(50, 111, 5)  # beats a minute
 FOREIGN = 200
+EVERY = 5  # records of each database of which one is asked for what is refused
 RTL_WINDOWS, RTL_SEED = 100, 3
 
 
@@ -40,7 +41,7 @@ def refused(asked: measured.Asked) -> dict:
     """Shares of windows that say something of an ECG and are refused, by database."""
     rows, counts = {}, np.zeros(3, int)
     for name in tqdm(databases.available(), desc="Databases"):
-        windows = measured.labelled_windows(name)
+        windows = measured.labelled_windows(name, databases.record_names(databases.find(name))[::EVERY])
         found = asked.read(windows.cut)
         own = np.array(
             [len(windows.cut), found.foreign(asked.constants).sum(), found.unlike(asked.constants).sum()], int
@@ -50,6 +51,7 @@ def refused(asked: measured.Asked) -> dict:
     return {
         "protocol": "refused",
         "persons": "trained on",
+        "records": f"one in {EVERY} of each database",
         "windows": int(counts[0]),
         "refused_percent": round(100 * float(counts[1] / counts[0]), 2),
         "unlike_percent": round(100 * float(counts[2] / counts[0]), 2),

@@ -25,7 +25,7 @@ def make(kind: str, random: np.random.Generator, clear: bool = False) -> np.ndar
         that a window shows: to learn that it is no ECG would be to miss a cardiac arrest.
     """
     signal = _MAKERS[kind](random)
-    while clear and kind in ("band noise", "eeg") and _like_fibrillation(signal):
+    while clear and kind in ("band noise", "eeg") and like_fibrillation(signal):
         signal = _MAKERS[kind](random)
     if kind not in ("sine", "square") or random.random() < 0.5:
         signal = signal + random.standard_normal(WINDOW_SAMPLES) * signal.std() * random.choice([0, 0.02, 0.1])
@@ -36,7 +36,7 @@ def make(kind: str, random: np.random.Generator, clear: bool = False) -> np.ndar
     return (signal * random.choice([-1, 1]) / max(signal.std(), 1e-9)).astype(np.float32)
 
 
-def _like_fibrillation(signal: np.ndarray) -> bool:
+def like_fibrillation(signal: np.ndarray) -> bool:
     """Whether two thirds of the power lie between 2.5 and 8 Hz."""
     power = np.abs(np.fft.rfft(signal - signal.mean())) ** 2
     return bool(power[(_FREQUENCY > 2.5) & (_FREQUENCY < 8)].sum() > 2 / 3 * power.sum())

@@ -20,6 +20,7 @@ from qmodel.data.mitdb import SAMPLING_RATE_HZ
 from qmodel.errors import InputError
 from qmodel.fixed_point import WINDOW_SAMPLES, standardise
 from qmodel.frozen import FrozenNetwork
+from qmodel.not_ecg import like_fibrillation
 
 NOT_AN_ECG, UNLIKE = "not an ECG", "unlike the training data"
 BEAT_OUTPUTS = ("none", *KINDS)
@@ -90,18 +91,22 @@ def _longest(letters: str, letter: str) -> int:
 
 class Reading(NamedTuple):
     """shares: float64 (window, class and not an ECG), they sum to one; energy: float64 (window,), how foreign the
-    window is to what was trained on, larger is more; beats: of every window."""
+    window is to what was trained on, larger is more; beats: of every window; waves: bool (window,), whether they lie in
+    the band of ventricular fibrillation (`not_ecg.like_fibrillation`)."""
 
     shares: np.ndarray
     energy: np.ndarray
     beats: list[Beats]
+    waves: np.ndarray
 
     def foreign(self, constants: Constants) -> np.ndarray:
-        """Bool (window,): no ECG, by its share, and only where no fast ventricular rhythm can be.
+        """Bool (window,): no ECG, by its share; and only where neither beats nor a ventricular rhythm can be.
 
-        Ventricular fibrillation has no beats and looks like noise: to call it "not an ECG" would hide an arrest.
+        Ventricular fibrillation has no beats and looks like noise: to call it "not an ECG" would hide an arrest. What
+        is not refused keeps the share of no ECG, which leaves little confidence to any class.
         """
-        possible = self.shares[:, VENTRICULAR].sum(1) >= constants.ventricular
+        beats = np.array([len(found.step) >= FEWEST_BEATS for found in self.beats], bool)
+        possible = beats | self.waves | (self.shares[:, VENTRICULAR].sum(1) >= constants.ventricular)
         return (self.shares[:, -1] > constants.foreign) & ~possible
 
     def unlike(self, constants: Constants) -> np.ndarray:
@@ -182,6 +187,7 @@ class Constants:
 _PLAIN = ("threshold", "early", "temperature", "foreign", "ventricular", "energy")
 _SCALE = 64
 BATCH = 64  # windows at once
+FEWEST_BEATS = 3  # in a window that may be refused as no ECG there are fewer
 
 
 def decode_beats(logits: np.ndarray, constants: Constants) -> Beats:
@@ -204,7 +210,8 @@ def read(logits: np.ndarray, windows: np.ndarray, constants: Constants) -> Readi
     beats = [beats_of(answers, window, constants) for answers, window in zip(logits, windows, strict=True)]
     mean = window_logits(logits, constants.step)
     shares = softmax(corrected(mean, measures_of(beats, windows, constants), constants))
-    return Reading(shares, energy_of(mean), beats)
+    waves = np.array([like_fibrillation(window) for window in windows], bool)
+    return Reading(shares, energy_of(mean), beats, waves)
 
 
 def window_logits(logits: np.ndarray, step: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flow.recordings.choices import THRESHOLD
 from qmodel import beats, not_ecg, reading, reading_fit
 from qmodel.data import databases
 from qmodel.data.databases import BEATS, Labelled
@@ -177,7 +178,8 @@ def rhythm_scores(found: reading.Reading, windows: Windows, constants: reading.C
     """Atrial fibrillation against sinus rhythm on cinc2017, VT and VFL against the rest on vfdb, and how many refused.
 
     Windows whose labels leave both sides possible do not count, nor does ventricular fibrillation, which is no class.
-    A recording's score is the mean of its windows' logits.
+    A recording's score is the mean of its windows' logits. `ventricular`: by the likeliest class of what is not
+    refused; `ventricular_sure`: by what is said with enough confidence, "unsure" being a miss.
     """
     shares, possible = found.shares[:, : len(CLASSES)], windows.possible
     foreign = found.foreign(constants)
@@ -202,6 +204,10 @@ def rhythm_scores(found: reading.Reading, windows: Windows, constants: reading.C
         fibrillation = possible[:, wanted].all(1)
         said = np.isin(found.rhythm()[0], wanted) & ~foreign
         row["ventricular"] = _scores(int((said & only).sum()), int((~said & only).sum()), int((said & ~some).sum()))
+        sure = said & (found.rhythm()[1] >= THRESHOLD)
+        row["ventricular_sure"] = _scores(
+            int((sure & only).sum()), int((~sure & only).sum()), int((sure & ~some).sum())
+        )
         row["refused_percent_ventricular"] = round(100 * float(foreign[only].mean()), 2)
         row["fibrillation_called_ventricular_percent"] = round(100 * float(said[fibrillation].mean()), 2)
         row["fibrillation_refused_percent"] = round(100 * float(foreign[fibrillation].mean()), 2)

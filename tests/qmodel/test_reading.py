@@ -70,7 +70,7 @@ def test_rhythm_first_then_class():
         shares[0, CLASSES.index(name)] = 0.15
     shares[0, CLASSES.index("RBBBB")] = 0.16
     shares[0, CLASSES.index("AFIB")] = 0.39
-    label, share, lead = reading.Reading(shares, np.zeros(1), []).rhythm()
+    label, share, lead = reading.Reading(shares, np.zeros(1), [], np.zeros(1, bool)).rhythm()
     assert CLASSES[label[0]] == "RBBBB"
     assert share[0] == pytest.approx(0.61)
     assert lead[0] == pytest.approx(0.22)
@@ -104,12 +104,14 @@ def test_nothing_to_read(text):
 
 
 def test_what_may_be_a_ventricular_rhythm_is_not_refused():
-    """However much it looks like noise: a share of 0.7 for no ECG refuses a window, but not beside 0.25 of flutter."""
-    shares = np.full((2, len(CLASSES) + 1), 0.001)
+    """A share of 0.7 for no ECG refuses a window; not beside 0.25 of flutter, not with three beats, and not where the
+    waves lie in the band of fibrillation."""
+    shares = np.full((4, len(CLASSES) + 1), 0.001)
     shares[:, -1] = 0.7
     shares[1, CLASSES.index("VFL")] = 0.25
-    found = reading.Reading(shares, np.zeros(2), [])
-    assert found.foreign(reading.Constants(1.0)).tolist() == [True, False]
+    beats = [beats_of(text) for text in ("NN", "", "VVV", "")]
+    found = reading.Reading(shares, np.zeros(4), beats, np.array([False, False, False, True]))
+    assert found.foreign(reading.Constants(1.0)).tolist() == [True, False, False, False]
     label, confidence, _ = found.rhythm()
     assert CLASSES[label[1]] == "VFL"
     assert confidence[1] == pytest.approx(0.25)  # the likeliest class, and not sure

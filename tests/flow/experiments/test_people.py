@@ -60,7 +60,8 @@ def test_expected_calibration_error_by_hand():
 def reading_of(*said: dict[str, float]) -> reading.Reading:
     names = (*CLASSES, reading.NOT_AN_ECG)
     shares = np.array([[window.get(name, 0.0) for name in names] for window in said])
-    return reading.Reading(shares, np.zeros(len(said)), [])
+    nothing = Beats(*np.zeros((3, 0), int))
+    return reading.Reading(shares, np.zeros(len(said)), [nothing] * len(said), np.zeros(len(said), bool))
 
 
 def possible(*named: str) -> people.Windows:
