@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -18,11 +18,11 @@ from qmodel.alq.quantizer import alq
 from qmodel.alq.trainer import ALQTrainer
 from qmodel.arrays import Array
 from qmodel.data.partial import BEAT_TARGETS, MASKED, STEPS
-from qmodel.files import written_beside
 from qmodel.hyperparameters import Schedule
 from qmodel.normalisation import absorb, settle
 from qmodel.people import OUTPUTS, TARGET_SETS, PeopleRecipe, Sampler
 from qmodel.quantised_stage import copy_weights
+from qmodel.training import digest, epoch_random, run_epochs
 
 # Two blocks on the shape of a beat, then 2.3 s of context at steps of 67 ms; 4,259 cycles and 12,000 LUT as a core.
 RHYTHM = networks.stream(
@@ -60,15 +60,17 @@ def train(
     model: keras.Model,
     sampler: Sampler,
     epochs: int,
+    folder: str | os.PathLike,
     steps: int = 250,
     rate: float = 3e-3,
     seed: int = 0,
     average: float = 0.995,
-    checkpoint: Path | None = None,
-) -> None:
+    label: str = "people float",
+) -> list[dict]:
     """Train in place with AdamW, a cosine rate and a running average of weights, which the model ends with.
 
-    Args: checkpoint: file (.npz) that holds the state after the last epoch, from which a run that was stopped goes on.
+    Args: folder: where the checkpoint lives, from which a run that was stopped goes on; steps: batches of an epoch.
+    Returns: every epoch's losses.
     """
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, epochs * steps - steps), warmup_target=rate, warmup_steps=steps
@@ -88,38 +90,38 @@ def train(
 
     # The running average of the trainable weights, over the last quarter of the epochs.
     shadow = [tf.Variable(v.value, trainable=False) for v in model.trainable_variables]
-    state = [*model.variables, *optimiser.variables, *shadow]
-    begin = 0
-    if checkpoint is not None and checkpoint.exists():
-        with np.load(checkpoint, allow_pickle=False) as kept:
-            begin = int(kept["epoch"])
-            for i, variable in enumerate(state):
-                variable.assign(kept[f"v{i}"])
     averaged = max(0, epochs - max(2, epochs // 4))
-    for epoch in range(begin, epochs):
-        random = np.random.default_rng([seed, epoch])
+
+    def epoch(number: int) -> dict[str, float]:
         losses = []
-        if epoch == averaged:
+        if number == averaged:
             for kept_value, variable in zip(shadow, model.trainable_variables):
                 kept_value.assign(variable.value)
-        for batch in sampler.batches(steps, random):
+        for batch in sampler.batches(steps, epoch_random(seed, number)):
             losses.append(
                 step(tf.constant(batch.inputs), tf.constant(batch.beats), tf.constant(batch.allowed.astype(np.float32)))
             )
-            if epoch >= averaged:
+            if number >= averaged:
                 for kept_value, variable in zip(shadow, model.trainable_variables):
                     kept_value.assign(average * kept_value + (1 - average) * variable.value)
-        _told(epoch + 1, np.mean(losses, 0))
-        if checkpoint is not None:
-            with written_beside(checkpoint) as beside, open(beside, "wb") as file:
-                np.savez(file, epoch=epoch + 1, **{f"v{i}": np.asarray(v) for i, v in enumerate(state)})
-    if epochs:
-        for variable, value in zip(model.trainable_variables, shadow):
-            variable.assign(value)
+        loss, of_beats, of_classes = np.mean(losses, 0).tolist()
+        return {"loss": loss, "beats": of_beats, "classes": of_classes}
 
-
-def _told(epoch: int, losses: np.ndarray) -> None:
-    print(f"epoch {epoch}: loss {losses[0]:.4f}, of beats {losses[1]:.4f}, of classes {losses[2]:.4f}", flush=True)
+    settings = {
+        "epochs": epochs,
+        "steps": steps,
+        "rate": rate,
+        "seed": seed,
+        "average": average,
+        "recipe": asdict(recipe),
+        "start": digest(ops.convert_to_numpy(variable) for variable in model.variables),
+        "data": digest(PackedData(sampler, steps).arrays),
+    }
+    state = [*model.variables, *optimiser.variables, *shadow]
+    history = run_epochs(epochs, epoch, state, folder, settings, label)
+    for variable, value in zip(model.trainable_variables, shadow if epochs else ()):
+        variable.assign(value)
+    return history
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ def quantise(
     data = PackedData(sampler, steps)
     trainer = PeopleTrainer(quantised, schedule, sampler.recipe, model)
     trainer.fit(data, None, folder / "alq", seed + 1, "people ALQ")
+    keras.utils.set_random_seed(seed + 2)  # what absorbing draws is the same in a run that was resumed
     folded = absorb(quantised)
     last = PeopleTrainer(folded, finish, sampler.recipe, model, sketch=False)
     last.fit(data, None, folder / "folded", seed + 2, "people ALQ finish")

@@ -3,7 +3,7 @@
 `ec57`       beats of DS2, by DS1 and the other databases
 `database`   svdb, vfdb and cinc2017, each by a network that learned from all others; by its name one of them alone
 `patient`    windows of MIT-BIH in ten folds by person, the other databases in training
-A network that is not there is trained first (`people_networks`).
+A network that is not there, or that was made by another program, is trained first (`people_networks`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Which persons a task's network learns from, and that a run which was stopped goes on to the same network."""
 
+import json
+
 import numpy as np
 import pytest
 
+from flow.build import products
 from flow.experiments import people as measured
 from flow.experiments import people_networks
 from flow.experiments.people_networks import Networks, task
@@ -111,46 +114,85 @@ def test_a_stopped_training_goes_on(tmp_path, monkeypatch):
 
     small = networks.stream(networks.same(4, 3, 1, 1), outputs=people.OUTPUTS)
 
-    def trained(folder, epochs_first):
+    def trained(folder, stopped):
         keras.utils.set_random_seed(0)
-        model = networks.build(small, "float")
         sampler = people.Sampler(tracks(), np.arange(8), None, people.PeopleRecipe(batch=4))
-        folder.mkdir()
-        if epochs_first:
-            with monkeypatch.context() as patch:
-                count = iter(range(100))
+        if stopped:
+            run = people_training.run_epochs
 
-                def stop(*args):
-                    if next(count) == 1:
+            def stopping(number, epoch, *others):
+                def once(i):
+                    if i:
                         raise KeyboardInterrupt
+                    return epoch(i)
 
-                patch.setattr(people_training, "_told", stop)
+                return run(number, once, *others)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(people_training, "run_epochs", stopping)
                 with pytest.raises(KeyboardInterrupt):
-                    people_training.train(model, sampler, 2, 3, checkpoint=folder / "float.npz")
-            keras.utils.set_random_seed(5)
-            model = networks.build(small, "float")
-        people_training.train(model, sampler, 2, 3, checkpoint=folder / "float.npz")
+                    people_training.train(networks.build(small, "float"), sampler, 2, folder, 3)
+            keras.utils.set_random_seed(0)
+        model = networks.build(small, "float")
+        history = people_training.train(model, sampler, 2, folder, 3)
+        assert len(history) == 2
         return model.get_weights()
 
-    for one, other in zip(trained(tmp_path / "a", 0), trained(tmp_path / "b", 1)):
+    for one, other in zip(trained(tmp_path / "a", False), trained(tmp_path / "b", True)):
         np.testing.assert_array_equal(one, other)
 
 
-def test_other_databases_are_needed_and_the_same(tmp_path, monkeypatch):
+def test_other_databases_are_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(people_networks.mitdb, "find", lambda path=None: tmp_path)
     monkeypatch.setattr(people_networks.databases, "available", lambda: ["mitdb"])
     with pytest.raises(InputError, match="needs at least one: run `ecg-alq data --database"):
-        people_networks.gathered(tmp_path / "a")
+        _ = Networks(tmp_path / "a").collected
     assert not (tmp_path / "a").exists()
-    (tmp_path / "b").mkdir()
-    tracks().save(tmp_path / "b" / "tracks.npz")
+
+
+@pytest.fixture
+def worked(monkeypatch, tmp_path) -> list[str]:
+    """Names of the steps that were at work; each writes what its next one looks for."""
+    done = []
+
+    def stand_in(module, function, file):
+        # in the module's own name: the program of that module decides what is stale
+        def work(folder, **asked):
+            done.append(file)
+            (folder / file).write_text(json.dumps({}))
+            return {}
+
+        work.__module__ = module.__name__
+        monkeypatch.setattr(module, function, work)
+
+    stand_in(people_networks.people_collect, "work", "tracks.npz")
+    stand_in(people_networks.people_base, "work", "float.keras")
+    stand_in(people_networks.people_quantise, "work", "network.alq")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "800.hea").write_text("a record")
+    monkeypatch.setattr(people_networks.mitdb, "find", lambda path=None: tmp_path / "data")
+    monkeypatch.setattr(people_networks.databases, "find", lambda name: tmp_path / "data")
     monkeypatch.setattr(people_networks.databases, "available", lambda: ["mitdb", "svdb"])
-    with pytest.raises(InputError, match="was collected from mitdb, nsrdb, svdb, and mitdb, svdb are found now"):
-        people_networks.gathered(tmp_path / "b")
+    return done
 
 
-def test_networks_are_read_where_they_lie(tmp_path):
-    """Nothing is trained twice: a base that is there is returned."""
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base" / "float.keras").touch()
-    assert Networks(tmp_path).base(task("ec57")) == tmp_path / "base" / "float.keras"
+def test_a_base_is_shared_and_nothing_is_made_twice(worked, tmp_path):
+    made = Networks(tmp_path / "build")
+    made.quantised(task("ec57"))
+    made.quantised(task("final"))
+    assert worked == ["tracks.npz", "float.keras", "network.alq", "network.alq"]
+    Networks(tmp_path / "build").quantised(task("ec57"))
+    assert len(worked) == 4
+
+
+def test_what_was_made_from_others_is_made_again(worked, tmp_path, monkeypatch):
+    Networks(tmp_path / "build").quantised(task("ec57"))
+    (tmp_path / "data" / "800.hea").write_text("another record")
+    Networks(tmp_path / "build").quantised(task("ec57"))
+    assert worked[3:] == ["tracks.npz"]  # what was collected is the same, so what follows stays
+    monkeypatch.setattr(people_networks, "ALQ_EPOCHS", 9)
+    Networks(tmp_path / "build").quantised(task("ec57"))
+    assert worked[-1] == "network.alq"
+    monkeypatch.setattr(products, "program_of", lambda work: "another program")
+    Networks(tmp_path / "build").quantised(task("ec57"))
+    assert worked[-3:] == ["tracks.npz", "float.keras", "network.alq"]
