@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +32,21 @@ def verified_core(
     if windows is None:
         form, shape = network.input_format, (2, network.input_length, network.input_channels)
         windows = np.random.default_rng(0).integers(form.low, form.high, shape, endpoint=True)
-    engines: list = [CSimulation(convert(network, folder / "hls", plan.folding))]
-    if simulate:
-        engines.append(RtlEngine(plan))
-    report = compare(network, engines, windows)
-    for engine in engines:
-        engine.__exit__(None, None, None)
+    with ExitStack() as held:
+        engines = [held.enter_context(CSimulation(convert(network, folder / "hls", plan.folding)))]
+        if simulate:
+            engines.append(held.enter_context(RtlEngine(plan)))
+        report = compare(network, engines, windows)
     print(report)
     if not report.equal:
         raise SystemExit("this must not happen: please report it")
     return generate(plan, folder / "core").folder
+
+
+def in_folder(main: Callable[[Path], object]) -> None:
+    """Run an example in the folder that the command line names, or in one that is removed afterwards."""
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        main(Path(scratch))

@@ -6,8 +6,6 @@ Run: python -m examples.digits [FOLDER]     a few minutes; prints accuracies and
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
 import keras
@@ -15,7 +13,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from examples.cores import verified_core
+from examples.cores import in_folder, verified_core
 from qmodel.alq.from_float import from_float
 from qmodel.alq.summary import alq_summary
 from qmodel.alq.trainer import ALQTrainer, Budget, average_bits
@@ -43,7 +41,7 @@ def build() -> keras.Model:
     )
 
 
-def main(folder: str, epochs: int = 30, simulate: bool = True) -> dict[str, float]:
+def main(place: Path, epochs: int = 30, simulate: bool = True) -> dict[str, float]:
     """Train, quantise to 1.5 bits per weight, freeze, and make the core; returns the figures that it prints.
 
     Args: simulate: the Verilog core too, which takes Verilator and a minute or two.
@@ -52,7 +50,6 @@ def main(folder: str, epochs: int = 30, simulate: bool = True) -> dict[str, floa
     images = (images.reshape(-1, 8, 8) / 16).astype(np.float32)  # pixels of 0 to 16 lie on the input grid of 1/16
     train_x, test_x, train_y, test_y = train_test_split(images, labels, test_size=0.25, stratify=labels, random_state=0)
     data, validation = PlainSet(train_x, np.eye(10, dtype=np.float32)[train_y]), (test_x, test_y)
-    place = Path(folder)
     keras.utils.set_random_seed(0)
     model = build()
     train_float(model, data, validation, FloatRecipe(epochs=epochs), place / "float")
@@ -81,5 +78,4 @@ def main(folder: str, epochs: int = 30, simulate: bool = True) -> dict[str, floa
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        main(sys.argv[1] if len(sys.argv) > 1 else scratch)
+    in_folder(main)

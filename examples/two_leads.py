@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import csv
 import shutil
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from examples.cores import verified_core
+from examples.cores import in_folder, verified_core
 from flow.cli.main import main as ecg_alq
 from qmodel.data import fragments, mitdb
 from qmodel.frozen import FrozenNetwork
@@ -78,8 +76,4 @@ def main(folder: Path, network: str = "compact", most: int | None = None, simula
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as scratch:
-            main(Path(scratch))
+    in_folder(main)

@@ -87,7 +87,11 @@ def keras_graph(seed, most_layers=4, most_channels=4):
         heads = [one_of([TimeSum, layers.GlobalMaxPooling1D])()(t) for t in loose]
         joined = heads[0] if len(heads) == 1 else layers.Concatenate()(heads)
         end = ALQDense(integers(1, 3), kernel_quantizer=quantizer())(joined)
-    model = keras.Model(start, end)
+    return on_grids(keras.Model(start, end), random)
+
+
+def on_grids(model, random):
+    """The model itself, with random weights and biases on their grids."""
     for layer in alq_layers(model):
         layer.kernel.assign(random.normal(0, 0.5, layer.kernel.shape))
         layer.sketch()

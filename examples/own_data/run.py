@@ -6,11 +6,9 @@ to use them in place of the made-up ones (and look at the options of `ecg-alq tr
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
-from examples.cores import verified_core
+from examples.cores import in_folder, verified_core
 from examples.own_data.make_data import make
 from flow.cli.main import main as ecg_alq
 from qmodel.frozen import FrozenNetwork
@@ -43,8 +41,4 @@ def main(folder: Path, simulate: bool = True) -> FrozenNetwork:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as scratch:
-            main(Path(scratch))
+    in_folder(main)

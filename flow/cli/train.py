@@ -206,6 +206,21 @@ def _cross_validation(arguments: argparse.Namespace) -> dict:
     }
 
 
+# Options of cross-validation that say nothing about persons never met, and what they are when nobody gives them.
+_NOT_FOR_PEOPLE = {
+    "validate": False, "folds": None, "split": None, "fold_count": FOLDS, "data": None, "scheduler": None, "workers": 2,
+}  # fmt: skip
+
+
+def _refuse_for_people(arguments: argparse.Namespace) -> None:
+    """Raises: InputError: an option was given that `rhythm` would pass over."""
+    given = [name for name, default in _NOT_FOR_PEOPLE.items() if getattr(arguments, name, default) != default]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        way = "; name the records' folders in $MITDB_DIR and $ECG_ALQ_DATABASES" if "data" in given else ""
+        raise InputError(f"--network {PEOPLE_NETWORK} takes no {options}: leave it out{way}")
+
+
 def _evaluate_people(arguments: argparse.Namespace) -> Result:
     if arguments.network != PEOPLE_NETWORK or arguments.protocol not in PEOPLE_PROTOCOLS:
         raise InputError(
@@ -213,8 +228,7 @@ def _evaluate_people(arguments: argparse.Namespace) -> Result:
             f"{', '.join(p for p in PEOPLE_PROTOCOLS if p not in PROTOCOLS)} with no other network: received "
             f"--network {arguments.network} --protocol {arguments.protocol}"
         )
-    if arguments.validate or arguments.folds or arguments.split:
-        raise InputError(f"--validate, --folds and --split are not for --network {PEOPLE_NETWORK}")
+    _refuse_for_people(arguments)
     from flow.experiments.people_protocols import evaluate
     from flow.look.words import people
 
@@ -244,6 +258,8 @@ def _abstain(arguments: argparse.Namespace) -> Result:
 
 
 def _final(arguments: argparse.Namespace) -> Result:
+    if arguments.network == PEOPLE_NETWORK:
+        _refuse_for_people(arguments)
     from qmodel.data import mitdb
 
     mitdb.find(arguments.data)

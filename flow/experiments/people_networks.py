@@ -88,8 +88,16 @@ class Networks:
 
     def base(self, own: Task) -> Product:
         """A task's float network without MIT-BIH."""
+        work = partial(
+            people_base.work,
+            task=Task(own.base, own.without),
+            collected=self.collected.folder,
+            epochs=BASE_EPOCHS,
+            steps=STEPS,
+            rate=BASE_RATE,
+            seed=self.seed,
+        )
         settings = {"epochs": BASE_EPOCHS, "steps": STEPS, "rate": BASE_RATE, "seed": self.seed}
-        work = partial(people_base.work, task=Task(own.base, own.without), collected=self.collected.folder, **settings)
         inputs = {"collected": self.collected.identity}
         return make(self.build, own.base, inputs, settings | {"without": own.without}, work, resumable=True)
 

@@ -9,13 +9,14 @@ from keras import layers, ops
 from qkeras import QActivation, QConv1D, quantized_bits, quantized_relu
 
 from qmodel.alq.from_float import from_float
-from qmodel.alq.layers import ALQConv1D, ALQDense, SumPooling1D, TimeSum, alq_layers
+from qmodel.alq.layers import ALQConv1D, ALQDense, SumPooling1D, TimeSum
 from qmodel.alq.quantizer import alq
 from qmodel.errors import InputError, UserError
 from qmodel.fixed_point import Format, requantise
 from qmodel.freeze import freeze, keras_trace, proof_windows
 from qmodel.frozen import FrozenNetwork
 from qmodel.normalisation import absorb, settle
+from tests.keras_graphs import on_grids
 
 
 def quantizer(grouping="channelwise", bits=2):
@@ -38,15 +39,7 @@ def model_of(function, shape=(24, 2), seed=0):
     """A functional model with random weights on their grids."""
     keras.utils.set_random_seed(seed)
     start = keras.Input(shape)
-    model = keras.Model(start, function(start))
-    random = np.random.default_rng(seed)
-    for layer in alq_layers(model):
-        layer.kernel.assign(random.normal(0, 0.5, layer.kernel.shape))
-        layer.sketch()
-        if layer.use_bias:
-            layer.bias.assign(random.normal(0, 1, layer.bias.shape))
-    settle(model)
-    return model
+    return on_grids(keras.Model(start, function(start)), np.random.default_rng(seed))
 
 
 def assert_exact(model, network):

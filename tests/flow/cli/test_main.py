@@ -284,6 +284,8 @@ def test_folds_of_a_cross_validation(command, capsys):
         ["--network", "compact", "--protocol", "ec57"],
         ["--protocol", "database"],
         ["--network", "rhythm", "--protocol", "patient", "--folds", "1"],
+        ["--network", "rhythm", "--protocol", "patient", "--fold-count", "3"],
+        ["--network", "rhythm", "--protocol", "ec57", "--data", "records"],
     ],
 )
 def test_protocols_of_persons_never_met_go_with_their_network(arguments, capsys, tmp_path):
