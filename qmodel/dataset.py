@@ -34,6 +34,7 @@ MOST_TOLD = 20  # faults that are told; the others are counted
 RATE_GIVEN = 360.0  # any: tables count as recordings whether they tell a rate or not
 FEWEST_SAMPLES = 16  # of a window
 SLOWEST_HZ = 20.0
+SAME_MOMENT_S = 1e-3  # by which times that were rounded may differ
 
 
 class LabelsError(DataError):
@@ -178,6 +179,31 @@ def _check_together(rows: Sequence[Row], faults: _Faults) -> None:
             faults.add(
                 row.line, f"the same part of {row.recording} stands in line {other.line} {what}: keep one of them"
             )
+    _check_overlaps(rows, faults)
+
+
+def _check_overlaps(rows: Sequence[Row], faults: _Faults) -> None:
+    """A moment of a lead has one label: windows of two could not be told apart by any network."""
+
+    def start(row: Row) -> float:
+        return row.start_s or 0.0
+
+    def end(row: Row) -> float:
+        return math.inf if row.end_s is None else row.end_s
+
+    latest: dict[tuple, dict[str, Row]] = {}  # of every lead of a recording: label -> the row that ends last so far
+    for row in sorted(rows, key=lambda row: (start(row), row.line)):
+        by_label = latest.setdefault((row.recording, row.leads), {})
+        for label, other in by_label.items():
+            if label != row.label and end(other) - start(row) > SAME_MOMENT_S:
+                first, second = sorted((row, other), key=lambda one: one.line)
+                faults.add(
+                    second.line,
+                    f"{row.recording} is {second.label!r} here and {first.label!r} in line {first.line}, and the two "
+                    "overlap: give every moment one label",
+                )
+        if row.label not in by_label or end(row) > end(by_label[row.label]):
+            by_label[row.label] = row
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,10 @@ class TestTable:
         (["r,0,1,a,P,", "r,2,3,A,P,"], 3, "'A' and 'a' of line 2 differ by case"),
         (["r,0,1,a,P,", "s,2,3,b,p,"], 3, "person 'p' and 'P' of line 2"),
         (["r,0,1,a,P,", "r,2,3,b,Q,"], 3, "a recording is of one person"),
+        (["r,0,10,a,P,", "r,5,15,b,P,"], 3, "is 'b' here and 'a' in line 2, and the two overlap"),
+        (["r,5,15,b,P,", "r,0,10,a,P,"], 3, "is 'a' here and 'b' in line 2, and the two overlap"),
+        (["r,0,30,a,P,", "r,1,2,a,P,", "r,20,21,b,P,"], 4, "is 'b' here and 'a' in line 2"),
+        (["r,,,a,P,", "r,5,15,b,P,"], 3, "overlap: give every moment one label"),
     ])  # fmt: skip
     def test_refuses_rows_that_contradict_each_other(self, tmp_path, rows, line, fault):
         with pytest.raises(LabelsError, match=f"line {line}: .*{fault}"):
