@@ -9,6 +9,8 @@ from pathlib import Path
 from qmodel.errors import InputError
 from qmodel.files import write_json
 
+FASTEST, SMALLEST = "fastest", "smallest"  # goals of a core; others name the limit that was given
+
 
 def read_rows(path: Path, section: str = "rows") -> list[dict]:
     """Rows of a results file, none without the file; `earlier` ones may be missing. Raises: InputError: damaged."""
@@ -40,3 +42,15 @@ def put_rows(
     merged = sorted([row for row in read_rows(path) if not goes(row)] + rows, key=key)
     write_json(path, (head or {}) | {"rows": merged})
     return merged
+
+
+def rows_of_goal(path: Path, goal: str) -> list[dict]:
+    """Rows of a hardware.json with a goal. Raises: InputError: a row names none."""
+    rows = read_rows(path)
+    for row in rows:
+        if not row.get("goal"):
+            raise InputError(
+                f"{path}: the row of {row['network']} on {row['target']}, {row['lanes']} lanes, names no goal: measure "
+                f"it again with `ecg-alq hardware --results {path.parent}`"
+            )
+    return [row for row in rows if row["goal"] == goal]

@@ -172,8 +172,10 @@ def _hardware(arguments: argparse.Namespace) -> Result:
         sweep_foldings(network, target) if arguments.sweep else [hardware.planned(network, target, **wish).folding]
     )
     rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
+    if not arguments.sweep:
+        rows = [row | {"goal": hardware.goal_of(**wish)} for row in rows]
     if arguments.results:
-        hardware.add_rows(arguments.results, [rows[0], rows[-1]] if arguments.sweep else rows)
+        hardware.add_rows(arguments.results, hardware.ends_of(rows) if arguments.sweep else rows)
         if arguments.sweep:
             hardware.add_sweep(arguments.results, rows)
     return Result(rows, hardware.lines(rows))

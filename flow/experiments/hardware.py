@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow.build.products import say
 from flow.build.provenance import provenance
-from flow.build.results import put_rows
+from flow.build.results import FASTEST, SMALLEST, put_rows
 from flow.build.settings import recorded
 from flow.steps.chain import Flow
 from flow.steps.work.names import FROZEN
@@ -31,6 +31,13 @@ def frozen_file(build: str, given: str | None) -> Path:
     if given is None and not path.is_file():
         raise InputError(f"{build} holds no frozen network: run `ecg-alq freeze`, or name a file with --frozen")
     return path
+
+
+def goal_of(cycles: int | None, luts: int | None, least: bool) -> str:
+    """What a core is made for, in a row's words. Args: see `planned`."""
+    if cycles is not None:
+        return f"a frame every {cycles} cycles"
+    return SMALLEST if least else FASTEST if luts is None else f"fastest within {luts} LUT (estimated)"
 
 
 def planned(network: FrozenNetwork, target: str, cycles: int | None, luts: int | None, least: bool) -> Plan:
@@ -169,19 +176,30 @@ def _key(row: dict) -> tuple:
     return row["network"], row["target"], row["cycles_between_frames"], row["lanes"]
 
 
-def add_rows(results: Path, rows: list[dict]) -> Path:
-    """Put rows into results/hardware.json in place of those of the same network, target and folding.
+def _goal_key(row: dict) -> tuple:
+    return row["network"], row["target"], row.get("goal", "")
 
-    Rows of another network under the same name, from before it was trained again, go as well.
+
+def add_rows(results: Path, rows: list[dict]) -> Path:
+    """Put rows into results/hardware.json in place of those of the same network, target and goal.
+
+    A goal has one row, whatever folding reaches it today. Rows of another network under the same name, from before it
+    was trained again, go as well, and rows of the same network and target that name no goal.
     """
-    new, identity = {_key(row) for row in rows}, {row["network"]: row["identity"] for row in rows}
+    new, identity = {_goal_key(row) for row in rows}, {row["network"]: row["identity"] for row in rows}
+    replaced = new | {(network, target, "") for network, target, _ in new}
     put_rows(
         results / ROWS,
         rows,
-        _key,
-        lambda row: _key(row) in new or identity.get(row["network"], row["identity"]) != row["identity"],
+        _goal_key,
+        lambda row: _goal_key(row) in replaced or identity.get(row["network"], row["identity"]) != row["identity"],
     )
     return results / ROWS
+
+
+def ends_of(rows: list[dict]) -> list[dict]:
+    """The fastest and the smallest core of a sweep, as rows that name their goal."""
+    return [rows[0] | {"goal": FASTEST}, rows[-1] | {"goal": SMALLEST}]
 
 
 def add_sweep(results: Path, rows: list[dict]) -> Path:
@@ -227,7 +245,8 @@ def lines(rows: list[dict]) -> list[str]:
     for row in rows:
         kinds = row["kinds"]
         text += [
-            f"{row['network']} on {row['target']}, {row['lanes']} lanes",
+            f"{row['network']} on {row['target']}, {row['lanes']} lanes"
+            + (f": {row['goal']}" if "goal" in row else ""),
             f"  cycles per frame    {row['cycles_per_frame']:,} ({kinds['cycles']})",
             f"  between frames      {row['cycles_between_frames']:,} ({kinds['cycles']})",
             f"  LUT, FF             {row['luts']:,}, {row['ffs']:,} ({kinds['area']})",

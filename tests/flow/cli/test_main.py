@@ -409,16 +409,28 @@ class TestHardware:
     def test_too_few_windows(self, frozen_file, capsys):
         assert "at least 2" in refused(capsys, "hardware", "--frozen", str(frozen_file), "--windows", "1")
 
-    def test_rows_replace_those_of_the_same_core(self, tmp_path):
-        from flow.experiments.hardware import add_rows
+    def test_rows_replace_those_of_the_same_goal(self, tmp_path):
+        from flow.experiments.hardware import add_rows, ends_of, goal_of
 
         row = {"network": "compact", "target": "xc7z020", "cycles_between_frames": 3600, "lanes": 800, "luts": 1}
-        row["identity"] = "a"
-        add_rows(tmp_path, [row, row | {"lanes": 7, "luts": 2}, row | {"network": "paper", "luts": 4}])
-        path = add_rows(tmp_path, [row | {"luts": 3}])
-        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [2, 3, 4]
+        row |= {"identity": "a", "goal": goal_of(None, None, False)}
+        given = row | {"goal": goal_of(None, 500, False), "luts": 6}
+        add_rows(tmp_path, [row, row | {"goal": goal_of(None, None, True), "luts": 2}, given])
+        add_rows(tmp_path, [row | {"network": "paper", "luts": 4}])
+        path = add_rows(tmp_path, [row | {"luts": 3, "lanes": 900}])  # the fastest one is folded in another way today
+        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [3, 6, 2, 4]
+        add_rows(tmp_path, ends_of([row | {"luts": 8}, row | {"luts": 7}]))
+        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [8, 6, 7, 4]
         add_rows(tmp_path, [row | {"luts": 5, "identity": "b"}])  # trained again: nothing of the old one stays
         assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [5, 4]
+
+    def test_rows_that_name_no_goal_go_when_their_network_is_measured(self, tmp_path):
+        from flow.experiments.hardware import add_rows
+
+        row = {"network": "compact", "target": "xc7z020", "identity": "a", "luts": 1}
+        (tmp_path / "hardware.json").write_text(json.dumps([row, row | {"target": "ecp5-85k"}]))
+        path = add_rows(tmp_path, [row | {"goal": "smallest", "luts": 2}])
+        assert [entry["luts"] for entry in json.loads(path.read_text())["rows"]] == [1, 2]
 
     def test_sweeps_are_drawn_together(self, tmp_path):
         pytest.importorskip("matplotlib")
