@@ -1,11 +1,11 @@
 """hls4ml's own tests of one-dimensional layers, without and with our extension: do they end alike, in the same C++?
 
-hls4ml's tests are not part of its package: FOLDER is `test/pytest` of a clone of its release. They are copied, run twice
-in processes of their own (csim with g++, backend Vitis, every test seeded alike), and compared: how each test ended, and
-every file of every HLS project that it wrote, byte for byte.
+hls4ml's tests are not part of its package: FOLDER is `test/pytest` of a clone of its release. They are copied, run
+twice in processes of their own (csim with g++, backend Vitis, every test seeded alike), and compared: how each test
+ended, and every file of every HLS project that it wrote, byte for byte. What is the same is compiled once for both.
 
     git clone --branch v1.3.0 https://github.com/fastmachinelearning/hls4ml
-    python -m benchmarks.hls4ml_own_tests hls4ml/test/pytest [--cases 2]     writes results/hls4ml_own_tests.json
+    python -m benchmarks.hls4ml_own_tests hls4ml/test/pytest [--cases 1]     writes results/hls4ml_own_tests.json
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,16 @@ OTHER_SHAPES = ("2d", "2D", "3d", "conv2")
 # They want data from openml.org, or example-models, which an archive of the release does not hold.
 WITHOUT_DATA = ("test_qkeras.py::test_accuracy",)
 SOURCES = (".h", ".cpp", ".txt", ".dat")
+# Stands before g++ on PATH: what both runs compile is compiled once, kept by its preprocessed text and its options.
+COMPILER = """#!/bin/bash
+set -o pipefail
+for word; do case $word in *.o) object=$word;; esac; done
+case " $* " in *" -c "*) ;; *) exec {compiler} "$@";; esac
+{compiler} "$@" -E || exit
+kept={folder}/$( (echo "$*"; cat "$object") | sha256sum | cut -c-64)
+[ -f "$kept" ] || {{ {compiler} "$@" && cp "$object" "$kept"; }} || exit
+cp "$kept" "$object"
+"""
 
 
 class Watch:
@@ -49,7 +60,7 @@ class Watch:
         self.cases, self.outcomes = cases, {}
 
     def pytest_collection_modifyitems(self, items: list) -> None:
-        """Leave the one-dimensional tests of backend Vitis, `cases` of each function, from the first to the last of its parameters."""
+        """Leave the one-dimensional tests of backend Vitis, `cases` of each function, from its last to its first."""
         chosen: dict[str, list] = {}
         for item in items:
             name = item.nodeid.rpartition("/")[2]
@@ -59,7 +70,7 @@ class Watch:
         items[:] = [
             tests[place]
             for tests in chosen.values()
-            for place in sorted({int(place) for place in np.linspace(0, len(tests) - 1, self.cases)})
+            for place in sorted({int(place) for place in np.linspace(len(tests) - 1, 0, self.cases)})
         ]
 
     def pytest_runtest_setup(self, item) -> None:
@@ -90,26 +101,25 @@ def run_here(folder: Path, cases: int, ours: bool, out: Path) -> None:
     write_json(out, watch.outcomes)
 
 
-def run(tests: Path, cases: int, ours: bool) -> tuple[dict[str, str], dict[str, str], float]:
+def run(tests: Path, room: Path, cases: int, ours: bool) -> tuple[dict[str, str], dict[str, str], float]:
     """Outcome by test, SHA-256 by file of the projects, seconds: of a run in a process of its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "test" / "pytest"
-        folder.mkdir(parents=True)
-        for path in tests.glob("*.py"):
-            shutil.copy(path, folder)
-        if (models := tests.resolve().parents[1] / "example-models").is_dir():
-            (Path(name) / "example-models").symlink_to(models)
-        out = Path(name) / "outcomes.json"
-        command = [sys.executable, "-m", __spec__.name, str(folder), "--cases", str(cases), "--run-here", str(out)]
-        start = time.monotonic()
-        subprocess.run([*command, *(["--ours"] if ours else [])], check=True, cwd=ROOT, stdout=sys.stderr)
-        seconds = time.monotonic() - start
-        hashes = {
-            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.glob("*/firmware/**/*"))
-            if path.suffix in SOURCES and not {"ap_types", "nnet_utils"} & set(path.parts)
-        }
-        return json.loads(out.read_text("utf-8")), hashes, seconds
+    folder = room / "test" / "pytest"  # the same for both runs: paths are compiled into the projects
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in tests.glob("*.py"):
+        shutil.copy(path, folder)
+    out = room / "outcomes.json"
+    command = [sys.executable, "-m", __spec__.name, str(folder), "--cases", str(cases), "--run-here", str(out)]
+    path = {**os.environ, "PATH": f"{room / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    start = time.monotonic()
+    subprocess.run([*command, *(["--ours"] if ours else [])], check=True, cwd=ROOT, stdout=sys.stderr, env=path)
+    seconds = time.monotonic() - start
+    hashes = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*/firmware/**/*"))
+        if path.suffix in SOURCES and not {"ap_types", "nnet_utils"} & set(path.parts)
+    }
+    return json.loads(out.read_text("utf-8")), hashes, seconds
 
 
 def compare(tests: Path, cases: int) -> dict:
@@ -119,7 +129,18 @@ def compare(tests: Path, cases: int) -> dict:
     """
     if not any((tests / name).is_file() for name in FILES):
         raise UserError(f"{tests} has none of hls4ml's tests, such as {FILES[0]}: give test/pytest of its clone")
-    (without, plain, first), (with_us, extended, second) = (run(tests, cases, ours) for ours in (False, True))
+    with tempfile.TemporaryDirectory() as name:
+        room = Path(name)
+        (room / "bin").mkdir()
+        (room / "kept").mkdir()
+        shim = COMPILER.format(
+            compiler=shlex.quote(shutil.which("g++") or "g++"), folder=shlex.quote(f"{room / 'kept'}")
+        )
+        (room / "bin" / "g++").write_text(shim, "utf-8")
+        (room / "bin" / "g++").chmod(0o755)
+        if (models := tests.resolve().parents[1] / "example-models").is_dir():
+            (room / "example-models").symlink_to(models)
+        (without, plain, first), (with_us, extended, second) = (run(tests, room, cases, ours) for ours in (False, True))
     return {
         "tests": len(without),
         "without": dict(Counter(outcome.split()[0] for outcome in without.values())),
@@ -146,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.hls4ml_own_tests", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("folder", type=Path, help="test/pytest of hls4ml's clone")
-    parser.add_argument("--cases", type=int, default=2, help="of each test function at most (default: %(default)s)")
+    parser.add_argument("--cases", type=int, default=1, help="of each test function at most (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "hls4ml_own_tests.json")
     parser.add_argument("--run-here", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
