@@ -82,10 +82,11 @@ class Version(argparse.Action):
 
 def version() -> str:
     """Version of the package and of Python, in one line."""
-    import platform
-    from importlib import metadata
+    import sys
 
-    return f"ecg-alq {metadata.version('ecg-alq')} (Python {platform.python_version()})"
+    from qmodel import __version__
+
+    return f"ecg-alq {__version__} (Python {'.'.join(map(str, sys.version_info[:3]))})"
 
 
 def guessed(given: str, known: Sequence[str]) -> str:
