@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from qmodel.data import annotations, fragments, mitdb, splits, synthetic
-from qmodel.data.annotations import AllWindows
+from qmodel.data import fragments, mitdb, splits, synthetic
+from qmodel.data.annotations import AllWindows, window_targets
 from qmodel.data.fragments import Fragments, Windows
 from qmodel.data.splits import Fold
 from qmodel.dataset import Dataset, takes_of
@@ -72,7 +72,7 @@ class Records:
 
     def others(self, hop: int) -> AllWindows | None:
         """All windows of all records. Raises: DataError: a record is missing or broken."""
-        return annotations.window_targets(self.folder, hop=hop)
+        return window_targets(self.folder, hop=hop)
 
     def metadata(self, windows: Windows) -> dict | None:
         """None."""

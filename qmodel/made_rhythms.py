@@ -136,7 +136,7 @@ def synthetic_person(random: np.random.Generator) -> Person:
     )
     early, before, after = int(0.24 * RATE), int(0.06 * RATE), int(0.42 * RATE)
     time = np.arange(-early, after) / RATE
-    shape = sum(height * np.exp(-0.5 * ((time - place) / width) ** 2) for height, place, width in waves)
+    shape = np.asarray(sum(height * np.exp(-0.5 * ((time - place) / width) ** 2) for height, place, width in waves))
     shape = (3 * shape).astype(np.float32)
     p_wave = waves[0][0] * np.exp(-0.5 * ((time[: early - before] - waves[0][1]) / waves[0][2]) ** 2)
     qrs = shape[early - before :].copy()
@@ -224,7 +224,7 @@ def make(person: Person, kind: str, random: np.random.Generator, ventricular: Be
     elif kind == "AFIB":
         mean, spread = random.uniform(0.42, 1.1), random.uniform(0.13, 0.3)
         waves = sum(np.sin(2 * np.pi * random.uniform(4.5, 9) * _TIME + random.uniform(0, 6)) for _ in range(3))
-        signal += (height * random.uniform(0, 0.06) * waves).astype(np.float32)
+        signal += np.asarray(height * random.uniform(0, 0.06) * waves).astype(np.float32)
         while where < stop:
             put(where, person.qrs, 0, 0.1)
             where += max(0.3, mean * (1 + random.normal(0, spread))) * RATE
@@ -255,8 +255,8 @@ def make(person: Person, kind: str, random: np.random.Generator, ventricular: Be
                 put(where, wide, 2)
                 where += interval * RATE * (2 - early) * pause * (1 + random.normal(0, 0.015))
             place += 1
-    inside = sorted((round(p), letter) for p, letter in beats if 0 <= p < WINDOW_SAMPLES - 0.5)
-    at, letters = zip(*inside, strict=True) if inside else ((), ())
+    within = sorted((round(p), letter) for p, letter in beats if 0 <= p < WINDOW_SAMPLES - 0.5)
+    at, letters = zip(*within, strict=True) if within else ((), ())
     return Made(signal.astype(np.float32), (np.array(at, np.int64), np.array(letters, np.int8)))
 
 
@@ -319,7 +319,10 @@ def _heart_block(
         while ventricle < WINDOW_SAMPLES + RATE:
             put(ventricle, beat, 2 if beat is wide else 0)
             ventricle += interval * (1 + random.normal(0, 0.01))
-    ratio = {"two": 2, "wenckebach": random.integers(3, 7), "mobitz": random.integers(3, 6)}.get(form, 99)
+    ratios: dict[str, int] = {
+        "two": 2, "wenckebach": int(random.integers(3, 7)), "mobitz": int(random.integers(3, 6)),
+    }  # fmt: skip
+    ratio = ratios.get(form, 99)
     longer = random.uniform(0.03, 0.1) * RATE if form == "wenckebach" else 0.0
     count, drops = random.integers(0, ratio if ratio < 99 else 1), random.uniform(1.5, 8) * RATE
     while where < WINDOW_SAMPLES + RATE:

@@ -152,7 +152,7 @@ def fitted(spec: Network, samples: int, channels: int, classes: int) -> Network:
 def for_data(name: str, data: TrainingSet) -> Network:
     """A network by name, fitted to the windows and classes that it learns from. Raises: InputError: as `fitted`."""
     samples, *leads = data.signals.shape[1:]
-    return fitted(network(name), samples, *(leads or [1]), data.targets.shape[1])
+    return fitted(network(name), samples, leads[0] if leads else 1, data.targets.shape[1])
 
 
 def _lengths(blocks: tuple[Block, ...], length: int) -> list[int]:

@@ -86,6 +86,7 @@ def _fraction_behind(step: Step, fractions: list[int], steps: int | None) -> int
     if isinstance(operation, QActivation):
         return activation_format(operation.activation, step.name).fraction
     if isinstance(operation, keras.layers.GlobalAveragePooling1D):
+        assert steps is not None  # a tensor with a time axis
         return fractions[0] + (int(steps) - 1).bit_length()
     if isinstance(operation, keras.layers.AveragePooling1D):
         return fractions[0] + (int(operation.pool_size[0]) - 1).bit_length()
@@ -121,7 +122,8 @@ class _Absorb(Rebuild):
             held = [self.scaled(one, step.name) for one in held]
         before = held[0].tensor.shape[1] if len(held[0].tensor.shape) == 3 else None
         fraction = _fraction_behind(step, [one.fraction for one in held], before)
-        reach = None if any(one.reach is None for one in held) else max(one.reach for one in held)
+        reaches = [one.reach for one in held if one.reach is not None]
+        reach = max(reaches) if len(reaches) == len(held) else None
         if kind is QActivation:
             form = activation_format(operation.activation, step.name)
             reach = max(-form.low, form.high) * form.step

@@ -47,7 +47,7 @@ def _sine(random: np.random.Generator) -> np.ndarray:
 
 
 def _sines(random: np.random.Generator) -> np.ndarray:
-    return sum(random.uniform(0.2, 1) * _sine(random) for _ in range(random.integers(2, 6)))
+    return np.asarray(sum(random.uniform(0.2, 1) * _sine(random) for _ in range(random.integers(2, 6))))
 
 
 def _noise(low: float, high: float, slope: float, random: np.random.Generator) -> np.ndarray:

@@ -57,6 +57,7 @@ def make_premature(
     sinus = targets[:, CLASSES.index("NSR")] > 0.9
     sinus &= ~np.delete(beats, normal, axis=2).any((1, 2))
     signals, targets, beats = signals.copy(), targets.copy(), beats.copy()
+    made: tuple[np.ndarray, np.ndarray, int] | None
     for window in np.flatnonzero(sinus & (random.random(len(signals)) < share)):
         places = _middle(np.flatnonzero(beats[window, :, normal]))
         if len(places) < 5:

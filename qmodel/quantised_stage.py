@@ -84,7 +84,7 @@ class Ensemble:
 
     def __call__(self, inputs: np.ndarray, training: bool = False) -> np.ndarray:
         """Logits (batch, class)."""
-        key = hashlib.blake2b(np.ascontiguousarray(inputs), digest_size=16).digest()
+        key = hashlib.blake2b(np.ascontiguousarray(inputs).data, digest_size=16).digest()
         if key not in self._answers:
             self._answers[key] = ops.convert_to_numpy(self._logits(tf.constant(inputs)))
         return self._answers[key]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,7 +59,7 @@ def run_epochs(
             numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
             bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
             with written_beside(path) as beside, open(beside, "wb") as file:
-                arrays = {f"v{k}": np.asarray(ops.convert_to_numpy(v)) for k, v in enumerate(variables)}
+                arrays: dict[str, Any] = {f"v{k}": np.asarray(ops.convert_to_numpy(v)) for k, v in enumerate(variables)}
                 np.savez(file, meta=np.array(json.dumps({"settings": fingerprint, "history": history})), **arrays)
             if stop():
                 break
@@ -88,7 +89,7 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
     sha = hashlib.sha256()
     for array in map(np.ascontiguousarray, arrays):
         sha.update(f"{array.dtype} {array.shape}\0".encode())
-        sha.update(array)
+        sha.update(array.data)
     return sha.hexdigest()
 
 
@@ -163,6 +164,7 @@ def train_float(
             targets = tf.constant(smooth(batch.targets, recipe.label_smoothing))
             beats = None
             if learner is not model:
+                assert batch.beats is not None
                 beats = tf.constant(beats_per_step(batch.beats, learner.outputs[1].shape[1]))
             losses.append(step(tf.constant(batch.inputs), targets, beats))
         watched = {"validation": accuracy(model, *validation)} if validation else {}

@@ -88,6 +88,7 @@ class TrainingSet:
     @cached_property
     def shapes(self) -> np.ndarray:
         """Ventricular beats of the training windows (shape, sample)."""
+        assert self.beats is not None  # asked for where there are some
         return ventricular_shapes(self.signals, self.beats)
 
     def batches(self, batch: int) -> int:

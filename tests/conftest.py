@@ -6,13 +6,13 @@ What needs wfdb is imported where it is used: a board, on which `--board` runs, 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.startup import sitecustomize  # noqa: F401 (before TensorFlow)
 
 if TYPE_CHECKING:
     from qmodel.data import fragments
@@ -23,8 +23,9 @@ settings.load_profile("shared machine")
 _ROOT = Path(__file__).resolve().parents[1]
 # One place for what is compiled, by its content: shared by processes, and found again by the next run.
 os.environ["ECG_ALQ_CACHE"] = str(_ROOT / "build" / "tests")
-# What trains in processes of its own (notebooks) trains for seconds: machine code optimised for hours is a waste.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# What trains in processes of its own (notebooks, Dask workers) trains for seconds, and is not compiled either.
+_STARTUP = [str(_ROOT / "tests" / "startup"), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ["PYTHONPATH"] = os.pathsep.join(_STARTUP)
 # Where this project's own checkouts keep the records; everybody else has them in the cache folder or names them so.
 _BESIDE = _ROOT.parent / "shared" / "data"
 for _variable, _folder in (("MITDB_DIR", "mitdb"), ("ECG_ALQ_DATABASES", "databases")):
@@ -55,18 +56,6 @@ def _find_records() -> Path | None:
         if os.environ.get("MITDB_DIR"):  # set but wrong: say so instead of skipping
             raise
         return None
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _steps_are_traced_alone() -> Iterator[None]:
-    """In this process training steps are graphs, not compiled by XLA: that took half of the time of most trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "tensorflow" in sys.modules:
-            import tensorflow as tf
-
-            traced = tf.function
-            patch.setattr(tf, "function", lambda *given, jit_compile=None, **options: traced(*given, **options))
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from qmodel.errors import InputError
 
-Task, Result = TypeVar("Task"), TypeVar("Result")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 ADDRESS = re.compile(r"(\w+://)?\S+:\d+")  # of a scheduler
 # Dask has workers give memory back to the system at every 64 KB freed. A training step that asks for the same arrays

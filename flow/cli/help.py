@@ -132,7 +132,7 @@ def usage(parser: argparse.ArgumentParser) -> str:
     """A command's first line of help: what must be given, and that there are options."""
     given = []
     for action in parser._get_positional_actions():
-        name = action.metavar or "|".join(action.choices or (action.dest.upper(),))
+        name = str(action.metavar or "|".join(action.choices or (action.dest.upper(),)))
         given.append({"?": f"[{name}]", "*": f"[{name} ...]"}.get(str(action.nargs), name))
     return " ".join([parser.prog, *given, "[options]"])
 

@@ -67,7 +67,7 @@ def frozen_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
-    given = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
+    given: dict = {f.name: getattr(arguments, f.name) for f in fields(Settings) if hasattr(arguments, f.name)}
     build = given.get("build", Settings.build)
     base = replace(Settings(), build=build) if fresh else recorded(build)
     if given.get("synthetic"):
@@ -78,7 +78,8 @@ def _settings(arguments: argparse.Namespace, fresh: bool) -> Settings:
         given["dataset"] = str(Path(given["dataset"]).expanduser())
         base = replace(base, protocol="patient", data=None, synthetic=False, split=None)
     elif given.get("synthetic") or "data" in given:
-        base = replace(base, dataset=None, **dict.fromkeys(OF_A_DATASET))
+        unset: dict = dict.fromkeys(OF_A_DATASET)
+        base = replace(base, dataset=None, **unset)
     if "protocol" in given and given["protocol"] != "file":
         base = replace(base, split=None)
     if "engines" in given:

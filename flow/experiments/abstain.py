@@ -107,7 +107,10 @@ def measure(
 
 def _pooled(parts: list[Findings]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, confidences and reasons of all folds."""
-    return tuple(np.concatenate([getattr(p, name) for p in parts]) for name in ("label", "confidence", "reason"))
+    label, confidence, reason = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("label", "confidence", "reason")
+    )
+    return label, confidence, reason
 
 
 def answered(truth: np.ndarray, label: np.ndarray, confidence: np.ndarray, threshold: float) -> dict:

@@ -118,7 +118,7 @@ def run_folds(
         for task, outcome in run_tasks(run, tasks, scheduler, workers):
             outcomes[task.fold] = outcome
             bar.update()
-    return [outcomes[fold] for fold in sorted(outcomes)]
+    return [outcomes[fold] for fold in sorted(outcomes, key=lambda fold: -1 if fold is None else fold)]
 
 
 def evaluate(

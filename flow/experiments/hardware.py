@@ -161,7 +161,7 @@ def measure(
         windows, source = flow.test_integers, flow.source
     else:
         say("data", f"random windows: the network takes {length} samples of {leads} lead(s), no window of ECG is so")
-    options = {} if clock_mhz is None else {"clock_mhz": clock_mhz}
+    options: dict = {} if clock_mhz is None else {"clock_mhz": clock_mhz}
     name = recorded(build).network if file == Path(build) / "freeze" / FROZEN else None
     rows = []
     for folding in foldings:

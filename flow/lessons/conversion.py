@@ -138,6 +138,7 @@ def by_hand(walk: Walk, network: FrozenNetwork, filter: int = 0) -> HandSum:
     sums = (signs * inputs[places]).sum(1)
     accumulator = int((layer.coordinates[mine] * sums).sum() + layer.bias[filter])
     form = layer.output
+    assert form is not None  # a layer before the last
     shift = stage.input_format.fraction + layer.coordinate_format.fraction - form.fraction
     output = min(max(round(accumulator / 2**shift), form.low), form.high)  # Python rounds half to even, as we do
     return HandSum(

@@ -12,7 +12,8 @@ import wfdb
 from flow.lessons.walk import Check, CheckedTable, Exercise, Walk, checked, percent
 from flow.look.html import Html, card, facts
 from flow.look.pictures import ACCENT, BAD, GRID, INK, MUTED, SECOND, ecg_strip, figure
-from qmodel.data import annotations, fragments, mitdb, sample, splits
+from qmodel.data import fragments, mitdb, sample, splits
+from qmodel.data.annotations import BEATS, RHYTHMS
 from qmodel.data.fragments import CLASS_NAMES, CLASSES, Fragments, Windows
 from qmodel.data.mitdb import RECORD_SAMPLES, SAMPLING_RATE_HZ
 from qmodel.data.splits import Fold
@@ -79,10 +80,10 @@ def read(walk: Walk, name: str = REAL_RECORD) -> AnnotatedRecord:
         leads, signals = record.leads, record.signals
     marks = wfdb.rdann(str(folder / name), "atr")
     samples, symbols = np.asarray(marks.sample), np.asarray(marks.symbol)
-    beats = np.isin(symbols, list(annotations.BEATS))
+    beats = np.isin(symbols, list(BEATS))
     starts = [(int(samples[i]), marks.aux_note[i].rstrip("\0")) for i in np.flatnonzero(symbols == "+")]
     ends = [start for start, _ in starts[1:]] + [len(signals)]
-    rhythms = tuple((start, end, annotations.RHYTHMS[note]) for (start, note), end in zip(starts, ends))
+    rhythms = tuple((start, end, RHYTHMS[note]) for (start, note), end in zip(starts, ends))
     return AnnotatedRecord(name, leads, signals, samples[beats], symbols[beats], rhythms, source)
 
 
@@ -91,7 +92,7 @@ def describe(record: AnnotatedRecord) -> Html:
     seconds = len(record.signals) / SAMPLING_RATE_HZ
     kinds = ", ".join(
         f"{(record.beat_symbols == symbol).sum():,} x {symbol} ({name})"
-        for symbol, name in annotations.BEATS.items()
+        for symbol, name in BEATS.items()
         if (record.beat_symbols == symbol).any()
     )
     rows = (
@@ -197,7 +198,7 @@ def class_counts(windows: Windows) -> Html:
         axes.bar(places, number, color=[SECOND if count == 1 else ACCENT for count in people], width=0.7)
         for place, count, who in zip(places, number, people):
             label = f"{who} person{'s' if who > 1 else ''}"
-            _above(axes, place, count, label, MUTED, 7)
+            _above(axes, float(place), count, label, MUTED, 7)
         axes.set_xticks(places, CLASSES, rotation=30, ha="right", color=INK)
         axes.set(ylabel="windows", ylim=(0, 1.12 * max(number)))
         axes.tick_params(length=0)

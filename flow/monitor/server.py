@@ -110,7 +110,8 @@ def application(
             await socket.send_json(stretch, dumps=_compact)
 
     async def close_sockets(_: web.Application) -> None:
-        for socket in list(app[_SOCKETS]):
+        sockets = app[_SOCKETS]
+        for socket in list(sockets):
             await socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def stop_worker(_: web.Application) -> None:

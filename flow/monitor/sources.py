@@ -277,7 +277,8 @@ class BrainFlow:
             board.start_stream(int(60 * self.rate_hz))
         except BrainFlowError as error:
             raise LostError(f"BrainFlow board {self.name} cannot be had: {error}") from error
-        self._board, self._last, self._error, self._heard = board, None, BrainFlowError, time.monotonic()
+        self._board, self._error, self._heard = board, BrainFlowError, time.monotonic()
+        self._last: float | None = None  # number of the last package
 
     def read(self, timeout_s: float) -> Block | None:
         deadline = time.monotonic() + timeout_s

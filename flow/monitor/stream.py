@@ -109,9 +109,10 @@ def tracks(
 
 
 def _joined(first: Samples, second: Samples) -> Samples:
-    arrays = ("signal_mv", "missing", "clipped")
-    joined = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in arrays)
-    return Samples(first.lead, *joined, first.rate_hz)
+    signal, missing, clipped = (
+        np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("signal_mv", "missing", "clipped")
+    )
+    return Samples(first.lead, signal, missing, clipped, first.rate_hz)
 
 
 BEATS_OVER_S, BEATS_EVERY_S, BEATS_SETTLE_S = 8, 2.0, 0.5

@@ -13,7 +13,7 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from packaging.markers import Marker
 from packaging.requirements import Requirement
@@ -100,7 +100,7 @@ def licence_of(name: str) -> str:
     if name in READ:
         return READ[name][0]
     try:
-        about = metadata.metadata(name)
+        about: Any = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         if name in ELSEWHERE:
             return ELSEWHERE[name]

@@ -120,7 +120,7 @@ def write_table(result: Classification, path: Path) -> None:
         writer.writerows(rows(result))
 
 
-def annotations(result: Classification) -> list[tuple[int, str, str, int]]:
+def marks_of(result: Classification) -> list[tuple[int, str, str, int]]:
     """Sample, symbol, note and subtype of every beat and every change of what is said, in the recording's own samples.
 
     In order; no two share a sample, which readers of annotations do not allow: a beat gives way by one.
@@ -154,7 +154,7 @@ def write_annotations(result: Classification, path: Path) -> None:
     """
     import wfdb
 
-    sample, symbol, note, subtype = zip(*annotations(result), strict=True)
+    sample, symbol, note, subtype = zip(*marks_of(result), strict=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{ANNOTATOR}-") as folder:
         # wfdb writes names of letters and digits alone; ours is the recording's, whatever it is.
         wfdb.wrann(

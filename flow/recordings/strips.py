@@ -77,7 +77,7 @@ def draw(result: Classification, path: str | os.PathLike, form: str = "png") -> 
     captions.append(f"{MM_PER_SECOND} mm/s, {MM_PER_MV} mm/mV. For research and teaching: not a medical device.")
     height = HEAD_MM + ROW_MM * len(kinds) + FOOT_MM + sum(heights) + GAP_MM * len(windows)
     height += CAPTION_MM * (len(captions) + 1)
-    style = {"svg.fonttype": "none", "svg.hashsalt": "strips", "font.size": 8, "path.simplify_threshold": 0.05}
+    style: dict = {"svg.fonttype": "none", "svg.hashsalt": "strips", "font.size": 8, "path.simplify_threshold": 0.05}
     with matplotlib.rc_context(style):
         figure = Figure((width / 25.4, height / 25.4), facecolor="white")
         axes = figure.add_axes((0, 0, 1, 1))

@@ -48,8 +48,8 @@ def _windows(network: FrozenNetwork, count: int) -> tuple[np.ndarray, str]:
     from qmodel.fixed_point import WINDOW_SAMPLES
 
     if (network.input_length, network.input_channels) != (WINDOW_SAMPLES, 1):
-        shape = (count, network.input_length)
-        shape += (network.input_channels,) if network.input_channels > 1 else ()
+        leads = (network.input_channels,) if network.input_channels > 1 else ()
+        shape = (count, network.input_length, *leads)
         return np.random.default_rng(0).integers(-400, 400, shape), "noise"
     try:
         signals, source = fragments.load_windows(mitdb.find()).signals, "MIT-BIH"

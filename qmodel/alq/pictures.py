@@ -36,9 +36,9 @@ def draw_history(history: list[dict], phases: list[tuple[str, float]] | None = N
     score.set(xlabel="epoch", ylabel=label)
     shown: set[str] = set()
     for number, (move, _) in enumerate((phases or [])[: len(history)], 1):
-        label = None if move in shown else move.replace("_", " ")
+        new = None if move in shown else move.replace("_", " ")
         shown.add(move)
-        score.axvspan(number - 0.5, number + 0.5, color=MOVE_COLOURS[move], alpha=0.25, lw=0, label=label)
+        score.axvspan(number - 0.5, number + 0.5, color=MOVE_COLOURS[move], alpha=0.25, lw=0, label=new)
     if shown:
         score.legend(fontsize="small", loc="lower right")
     for axes in (planes, score):
@@ -53,7 +53,8 @@ class LiveView:
     """
 
     def __init__(self, phases: list[tuple[str, float]] | None = None, path: str | os.PathLike | None = None) -> None:
-        self.phases, self.path, self.history = phases, path, []
+        self.phases, self.path = phases, path
+        self.history: list[dict] = []
         self._shown = None
 
     def __call__(self, number: int, metrics: dict) -> None:

@@ -347,13 +347,19 @@ class ALQTrainer:
 
     # Pruning ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _limit(self) -> Budget:
+        """The budget; without one nothing is pruned, and nobody asks."""
+        assert self.budget is not None
+        return self.budget
+
     def _size_and_limit(self, state: LayerState | None = None) -> tuple[float, float | None]:
         """Size of the model (or one layer) and its limit in the budget's unit."""
         if state is None:
-            value = model_bytes(self.states) if self.budget.unit == "bytes" else average_bits(self.states)
-            return value, self.budget.total
-        value = state.stored_bits() / 8 if self.budget.unit == "bytes" else average_bits([state])
-        return value, self.budget.per_layer.get(state.layer.name)
+            value = model_bytes(self.states) if self._limit.unit == "bytes" else average_bits(self.states)
+            return value, self._limit.total
+        value = state.stored_bits() / 8 if self._limit.unit == "bytes" else average_bits([state])
+        return value, self._limit.per_layer.get(state.layer.name)
 
     def _excess(self, state: LayerState | None = None) -> float:
         """How far the model (or one layer) is above its limit, as a share of what it has; 0 without a limit."""
@@ -362,11 +368,11 @@ class ALQTrainer:
 
     def _excess_bits(self, state: LayerState) -> float:
         """Bits by which the model, or this layer if layers have limits of their own, is above its limit."""
-        whole = self.budget.total is not None
+        whole = self._limit.total is not None
         value, limit = self._size_and_limit(None if whole else state)
         if limit is None:
             return 0.0
-        if self.budget.unit == "bytes":
+        if self._limit.unit == "bytes":
             return 8 * (value - limit)
         return (value - limit) * sum(int(np.prod(each.shape)) for each in (self.states if whole else [state]))
 
@@ -378,7 +384,7 @@ class ALQTrainer:
             return self.trained if self._excess() > 0 else []
         return [state for state in self.trained if self._excess(state) > 0]
 
-    def _prune_quota(self, number: int, plan: list[tuple[str, float]], data: TrainingSet) -> float:
+    def _prune_quota(self, number: int, plan: list[tuple[str, float]], data: TrainingSet | PlainSet) -> float:
         """Share of the live planes to prune after each step of this epoch."""
         batches = data.batches(self.schedule.batch)
         if self.schedule.prune_share is not None:
@@ -386,7 +392,7 @@ class ALQTrainer:
         over = self._over_budget()
         if not over:
             return 0.0
-        excess = self._excess() if self.budget.total is not None else max(self._excess(state) for state in over)
+        excess = self._excess() if self._limit.total is not None else max(self._excess(state) for state in over)
         left = sum(move == "prune" for move, _ in plan[number:])
         return 1 - (1 - excess) ** (1 / left / batches)
 
@@ -414,7 +420,7 @@ class ALQTrainer:
             scores = ops.convert_to_numpy(basis.importance(coordinates, gradient, hessian)).reshape(-1)
             live = np.flatnonzero(coordinates)
             considered = live[np.argsort(scores[live], kind="stable")[: max(1, int(len(live) * self.schedule.top_k))]]
-            price = state.plane_cycles() if self.budget.price == "cycles" else state.plane_bits(self.budget.unit)
+            price = state.plane_cycles() if self._limit.price == "cycles" else state.plane_bits(self._limit.unit)
             order = basis.preference(scores[considered], price)
             candidates += [(float(first), state, i, float(scores[i])) for first, i in zip(order, considered)]
         candidates.sort(key=lambda candidate: candidate[0])
@@ -423,8 +429,8 @@ class ALQTrainer:
         for _, state, place, score in candidates[:number]:
             if left[state] <= 0:
                 continue
-            for sharing in self.states if self.budget.total is not None else [state]:
-                left[sharing] -= state.plane_bits(self.budget.unit)
+            for sharing in self.states if self._limit.total is not None else [state]:
+                left[sharing] -= state.plane_bits(self._limit.unit)
             gone.setdefault(state, []).append(place)
             paid[state.layer.name].append(score)
         for state, places in gone.items():

@@ -27,6 +27,7 @@ def work(folder: Path, experiment: Experiment, folded_model: Path | None, frozen
         from qmodel import training
         from qmodel.freeze import freeze
 
+        assert folded_model is not None  # one of the two is given
         network = freeze(training.load(folded_model), metadata=experiment.metadata)
     network.save(folder / FROZEN)
     check_fits(network, experiment)

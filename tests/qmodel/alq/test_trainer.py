@@ -7,6 +7,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from qmodel import training
 from qmodel.alq import basis
@@ -16,6 +17,7 @@ from qmodel.alq.trainer import ALQTrainer, Budget, average_bits, model_bytes
 from qmodel.hyperparameters import PRESETS, DataRecipe, Schedule
 from qmodel.training_data import TrainingSet
 
+FINISH = Schedule(rounds=0, finish=2, finish_coordinates=0, batch=16)
 SHORT = Schedule(rounds=2, bases=1, coordinates=1, finish=1, finish_coordinates=1, batch=16, label_smoothing=0.0)
 
 
@@ -32,6 +34,21 @@ def data():
         signals[..., None],
         labels,
     )
+
+
+@pytest.fixture
+def few(data):
+    """The same in two steps an epoch, for what no learning is needed for."""
+    train, validation = data
+    return replace(train, recipe=DataRecipe(32)), validation
+
+
+@pytest.fixture
+def eager():
+    """Every training step is run as it is written: of a few steps, tracing them takes most of the time."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def model(grouping="channelwise", bits=3):
@@ -125,8 +142,8 @@ def test_averaged_latent_weights_are_quantised_again():
     assert np.allclose(np.ravel(net.layers[0].kernel), 1.05 * np.array([1, -1, -1, -1]), rtol=1e-4)
 
 
-def test_budget_in_bytes_and_per_layer(data, tmp_path):
-    train, validation = data
+def test_budget_in_bytes_and_per_layer(few, eager, tmp_path):
+    train, validation = few
     narrow = dict.fromkeys(("conv1", "conv2", "dense1"), 9)
     trainer = ALQTrainer(model(), SHORT, Budget("bytes", 150), bias_bits=lambda _: narrow)
     history = trainer.fit(train, validation, tmp_path / "bytes")
@@ -144,8 +161,8 @@ def test_budget_in_bytes_and_per_layer(data, tmp_path):
     assert bits["conv2"] <= 1.0
 
 
-def test_killed_and_resumed_ends_in_the_same_bits(data, tmp_path, monkeypatch):
-    train, validation = data
+def test_killed_and_resumed_ends_in_the_same_bits(few, eager, tmp_path):
+    train, validation = few
     undisturbed = model()
     ALQTrainer(undisturbed, SHORT, Budget("average_bits", 1.5)).fit(train, validation, tmp_path / "one")
     for stop in (2, 4, 5, None):  # in the middle of a round, inside pruning's second round, between phases, never
@@ -164,13 +181,13 @@ def test_killed_and_resumed_ends_in_the_same_bits(data, tmp_path, monkeypatch):
         assert np.array_equal(ours, theirs)
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(data, tmp_path):
-    train, validation = data
+def test_a_checkpoint_of_other_settings_is_not_used(few, eager, tmp_path):
+    train, validation = few
     first = model()
-    ALQTrainer(first, SHORT, None).fit(train, validation, tmp_path)
+    ALQTrainer(first, FINISH, None).fit(train, validation, tmp_path)
     again = model()
-    history = ALQTrainer(again, SHORT, None).fit(train, validation, tmp_path, seed=1)
-    assert len(history) == len(SHORT.phases())
+    history = ALQTrainer(again, FINISH, None).fit(train, validation, tmp_path, seed=1)
+    assert len(history) == len(FINISH.phases())
     assert not all(np.array_equal(a, b) for a, b in zip(weights(first), weights(again), strict=True))
 
 
@@ -201,9 +218,9 @@ def test_bad_settings():
         Budget("bytes")
 
 
-def test_full_disk_leaves_the_last_checkpoint(data, tmp_path, monkeypatch):
-    train, validation = data
-    ALQTrainer(model(), SHORT, None).fit(train, validation, tmp_path)
+def test_full_disk_leaves_the_last_checkpoint(few, eager, tmp_path, monkeypatch):
+    train, validation = few
+    ALQTrainer(model(), FINISH, None).fit(train, validation, tmp_path)
     before = (tmp_path / training.CHECKPOINT).read_bytes()
 
     def full(*_, **__):
@@ -211,6 +228,6 @@ def test_full_disk_leaves_the_last_checkpoint(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space"):
-        ALQTrainer(model(), SHORT, None).fit(train, validation, tmp_path, seed=1)
+        ALQTrainer(model(), FINISH, None).fit(train, validation, tmp_path, seed=1)
     assert (tmp_path / training.CHECKPOINT).read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [training.CHECKPOINT]
