@@ -26,7 +26,7 @@ from qmodel.frozen import FrozenNetwork
 TIMEOUT_S = 5.0  # long enough for a board that is busy with other things
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One question: what was looked at, whether it is as it must be, what was found, and what to do if not."""
 
     check: str
@@ -35,15 +35,15 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examine(folder: Path, timeout_s: float = TIMEOUT_S) -> Iterator[Finding]:
+def examine(folder: Path, timeout_s: float = TIMEOUT_S) -> Iterator[CheckResult]:
     """Look at everything, the board last. Args: folder: a deploy folder; timeout_s: for the test window's answer."""
     yield check_module()
     try:
         manifest = Manifest.load(folder)
     except ManifestError as error:
-        yield Finding("manifest", False, str(error), "name the folder that `ecg-alq deploy` made, or deploy again")
+        yield CheckResult("manifest", False, str(error), "name the folder that `ecg-alq deploy` made, or deploy again")
         return
-    yield Finding("manifest", True, f"network {manifest.identity[:12]}..., engine {manifest.engine}")
+    yield CheckResult("manifest", True, f"network {manifest.identity[:12]}..., engine {manifest.engine}")
     yield check_files(folder, manifest)
     yield check_pair(folder, manifest)
     yield check_pynq(manifest)
@@ -51,7 +51,7 @@ def examine(folder: Path, timeout_s: float = TIMEOUT_S) -> Iterator[Finding]:
     yield check_window(folder, manifest, timeout_s)
 
 
-def check_module() -> Finding:
+def check_module() -> CheckResult:
     """Is the module `board` this package? Adafruit Blinka has one of that name."""
     ours = Path(__file__).resolve().parent
     found = []
@@ -62,60 +62,60 @@ def check_module() -> Finding:
     strays = [str(path) for path in found if path.parent != ours]
     remedy = f"pip uninstall Adafruit-Blinka, or put {ours.parent} first on PYTHONPATH"
     if found and found[0].parent != ours:
-        return Finding("module", False, f"`import board` gives {found[0]}, not {ours}", remedy)
+        return CheckResult("module", False, f"`import board` gives {found[0]}, not {ours}", remedy)
     if strays:
-        return Finding("module", True, f"{ours}; behind it lies another module board: {strays[0]}", remedy)
-    return Finding("module", True, str(ours))
+        return CheckResult("module", True, f"{ours}; behind it lies another module board: {strays[0]}", remedy)
+    return CheckResult("module", True, str(ours))
 
 
-def check_files(folder: Path, manifest: Manifest) -> Finding:
+def check_files(folder: Path, manifest: Manifest) -> CheckResult:
     """Are all files there, with the hashes of the manifest?"""
     damaged = manifest.damaged(folder)
     if damaged:
-        return Finding("hashes", False, f"missing or changed: {', '.join(damaged)}", "deploy the folder again")
-    return Finding("hashes", True, f"{len(manifest.files)} files as in {MANIFEST}")
+        return CheckResult("hashes", False, f"missing or changed: {', '.join(damaged)}", "deploy the folder again")
+    return CheckResult("hashes", True, f"{len(manifest.files)} files as in {MANIFEST}")
 
 
-def check_pair(folder: Path, manifest: Manifest) -> Finding:
+def check_pair(folder: Path, manifest: Manifest) -> CheckResult:
     """Does the handoff lie beside the bitstream, under the same stem, as PYNQ wants it?"""
     bit, hwh = folder / manifest.bit, folder / manifest.hwh
     missing = [path.name for path in (bit, hwh) if not path.is_file()]
     remedy = "copy both from the folder of `ecg-alq bitstream`, under one stem, and package again"
     if missing or bit.stem != hwh.stem:
         what = f"missing: {', '.join(missing)}" if missing else f"{bit.name} and {hwh.name} have two stems"
-        return Finding("bitstream", False, what, remedy)
-    return Finding("bitstream", True, f"{bit.name} with {hwh.name} beside it")
+        return CheckResult("bitstream", False, what, remedy)
+    return CheckResult("bitstream", True, f"{bit.name} with {hwh.name} beside it")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
-def check_pynq(manifest: Manifest) -> Finding:
+def check_pynq(manifest: Manifest) -> CheckResult:
     """Is PYNQ installed, and new enough?"""
     remedy = f"run this on a board with the PYNQ image {manifest.pynq} or later, with the image's own Python"
     try:
         version = importlib.metadata.version("pynq")
     except importlib.metadata.PackageNotFoundError:
-        return Finding("pynq", False, f"not installed in {sys.executable}", remedy)
+        return CheckResult("pynq", False, f"not installed in {sys.executable}", remedy)
     good = _numbers(version) >= _numbers(manifest.pynq)
-    return Finding("pynq", good, f"version {version}, needed {manifest.pynq}", "" if good else remedy)
+    return CheckResult("pynq", good, f"version {version}, needed {manifest.pynq}", "" if good else remedy)
 
 
-def check_design(folder: Path, manifest: Manifest) -> Finding:
+def check_design(folder: Path, manifest: Manifest) -> CheckResult:
     """Does the design hold the core and a DMA that is wide enough for it?"""
     remedy = "build the bitstream with `ecg-alq bitstream` from this network and package again"
     try:
         codec = Codec(FrozenNetwork.load(folder / manifest.network), manifest.input_bits, manifest.output_bits)
         problems = Handoff.read(folder / manifest.hwh).problems(manifest, codec.samples, codec.values)
     except (HandoffError, OSError, ValueError) as error:
-        return Finding("design", False, str(error), remedy)
+        return CheckResult("design", False, str(error), remedy)
     if problems:
-        return Finding("design", False, "; ".join(problems), remedy)
-    return Finding("design", True, f"{manifest.core} at 0x{manifest.address:08x}, {manifest.dma} wide enough")
+        return CheckResult("design", False, "; ".join(problems), remedy)
+    return CheckResult("design", True, f"{manifest.core} at 0x{manifest.address:08x}, {manifest.dma} wide enough")
 
 
-def check_window(folder: Path, manifest: Manifest, timeout_s: float) -> Finding:
+def check_window(folder: Path, manifest: Manifest, timeout_s: float) -> CheckResult:
     """Does the board give the test window's expected logits?"""
     remedy = "run as root (sudo); if it persists, power-cycle the board and deploy again"
     try:
@@ -123,15 +123,17 @@ def check_window(folder: Path, manifest: Manifest, timeout_s: float) -> Finding:
         with ArrhythmiaOverlay(folder, timeout_s) as overlay:
             result = overlay.classify(np.array(test["samples"]))
     except Exception as error:  # whatever PYNQ raises is a finding, not an end
-        return Finding("window", False, " ".join(f"{type(error).__name__}: {error}".split()), remedy)
+        return CheckResult("window", False, " ".join(f"{type(error).__name__}: {error}".split()), remedy)
     if result.logits.tolist() != test["logits"]:
         wrong = int(np.count_nonzero(result.logits != np.array(test["logits"])))
-        return Finding("window", False, f"{wrong} of {len(result.logits)} logits differ from the expected ones", remedy)
+        return CheckResult(
+            "window", False, f"{wrong} of {len(result.logits)} logits differ from the expected ones", remedy
+        )
     times = ", ".join(f"{name} {1e6 * seconds:.1f} us" for name, seconds in result.times._asdict().items())
-    return Finding("window", True, f"{len(result.logits)} logits as expected, {result.label}; {times}")
+    return CheckResult("window", True, f"{len(result.logits)} logits as expected, {result.label}; {times}")
 
 
-def lines(findings: list[Finding]) -> list[str]:
+def lines(findings: list[CheckResult]) -> list[str]:
     """Findings for a terminal."""
     text = []
     for finding in findings:
@@ -141,7 +143,7 @@ def lines(findings: list[Finding]) -> list[str]:
     return text
 
 
-def report(findings: list[Finding], say: Callable[[str], object] = print) -> int:
+def report(findings: list[CheckResult], say: Callable[[str], object] = print) -> int:
     """Print findings; returns 0 if all are good, else 1."""
     for line in lines(findings):
         say(line)

@@ -80,7 +80,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Budget:
+class HardwareBudget:
     """What a core may use; None: whatever the part holds, or any number of cycles."""
 
     luts: int | None = None
@@ -91,7 +91,7 @@ class Budget:
     cycles_between_frames: int | None = None
 
 
-PYNQ_BUDGET = Budget(luts=13_000, bram36=20, dsp=16, cycles_per_frame=6_000, cycles_between_frames=3_700)
+PYNQ_BUDGET = HardwareBudget(luts=13_000, bram36=20, dsp=16, cycles_per_frame=6_000, cycles_between_frames=3_700)
 
 
 def estimate(plan: Plan) -> Estimate:
@@ -133,7 +133,7 @@ def estimate(plan: Plan) -> Estimate:
     )
 
 
-def check_budget(estimated: Estimate, budget: Budget = PYNQ_BUDGET) -> None:
+def check_budget(estimated: Estimate, budget: HardwareBudget = PYNQ_BUDGET) -> None:
     """Raise BudgetError where an estimate exceeds the budget or the part."""
     part, row = DEVICES[estimated.part], estimated.row
     limits = {

@@ -129,7 +129,7 @@ def smallest(network: FrozenNetwork) -> Folding:
     return Folding(tuple(LayerFolding(1, 1) for _ in network.plane_stages))
 
 
-class Schedule(NamedTuple):
+class FrameSchedule(NamedTuple):
     """Cycle counts of a folded network.
 
     frame: first sample taken to last logit given, without the registers of the arithmetic pipeline (at most
@@ -166,7 +166,7 @@ def needed_steps(network: FrozenNetwork) -> list[int]:
     return needed
 
 
-def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> Schedule:
+def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> FrameSchedule:
     """Cycles of a frame that arrives at one sample per cycle.
 
     Output step n of a layer with c cycles per step starts when its last input has arrived and step n - 1 is done:
@@ -184,7 +184,7 @@ def schedule(network: FrozenNetwork, step_cycles: Sequence[int]) -> Schedule:
             arrival = np.maximum.accumulate(arrival - steps * cost) + (steps + 1) * cost
             busy.append(cost * stage.output_length)
         arrivals[index] = arrival
-    return Schedule(int(arrivals[index][-1]), max(network.input.values, *busy), tuple(busy))
+    return FrameSchedule(int(arrivals[index][-1]), max(network.input.values, *busy), tuple(busy))
 
 
 def followers(network: FrozenNetwork) -> list[tuple[Stage, tuple[Stage, ...]]]:

@@ -18,8 +18,8 @@ import numpy as np
 from hls.area import DEVICES, layer_area, multipliers, rotates, tree_levels
 from hls.folding import (
     Folding,
+    FrameSchedule,
     LayerFolding,
-    Schedule,
     check,
     check_part,
     chunks,
@@ -284,7 +284,7 @@ class Plan:
         return tuple(segment.head for segment in self.segments if segment.head)
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> FrameSchedule:
         """Cycles of a frame in the Verilog core."""
         return schedule(self.network, [layer.cycles for layer in self.layers])
 

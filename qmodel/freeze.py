@@ -52,7 +52,7 @@ _LEAVE_OUT = "leave it out: the network gives logits, whose order is the same"
 _ONE_DIMENSION = "networks have one dimension, time: use the 1-D layer on (time, channel)"
 _RECURRENT = "recurrent layers have no frozen form: use dilated or causal convolutions"
 WAYS_OUT = {
-    "BatchNormalization": f"{_ABSORB}, which folds it into coordinates and biases",
+    "BatchNormalization": f"{_ABSORB}, which takes it into coordinates and biases",
     "GlobalAveragePooling1D": f"an average of steps that are no power of two: {_ABSORB}, which makes a TimeSum of it",
     "AveragePooling1D": f"an average of steps that are no power of two: {_ABSORB}, which makes a SumPooling1D of it",
     "ReLU": "use QActivation(quantized_relu(bits, integer))",

@@ -1,4 +1,4 @@
-"""From the float stage to the folded one: ALQ down to a budget, normalisation folded, finish; saved and resumable."""
+"""From the float stage to the absorbed one: ALQ to a budget, normalisation absorbed, finish; saved and resumable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from qmodel.training_data import TrainingSet
 if TYPE_CHECKING:
     from qmodel.recipe import Recipe
 
-ALQ_MODEL, FOLDED_MODEL = "alq.keras", "folded.keras"
+ALQ_MODEL, ABSORBED_MODEL = "alq.keras", "folded.keras"
 OnEpoch = Callable[[int, dict], None]
 
 
@@ -43,7 +43,7 @@ def quantise(
 
     Args: teachers: float stages of `teacher_recipes(recipe)`, of the same windows; several recipes may share an
         ensemble of them, which remembers what it was asked.
-    Returns: the folded stage, weights on their grids.
+    Returns: the absorbed stage, weights on their grids.
     """
     folder = Path(folder)
     spec = networks.for_data(recipe.network, data)
@@ -61,12 +61,12 @@ def quantise(
     # The dropout of the absorbed model draws its seed here: a resumed run has drawn fewer numbers until now.
     keras.utils.set_random_seed(recipe.seed + 2)
     # A bias keeps to the width that the budget counted for it, so the file is as long as pruning left it.
-    folded = absorb(quantised, bias_limits={state.layer.name: state.bias_bits for state in trainer.states})
-    finish = ALQTrainer(folded, recipe.finish, teacher=teacher, sketch=False)
+    absorbed = absorb(quantised, bias_limits={state.layer.name: state.bias_bits for state in trainer.states})
+    finish = ALQTrainer(absorbed, recipe.finish, teacher=teacher, sketch=False)
     finish.fit(data, validation, folder / "folded", recipe.seed + 2, f"{label} finish", on_epoch)
-    settle(folded)
-    save(folded, folder / FOLDED_MODEL)
-    return folded
+    settle(absorbed)
+    save(absorbed, folder / ABSORBED_MODEL)
+    return absorbed
 
 
 class Ensemble:

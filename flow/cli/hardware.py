@@ -135,32 +135,32 @@ def _core(arguments: argparse.Namespace) -> tuple[Path, dict]:
     """The frozen network's file, and which folding of it is wanted (`flow.experiments.hardware.planned`)."""
     from flow.experiments.hardware import frozen_file
 
-    wish = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
-    return frozen_file(arguments.build, arguments.frozen), wish
+    goal = {"cycles": arguments.cycles, "luts": arguments.luts, "least": arguments.smallest}
+    return frozen_file(arguments.build, arguments.frozen), goal
 
 
 def _estimate(arguments: argparse.Namespace) -> Result:
     from flow.experiments import hardware
 
-    file, wish = _core(arguments)
-    result = hardware.estimated(file, arguments.target, arguments.picture, **wish)
+    file, goal = _core(arguments)
+    result = hardware.estimated(file, arguments.target, arguments.picture, **goal)
     return Result(result, hardware.layer_table(result))
 
 
 def _rtl(arguments: argparse.Namespace) -> Result:
     from flow.experiments import hardware
 
-    file, wish = _core(arguments)
+    file, goal = _core(arguments)
     folder = arguments.output or Path(arguments.build) / f"rtl-{arguments.target}"
-    result = hardware.write_core(file, folder, arguments.target, **wish)
+    result = hardware.write_core(file, folder, arguments.target, **goal)
     return Result(result, [f"{result['top']} for {result['target']}, {result['lanes']} lanes: {result['folder']}"])
 
 
 def _hardware(arguments: argparse.Namespace) -> Result:
     if arguments.windows < 2:
         raise InputError(f"--windows must be at least 2, received {arguments.windows}")
-    file, wish = _core(arguments)
-    if arguments.sweep and any(wish.values()):
+    file, goal = _core(arguments)
+    if arguments.sweep and any(goal.values()):
         raise InputError("--sweep chooses the foldings: leave out --cycles, --luts and --smallest")
     from flow.experiments import hardware
     from hls.tools.measure import sweep_foldings
@@ -169,11 +169,11 @@ def _hardware(arguments: argparse.Namespace) -> Result:
     network, target = FrozenNetwork.load(file), arguments.target
     folder = arguments.output or Path(arguments.build) / f"hardware-{target}"
     foldings = (
-        sweep_foldings(network, target) if arguments.sweep else [hardware.planned(network, target, **wish).folding]
+        sweep_foldings(network, target) if arguments.sweep else [hardware.planned(network, target, **goal).folding]
     )
     rows = hardware.measure(file, folder, target, foldings, arguments.clock_mhz, arguments.windows, arguments.build)
     if not arguments.sweep:
-        rows = [row | {"goal": hardware.goal_of(**wish)} for row in rows]
+        rows = [row | {"goal": hardware.goal_of(**goal)} for row in rows]
     if arguments.results:
         hardware.add_rows(arguments.results, hardware.ends_of(rows) if arguments.sweep else rows)
         if arguments.sweep:
@@ -192,12 +192,12 @@ def _prove(arguments: argparse.Namespace) -> Result:
             )
         files = [models.path(name) for name in models.names()]
         fastest: dict = {"cycles": None, "luts": None, "least": False}
-        wishes = [fastest, fastest | {"least": True}]
+        goals = [fastest, fastest | {"least": True}]
     else:
-        file, wish = _core(arguments)
-        files, wishes = [file], [wish]
+        file, goal = _core(arguments)
+        files, goals = [file], [goal]
     folder = arguments.output or Path(arguments.build) / f"prove-{arguments.target}"
-    rows = hardware.prove(files, folder, arguments.target, wishes)
+    rows = hardware.prove(files, folder, arguments.target, goals)
     done = all(row["proved"] == row["promises"] for row in rows)
     return Result(rows, hardware.proof_lines(rows), 0 if done else 1)
 

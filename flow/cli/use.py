@@ -135,10 +135,10 @@ def _classify(arguments: argparse.Namespace) -> Result:
 
 
 def _classify_archive(arguments: argparse.Namespace, network: FrozenNetwork) -> Result:
-    from flow.recordings.archive import Settings, classify_archive
+    from flow.recordings.archive import ArchiveSettings, classify_archive
     from flow.recordings.words import archive
 
-    settings = Settings(
+    settings = ArchiveSettings(
         arguments.lead,
         arguments.hop,
         arguments.fs,

@@ -46,23 +46,23 @@ def planned(network: FrozenNetwork, target: str, cycles: int | None, luts: int |
     Args: cycles: between two frames; luts: budget; least: the smallest core; none of them: as fast as the part allows.
     Raises: FoldingError: out of reach; BudgetError: the part is too small.
     """
-    from hls.estimate import Budget, check_budget, estimate
+    from hls.estimate import HardwareBudget, check_budget, estimate
     from hls.folding import fold, smallest
     from hls.plan import Plan
 
     folding = smallest(network) if least else fold(network, cycles, luts, part=target)
     plan = Plan.of(network, folding, target)
-    check_budget(estimate(plan), Budget())
+    check_budget(estimate(plan), HardwareBudget())
     return plan
 
 
-def estimated(file: Path, target: str, picture: Path | None, **wish: Any) -> dict:
-    """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: wish: of `planned`."""
+def estimated(file: Path, target: str, picture: Path | None, **goal: Any) -> dict:
+    """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: goal: of `planned`."""
     from hls.estimate import estimate
     from hls.tools.pictures import plot_pipeline
 
     network = FrozenNetwork.load(file)
-    guess = estimate(planned(network, target, **wish))
+    guess = estimate(planned(network, target, **goal))
     if picture is not None:
         plot_pipeline(guess, picture, file.stem)
     layers = [
@@ -83,12 +83,12 @@ def estimated(file: Path, target: str, picture: Path | None, **wish: Any) -> dic
     return {"identity": network.identity, **guess.row, "layers": layers, "picture": str(picture) if picture else None}
 
 
-def write_core(file: Path, folder: Path, target: str, **wish: Any) -> dict:
-    """Write the Verilog core of a frozen network. Args: wish: of `planned`."""
+def write_core(file: Path, folder: Path, target: str, **goal: Any) -> dict:
+    """Write the Verilog core of a frozen network. Args: goal: of `planned`."""
     from hls.core.generate import generate
 
     network = FrozenNetwork.load(file)
-    core = generate(planned(network, target, **wish), folder)
+    core = generate(planned(network, target, **goal), folder)
     return {
         "identity": network.identity,
         "folder": str(folder),
@@ -99,17 +99,17 @@ def write_core(file: Path, folder: Path, target: str, **wish: Any) -> dict:
     }
 
 
-def prove(files: list[Path], folder: Path, target: str, wishes: list[dict]) -> list[dict]:
-    """Prove the promises of the cores of frozen networks, for each under each wish; a row per core.
+def prove(files: list[Path], folder: Path, target: str, goals: list[dict]) -> list[dict]:
+    """Prove the promises of the cores of frozen networks, for each under each goal; a row per core.
 
-    Args: folder: gets a folder per core; wishes: of `planned`.
+    Args: folder: gets a folder per core; goals: of `planned`.
     """
     from hls.core.generate import generate
     from hls.tools.prove import PROVED, REFUTED, lines, prove
 
-    def row(file: Path, wish: dict) -> dict:
+    def row(file: Path, goal: dict) -> dict:
         network = FrozenNetwork.load(file)
-        plan = planned(network, target, **wish)
+        plan = planned(network, target, **goal)
         own = folder / f"{file.stem}-{plan.lanes}-lanes"
         begin = time.monotonic()
         proofs = prove(generate(plan, own), own / "proofs")
@@ -127,7 +127,7 @@ def prove(files: list[Path], folder: Path, target: str, wishes: list[dict]) -> l
         }
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the work is in processes of their own
-        return list(pool.map(row, *zip(*((file, wish) for file in files for wish in wishes))))
+        return list(pool.map(row, *zip(*((file, goal) for file in files for goal in goals))))
 
 
 def proof_lines(rows: list[dict]) -> list[str]:

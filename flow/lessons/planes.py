@@ -262,7 +262,7 @@ def final_table(walk: Walk, quantised: Product, frozen: Product) -> CheckedTable
                 abs(results["compression_bytes"] - 4 * results["parameters"] / size) < 1e-9,
             ),
             Check(
-                "accuracy of the folded Keras network, test",
+                "accuracy of the Keras network on its grids, test",
                 quantised.results["accuracy_test"],
                 "equal to the frozen integers'",
                 quantised.results["accuracy_test"] == golden,

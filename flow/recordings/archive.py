@@ -26,7 +26,7 @@ from qmodel.frozen import FrozenNetwork
 if TYPE_CHECKING:
     import pyarrow
 
-TABLE, SUMMARY, PARTS, RECORDINGS = "findings.parquet", "archive.json", "parts", "recordings.csv"
+TABLE, SUMMARY, PARTS_FOLDER, RECORDINGS = "findings.parquet", "archive.json", "parts", "recordings.csv"
 # A row per recording, in recordings.csv; error: why it was refused.
 ROW = (
     "recording", "file", "format", "lead", "sampling_rate_hz", "duration_s", "windows", "heart_rate_bpm",
@@ -36,7 +36,7 @@ ROW = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class ArchiveSettings:
     """How every recording is classified; see flow.recordings.classify and qmodel.data.recording.read."""
 
     lead: str | None = None
@@ -55,7 +55,7 @@ class Task:
     root: str
     name: str  # path of the file, relative to root
     network: bytes  # a frozen file
-    settings: Settings
+    settings: ArchiveSettings
     output: str
 
     label: str | None = None  # of the table's rows; None: the name without its suffix
@@ -73,7 +73,7 @@ class Task:
             "settings": asdict(self.settings),
             "program": program(),
         }
-        return Path(self.output) / PARTS / f"{fingerprint(asked)[:24]}.parquet"
+        return Path(self.output) / PARTS_FOLDER / f"{fingerprint(asked)[:24]}.parquet"
 
     @property
     def shown(self) -> str:
@@ -232,7 +232,7 @@ def classify_archive(
     folder: str | os.PathLike,
     network: FrozenNetwork,
     output: str | os.PathLike,
-    settings: Settings | None = None,
+    settings: ArchiveSettings | None = None,
     scheduler: str | None = None,
     workers: int = 2,
 ) -> dict:
@@ -246,7 +246,7 @@ def classify_archive(
     """
     from pyarrow import parquet  # before the work: a missing package is found at once
 
-    settings = settings or Settings()
+    settings = settings or ArchiveSettings()
     check_workers(scheduler, workers)
     # What is wrong for every recording is refused before any work.
     takes = Classifier(network, threshold=settings.threshold).usage.takes

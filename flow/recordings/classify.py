@@ -18,7 +18,7 @@ from qmodel import reading
 from qmodel.data import known, quality, recording
 from qmodel.data.fragments import CLASS_NAMES
 from qmodel.data.mitdb import SAMPLING_RATE_HZ
-from qmodel.data.recording import Recording, Samples, Windows
+from qmodel.data.recording import Recording, RecordingWindows, Samples
 from qmodel.errors import InputError
 from qmodel.fixed_point import standardise
 from qmodel.frozen import FrozenNetwork
@@ -164,7 +164,7 @@ class Classifier:
         said = said.astype(str)
         return Findings(label, confidence, margin, grade.index, grade.reason, said)
 
-    def recording(self, windows: Windows) -> Findings:
+    def recording(self, windows: RecordingWindows) -> Findings:
         """Classify the windows of a recording (Recording.windows)."""
         return self.windows(windows.integers, windows.missing, windows.clipped)
 
@@ -190,7 +190,7 @@ class Classification:
     """A recording, its windows, and what was found in them."""
 
     recording: Recording
-    windows: Windows
+    windows: RecordingWindows
     findings: Findings
     identity: str  # of the network
     classes: tuple[str, ...]  # that the network names

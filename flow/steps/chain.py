@@ -14,7 +14,7 @@ import numpy as np
 from flow.build.products import Product, make, say
 from flow.build.settings import FOLDS, Settings
 from flow.steps import stages
-from flow.steps.stages import FOLDED_MODEL
+from flow.steps.stages import ABSORBED_MODEL
 from flow.steps.work import convert, csim, parity, report
 from flow.steps.work.names import FROZEN, PROJECT, TEST
 from qmodel import recipe as recipes
@@ -168,7 +168,7 @@ class Flow:
             experiment=self.experiment,
             frozen=frozen.folder / FROZEN,
             project=converted.folder / PROJECT,
-            folded_model=quantised.folder / FOLDED_MODEL if quantised else None,
+            absorbed_model=quantised.folder / ABSORBED_MODEL if quantised else None,
             engines=self.settings.engines,
         )
         inputs = {"freeze": frozen.identity, "convert": converted.identity}

@@ -19,7 +19,7 @@ from qmodel.experiment import Experiment
 from qmodel.files import sha256
 from qmodel.recipe import teacher_recipes
 
-FLOAT_MODEL, FOLDED_MODEL = (
+FLOAT_MODEL, ABSORBED_MODEL = (
     "float.keras",
     "folded.keras",
 )  # of qmodel.float_stage, quantised_stage
@@ -72,15 +72,15 @@ def frozen_stage(
     Args: quantised: None: made in `build`; frozen: the file of a frozen network to take, nothing is trained then.
     """
     inputs = {"data": data_identity(experiment)}
-    folded = None
+    absorbed = None
     if frozen is not None:
         inputs["frozen"] = sha256(frozen)
     else:
         quantised = quantised or quantised_stage(experiment, build)
         inputs["quantise"] = quantised.identity
-        folded = quantised.folder / FOLDED_MODEL
+        absorbed = quantised.folder / ABSORBED_MODEL
     work = partial(
-        freeze.work, experiment=experiment, folded_model=folded, frozen=None if frozen is None else Path(frozen)
+        freeze.work, experiment=experiment, absorbed_model=absorbed, frozen=None if frozen is None else Path(frozen)
     )
     return make(build, step or frozen_name(experiment), inputs, experiment.settings, work)
 

@@ -44,7 +44,7 @@ class SimulationError(ToolError):
 
 
 @dataclass(frozen=True)
-class Record:
+class SimulatedRun:
     """What one simulation gave.
 
     out: int64, shape (beat,), integers on the output stream; out_last: their TLAST; out_cycle, in_cycle: clock cycle
@@ -295,7 +295,7 @@ def play(
     taps: bool = True,
     plusargs: Sequence[str] = (),
     timeout: float = 3600,
-) -> Record:
+) -> SimulatedRun:
     """Send beats to a core and record what leaves until `expected` beats have left or nothing moves any more.
 
     Of whole frames every tap is waited for as well: a step that no logit needs may come after the last logit.
@@ -326,7 +326,7 @@ def play(
     arguments = ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}", *plusargs]
     got = run_bench("hls.engines.rtl_bench", simulator, core.top, core.folder, core.tables, plan, arguments, timeout)
     at = {tap.stage: got["tap_value"][got["tap_beat"] == index] for index, tap in enumerate(seen)}
-    return Record(
+    return SimulatedRun(
         out=from_transfers(got["out"], core.network.stages[-1].output_format.signed),
         taps={tap.stage: unpack(at[tap.stage], tap) for tap in seen},
         errors_cleared=bool(got["errors_cleared"]),
@@ -379,7 +379,7 @@ class RtlEngine(Held):
         """Outputs of every stage: int64, (batch, time, channel)."""
         return self._play(x, True).trace(self.network, len(x))
 
-    def _play(self, x: np.ndarray, taps: bool) -> Record:
+    def _play(self, x: np.ndarray, taps: bool) -> SimulatedRun:
         x = self.network.frames(x).reshape(len(x), -1)
         last = self.network.stages[-1]
         expected = len(x) * last.output_length * last.output_channels

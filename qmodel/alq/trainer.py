@@ -28,7 +28,7 @@ from qmodel.hyperparameters import PRESETS, Schedule
 from qmodel.training import accuracy, cross_entropy, digest, epoch_random, run_epochs, smooth
 from qmodel.training_data import PlainSet, TrainingSet
 
-ASSUMED_BIAS_BITS = 18  # until the normalisation is folded into biases; most frozen ones need fewer
+ASSUMED_BIAS_BITS = 18  # until the normalisation is absorbed into biases; most frozen ones need fewer
 ASSUMED_COORDINATE_BITS = 8  # of coordinates that still are floating point
 FILE_OVERHEAD_BYTES = 16  # magic, version, input, number of layers, CRC-32
 LAYER_OVERHEAD_BYTES = 19  # sizes and formats of a plane layer and of the pool behind it

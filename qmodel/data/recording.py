@@ -49,7 +49,18 @@ CUT_AT_ONCE = 256  # windows: bounds the memory of short hops over long recordin
 LOWEST_SPAN_MV, HIGHEST_SPAN_MV = 0.05, 50.0
 SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".tsv", ".txt")
 
-__all__ = ["Recording", "Samples", "Takes", "Windows", "cut", "find", "hop_samples", "mv_per", "read", "resample"]
+__all__ = [
+    "Recording",
+    "RecordingWindows",
+    "Samples",
+    "Takes",
+    "cut",
+    "find",
+    "hop_samples",
+    "mv_per",
+    "read",
+    "resample",
+]
 
 
 class Takes(NamedTuple):
@@ -171,7 +182,7 @@ class Recording:
             found.append(f"{self.leads[i]} (number {self._numbers[i]}, {self.sampling_rate_hz:g} Hz, {size})")
         return ", ".join([*found, *self.others])
 
-    def windows(self, lead: str | None = None, hop_s: float | None = None, takes: Takes = STANDARD) -> Windows:
+    def windows(self, lead: str | None = None, hop_s: float | None = None, takes: Takes = STANDARD) -> RecordingWindows:
         """Windows ready for a classifier: pick the leads, resample, cut.
 
         Args: lead: as in `choose`; hop_s: seconds from window to window, None: a window; takes: what the network takes.
@@ -269,14 +280,14 @@ class Samples:
     def __getitem__(self, part: slice) -> Samples:
         return Samples(self.lead, self.signal_mv[part], self.missing[part], self.clipped[part], self.rate_hz)
 
-    def windows(self, hop_s: float | None = None) -> Windows:
+    def windows(self, hop_s: float | None = None) -> RecordingWindows:
         """Windows of ten seconds. Args: hop_s: from window to window. Raises: DataError: as `cut`."""
         return windows_of([self], round(WINDOW_S * self.rate_hz), hop_s)
 
 
 def windows_of(
     heard: Sequence[Samples], samples: int, hop_s: float | None = None, shown: Samples | None = None
-) -> Windows:
+) -> RecordingWindows:
     """Windows of one or more leads of one rate.
 
     Args: heard: the leads in the order of a network's channels; samples: of a window; hop_s: from window to window,
@@ -296,7 +307,7 @@ def windows_of(
     shown = heard[0] if shown is None else shown
     hop = hop_samples(hop_s, samples, rate) / rate
     name = "+".join(lead.lead for lead in heard)
-    return Windows(integers, starts / rate, missing, clipped, name, hop, shown.signal_mv, shown.missing, rate)
+    return RecordingWindows(integers, starts / rate, missing, clipped, name, hop, shown.signal_mv, shown.missing, rate)
 
 
 def _ambiguous(leads: Sequence[str], place: int) -> bool:
@@ -304,7 +315,7 @@ def _ambiguous(leads: Sequence[str], place: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Windows:
+class RecordingWindows:
     """Windows of a recording, in order of time; every array's first axis is the window.
 
     Args: integers: int16, shape (window, sample), or (window, sample, lead) of several leads; 200 ADC units per mV, any

@@ -12,7 +12,7 @@ from hls.core import Core
 from hls.engines import csim
 from hls.engines.csim import CSimulation
 from hls.engines.parity import Difference, difference
-from hls.engines.rtl import Record
+from hls.engines.rtl import SimulatedRun
 from hls.folding import Folding, LayerFolding, legal_engines, legal_lanes
 from qmodel.files import content_hash, kept
 from qmodel.fixed_point import Format
@@ -62,7 +62,7 @@ def small_network(seed: int = 7) -> FrozenNetwork:
     return FrozenNetwork(40, Format(8, 4, True), layers)
 
 
-def differs(core: Core, record: Record, windows: np.ndarray) -> Difference | None:
+def differs(core: Core, record: SimulatedRun, windows: np.ndarray) -> Difference | None:
     """Where a simulation of whole windows first leaves the golden model."""
     return difference(core.network, "the core", windows, record.trace(core.network, len(windows)))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hls.area import DEVICES, adder_tree, table, tree_levels, word_select
-from hls.estimate import PYNQ_BUDGET, Budget, BudgetError, check_budget, estimate
+from hls.estimate import PYNQ_BUDGET, BudgetError, HardwareBudget, check_budget, estimate
 from hls.folding import fold, step_cycles
 from hls.plan import Plan
 from hls.tools.pictures import plot_pipeline
@@ -52,11 +52,11 @@ def test_rows_add_up(network):
 def test_a_budget_that_is_exceeded_says_by_how_much(network):
     guess = estimate(Plan.of(network))
     check_budget(guess)
-    check_budget(guess, Budget())
+    check_budget(guess, HardwareBudget())
     with pytest.raises(BudgetError, match=rf"estimated for xc7z020: luts {guess.row['luts']} > 100; relax the target"):
-        check_budget(guess, Budget(luts=100))
+        check_budget(guess, HardwareBudget(luts=100))
     with pytest.raises(BudgetError, match=r"cycles_per_frame .* > 10, cycles_between_frames 3600 > 20"):
-        check_budget(guess, Budget(cycles_per_frame=10, cycles_between_frames=20))
+        check_budget(guess, HardwareBudget(cycles_per_frame=10, cycles_between_frames=20))
     assert (PYNQ_BUDGET.luts, PYNQ_BUDGET.dsp, PYNQ_BUDGET.bram36) == (13_000, 16, 20)
 
 

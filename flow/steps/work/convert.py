@@ -16,7 +16,7 @@ def work(folder: Path, frozen: Path, options: dict, described: dict) -> dict:
     from hls.area import device_of
     from hls.cpp.convert import convert
     from hls.cpp.graph import default_folding
-    from hls.estimate import Budget, check_budget, estimate
+    from hls.estimate import HardwareBudget, check_budget, estimate
     from hls.plan import Plan
 
     network = FrozenNetwork.load(frozen)
@@ -24,7 +24,7 @@ def work(folder: Path, frozen: Path, options: dict, described: dict) -> dict:
     device = device_of(options["part"])
     guess = estimate(Plan.of(network, folding, device)) if device else None
     if guess is not None:
-        check_budget(guess, Budget())
+        check_budget(guess, HardwareBudget())
     convert(network, folder / PROJECT, folding, **options)
     files = [path for path in (folder / PROJECT).rglob("*") if path.is_file()]
     found = {"identity": network.identity, "files": len(files), "estimated": guess.row if guess else None}

@@ -1,4 +1,4 @@
-"""From the folded stage to integers."""
+"""From the absorbed stage to integers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qmodel.experiment import Experiment
 from qmodel.frozen import FrozenNetwork
 
 
-def work(folder: Path, experiment: Experiment, folded_model: Path | None, frozen: Path | None) -> dict:
+def work(folder: Path, experiment: Experiment, absorbed_model: Path | None, frozen: Path | None) -> dict:
     """The frozen network, `network.alq`, and its golden logits of the test part, `test.npz`.
 
-    Args: folded_model: to freeze; frozen: the file of a frozen network in its place.
+    Args: absorbed_model: to freeze; frozen: the file of a frozen network in its place.
     Raises: InputError: a network that takes other windows, or names other classes.
     """
     if frozen is not None:
@@ -27,8 +27,8 @@ def work(folder: Path, experiment: Experiment, folded_model: Path | None, frozen
         from qmodel import training
         from qmodel.freeze import freeze
 
-        assert folded_model is not None  # one of the two is given
-        network = freeze(training.load(folded_model), metadata=experiment.metadata)
+        assert absorbed_model is not None  # one of the two is given
+        network = freeze(training.load(absorbed_model), metadata=experiment.metadata)
     network.save(folder / FROZEN)
     check_fits(network, experiment)
     integers = experiment.test_integers

@@ -24,12 +24,12 @@ def work(
     experiment: Experiment,
     frozen: Path,
     project: Path,
-    folded_model: Path | None,
+    absorbed_model: Path | None,
     engines: Sequence[str],
 ) -> dict:
     """Compare the engines: `parity.json`.
 
-    Args: folded_model: Keras' part; None: compare without Keras; engines: which others (flow.recordings.engines).
+    Args: absorbed_model: Keras' part; None: compare without Keras; engines: which others (flow.recordings.engines).
     """
     from hls.engines.csim import CSimulation
     from hls.engines.keras import KerasEngine
@@ -40,12 +40,12 @@ def work(
     simulation = CSimulation(project)
     with ExitStack() as held:
         compared: list[Engine] = []
-        if folded_model is not None:
+        if absorbed_model is not None:
             import_tensorflow()
             from qmodel import training
             from qmodel.alq import layers  # noqa: F401 - a saved stage names its classes
 
-            compared.append(KerasEngine(training.load(folded_model), network))
+            compared.append(KerasEngine(training.load(absorbed_model), network))
         for name in engines:
             engine = simulation if name == "csim" else ENGINES[name](network, None)
             compared.append(held.enter_context(engine))

@@ -23,7 +23,7 @@ def work(
     from qmodel import networks, quantised_stage, training
 
     models = {path: training.load(path) for path in {float_model, *teachers}}
-    folded = quantised_stage.quantise(
+    absorbed = quantised_stage.quantise(
         experiment.recipe,
         models[float_model],
         data,
@@ -34,7 +34,7 @@ def work(
     )
     return experiment.windows.described | {
         "budget_bytes": networks.budget_for(experiment.recipe, data),
-        **scores(experiment, lambda inputs: training.predict(folded, inputs)),
+        **scores(experiment, lambda inputs: training.predict(absorbed, inputs)),
         "history": take_history(folder / "alq"),
         "history_finish": take_history(folder / "folded"),
     }

@@ -28,7 +28,7 @@ def heard(stream: Stream, samples: recording.Samples, lengths: list[int]) -> lis
     return decisions
 
 
-def assert_equal(decisions: list, findings: Findings, windows: recording.Windows) -> None:
+def assert_equal(decisions: list, findings: Findings, windows: recording.RecordingWindows) -> None:
     assert [decision.start for decision in decisions] == np.rint(windows.start_s * 360).astype(int).tolist()
     assert all(decision.stop - decision.start == 3600 for decision in decisions)
     for name in ("label", "confidence", "margin", "quality", "reason", "said"):

@@ -12,7 +12,16 @@ import wfdb
 
 from flow.cli.main import main
 from flow.recordings import archive
-from flow.recordings.archive import PARTS, SUMMARY, TABLE, Settings, Task, classify_archive, known, run_task
+from flow.recordings.archive import (
+    PARTS_FOLDER,
+    SUMMARY,
+    TABLE,
+    ArchiveSettings,
+    Task,
+    classify_archive,
+    known,
+    run_task,
+)
 from flow.recordings.classify import Classifier, classify
 from qmodel.data import recording, synthetic
 from qmodel.data.mitdb import DataError
@@ -153,7 +162,7 @@ class TestResuming:
     def test_goes_on_where_it_stopped(self, folder, untrained, in_this_process, tmp_path):
         classify_archive(folder, untrained, tmp_path / "whole")
         del in_this_process[:]
-        first = Task(str(folder), "a.hea", untrained.file_bytes, Settings(), str(tmp_path / "killed"))
+        first = Task(str(folder), "a.hea", untrained.file_bytes, ArchiveSettings(), str(tmp_path / "killed"))
         run_task(first)
         part, row = known(first)
         assert (part, row["recording"], row["windows"], row["error"]) == (str(first.part), "a", 3, "")
@@ -169,7 +178,7 @@ class TestResuming:
         summary = classify_archive(folder, untrained, tmp_path / "o")
         assert in_this_process == ["c.hea"]
         assert (summary["refused"], summary["windows"]) == ({}, 11)
-        classify_archive(folder, untrained, tmp_path / "o", Settings(hop_s=5))
+        classify_archive(folder, untrained, tmp_path / "o", ArchiveSettings(hop_s=5))
         assert len(in_this_process) == 6
 
     def test_a_signal_file_of_another_stem(self, folder, untrained, in_this_process, tmp_path):
@@ -189,20 +198,24 @@ class TestResuming:
         numbers = np.sin(np.arange(5000) / 40)
         (folder / "t.csv").write_text("\n".join(f"{v:.4f}" for v in numbers))
         write(folder, "c", numbers)
-        classify_archive(folder, untrained, tmp_path / "o", Settings(sampling_rate_hz=250))
+        classify_archive(folder, untrained, tmp_path / "o", ArchiveSettings(sampling_rate_hz=250))
         with open(tmp_path / "o" / archive.RECORDINGS, newline="") as file:
             rates = {row["recording"]: row["sampling_rate_hz"] for row in csv.DictReader(file)}
         assert rates == {"a": "360.0", "b": "360.0", "below/a": "360.0", "c": "360.0", "m": "360.0", "t": "250.0"}
 
     def test_nothing_to_classify(self, folder, untrained, in_this_process, tmp_path):
         with pytest.raises(InputError, match=r"none of 5 recordings .* could be classified; the first: .*no lead 'V9'"):
-            classify_archive(folder, untrained, tmp_path / "o", Settings(lead="V9"))
-        assert [p.name for p in (tmp_path / "o").iterdir()] == [PARTS]
+            classify_archive(folder, untrained, tmp_path / "o", ArchiveSettings(lead="V9"))
+        assert [p.name for p in (tmp_path / "o").iterdir()] == [PARTS_FOLDER]
         with pytest.raises(InputError, match="--workers"):
             classify_archive(folder, untrained, tmp_path / "p", workers=0)
         with pytest.raises(InputError, match="threshold"):
-            classify_archive(folder, untrained, tmp_path / "p", Settings(threshold=2))
-        for wrong in (Settings(hop_s=0), Settings(units="furlong"), Settings(sampling_rate_hz=1e6)):
+            classify_archive(folder, untrained, tmp_path / "p", ArchiveSettings(threshold=2))
+        for wrong in (
+            ArchiveSettings(hop_s=0),
+            ArchiveSettings(units="furlong"),
+            ArchiveSettings(sampling_rate_hz=1e6),
+        ):
             with pytest.raises(DataError, match="received"):
                 classify_archive(folder, untrained, tmp_path / "p", wrong)
         assert not (tmp_path / "p").exists()

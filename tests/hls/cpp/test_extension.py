@@ -26,7 +26,7 @@ def spec():
     return Network(blocks, average=False, hidden=(5,), classes=3, input_length=40)
 
 
-def folded_model(spec):
+def absorbed_model(spec):
     """A model that can be frozen, with weights that are not trained."""
     from qmodel.networks import build
     from qmodel.normalisation import absorb
@@ -58,7 +58,7 @@ def quick_compiler(tmp_path, monkeypatch):
 def test_hls4ml_predicts_the_golden_integers(spec, tmp_path, capfd, average):
     from qmodel.freeze import freeze
 
-    model = folded_model(dataclasses.replace(spec, average=average))
+    model = absorbed_model(dataclasses.replace(spec, average=average))
     frozen = freeze(model)
     graph = convert(model, tmp_path / "project")
     output = frozen.stages[-1].output_format
@@ -82,7 +82,7 @@ def test_golden_equals_keras_equals_c_simulation(spec, tmp_path):
     from tests.hls.projects import simulate
     from tests.strategies import random_inputs
 
-    model = folded_model(spec)
+    model = absorbed_model(spec)
     frozen = freeze(model)
     simulation = simulate(convert_frozen(frozen, tmp_path / "project"))
     engines = [KerasEngine(model, frozen), simulation]
@@ -131,7 +131,7 @@ def test_qkeras_activations_convert(tmp_path, capfd):
 def test_backends_without_kernels_are_refused(spec, tmp_path, backend):
     """They would get a project whose top calls none of our layers."""
     with pytest.raises(InputError, match=f"kernels for the backends Vivado and Vitis, received '{backend}'"):
-        convert(folded_model(spec), tmp_path / "project", backend=backend)
+        convert(absorbed_model(spec), tmp_path / "project", backend=backend)
     assert not (tmp_path / "project" / "firmware").exists()
 
 
@@ -144,7 +144,7 @@ def test_backends_without_kernels_are_refused(spec, tmp_path, backend):
 def test_the_users_input_precision_is_kept_or_refused(spec, tmp_path, asked, expected):
     precision = {"Model": {"Precision": "fixed<16,6>", "ReuseFactor": 1},
                  "LayerName": {"window": {"Precision": {"result": asked}}}}  # fmt: skip
-    model = folded_model(spec)
+    model = absorbed_model(spec)
     if isinstance(expected, str):
         with pytest.raises(InputError, match=expected):
             convert(model, tmp_path / "project", hls_config=precision)

@@ -14,7 +14,7 @@ from qmodel.fixed_point import standardise
 
 
 def frozen(name):
-    """The shipped network, or one of random weights with normalisation folded in where none is shipped yet."""
+    """The shipped network, or one of random weights with normalisation absorbed where none is shipped yet."""
     if name in models.names():
         return models.load(name)
     keras = pytest.importorskip("keras")

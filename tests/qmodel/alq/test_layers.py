@@ -20,7 +20,7 @@ from qmodel.normalisation import absorb, settle
 
 
 def small_model(grouping="channelwise", bits=2, coordinate_bits=8, seed=0):
-    """Convolution, pool, convolution, dense on 24 samples: everything of stage folded."""
+    """Convolution, pool, convolution, dense on 24 samples: everything of the absorbed stage."""
     keras.utils.set_random_seed(seed)
 
     def quantizer(fraction):
