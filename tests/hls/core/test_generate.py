@@ -96,4 +96,13 @@ def test_bad_requests_are_answered_with_the_rule(network, tmp_path):
         generate(Plan.of(network), tmp_path, input_bits=12)
     with pytest.raises(FoldingError, match="at least one layer with weights"):
         Plan.of(FrozenNetwork(8, Format(8, 4, True), (MaxPool(2, 2),)))
+    # Places are told by 16 bits, of which the last number stands for none.
+    wide = random_plane_layer(np.random.default_rng(0), 256, 1, 257, grouping="pixelwise", output=None)
+    with pytest.raises(RtlError, match="at most 65535 values, received 257 taps of 256 channels"):
+        generate(
+            Plan.of(
+                FrozenNetwork(257, Format(8, 4, True), (wide,), input_channels=256), Folding((LayerFolding(1, 32),))
+            ),
+            tmp_path,
+        )
     assert not list(tmp_path.glob("*.v"))
