@@ -25,7 +25,7 @@ LAYER = re.compile(r"(?:^|\.)((?:conv|dense|pool|sum|fifo_)\d+)\b")
 INK, MUTED, LINE, ACCENT, SECOND = "#17212b", "#5a6673", "#dbe1e6", "#0b6e7f", "#b4540a"
 # Okabe-Ito, as the classes of ECG have it elsewhere: told apart with any colour vision.
 COLOURS = (ACCENT, SECOND, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#662a4c", "#0072b2", "#a84a00", "#004468")
-STYLE = {
+STYLE: dict = {
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -56,7 +56,7 @@ def _drawn(path: str | Path, size: tuple[float, float], rows: int = 1, **options
 
     path = Path(path)
     form = path.suffix.lstrip(".") or "png"
-    style = STYLE | {"axes.prop_cycle": cycler(color=COLOURS), "svg.hashsalt": path.stem}
+    style: dict = STYLE | {"axes.prop_cycle": cycler(color=COLOURS), "svg.hashsalt": path.stem}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         yield figure, figure.subplots(rows, **options)
