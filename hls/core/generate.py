@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hls.core.ipxact import Port, component
 from hls.core.layout import AXI_LITE, Assign, Instance, Layout, Tap, Wire, layout
 from hls.folding import Folding
 from hls.plan import Plan
@@ -52,7 +53,7 @@ class Core:
 
 
 def generate(plan: Plan, folder: str | Path, input_bits: int | None = None, top: str = TOP) -> Core:
-    """Write the Verilog core of a plan into `folder`: modules, top `ecg_alq`, tables, and `core.json`.
+    """Write the Verilog core of a plan into `folder`: modules, top `ecg_alq`, tables, `core.json`, `component.xml`.
 
     Args: input_bits, top: see `hls.core.layout.layout`. Raises: RtlError: what the core does not support.
     """
@@ -79,6 +80,12 @@ def generate(plan: Plan, folder: str | Path, input_bits: int | None = None, top:
     }
     write_json(folder / "core.json", content)
     sources = tuple(path for path in modules if path.suffix == ".v")
+    said = f"Classifier of ECG windows of {plan.network.input.values} samples; frozen network {plan.network.identity}"
+    files = [*modules, top_file, *tables]
+    write_text(
+        folder / "component.xml",
+        component(top, ports_of(parts), files, folder, part=plan.part, description=said),
+    )
     return Core(plan, folder, top, (*sources, top_file), tuple(tables), parts.taps, parts.input_bits, parts.output_bits)
 
 
@@ -123,9 +130,9 @@ def _progress(parts: Layout) -> list[str]:
     ]
 
 
-def top_text(parts: Layout) -> str:
-    """Verilog of the top module."""
-    ports = [
+def _pins(parts: Layout) -> list[str]:
+    """Declarations of the top's ports."""
+    return [
         "input wire aclk",
         "input wire aresetn",
         f"input wire [{parts.input_bits - 1}:0] s_axis_tdata",
@@ -138,12 +145,26 @@ def top_text(parts: Layout) -> str:
         "output wire m_axis_tlast",
         *AXI_LITE,
     ]
+
+
+def ports_of(parts: Layout) -> list[Port]:
+    """The pins of a core's top."""
+    found = []
+    for pin in _pins(parts):
+        words = pin.split()
+        bits = int(words[2][1:].split(":")[0]) + 1 if len(words) == 4 else 1
+        found.append(Port(words[-1], words[0] == "output", bits))
+    return found
+
+
+def top_text(parts: Layout) -> str:
+    """Verilog of the top module."""
     taps = parts.taps
     lines = [
         f"// Generated from the frozen network {parts.plan.network.identity}; do not edit.",
         "`default_nettype none",
         f"module {parts.top} (",
-        ",\n".join(f"    {port}" for port in ports),
+        ",\n".join(f"    {pin}" for pin in _pins(parts)),
         "`ifdef ALQ_TAPS  // every stream between layers, for comparison with the golden model",
         f"    , output wire [{len(taps) - 1}:0] tap_valid",
     ]

@@ -583,12 +583,12 @@ class _Builder:
         """The stream with one channel per beat, in order."""
         if stream.beats == serial(channels):
             return stream
-        full, values = self.collect("outputs", stream, channels, stream.bits, 0)
         ordered = stream._replace(
             valid="outputs_valid", data="outputs_data", ready="outputs_ready", beats=serial(channels)
         )
         self.wire(1, ordered.valid, ordered.ready, "outputs_take")
         self.wire(stream.bits, ordered.data)
+        full, values = self.collect("outputs", stream, channels, stream.bits, 0)
         self.instance(
             "alq_serialise",
             "outputs_serial",

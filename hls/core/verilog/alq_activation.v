@@ -23,7 +23,7 @@ module alq_activation #(
   generate
     for (lane = 0; lane < LANES; lane = lane + 1) begin : channel
       wire [BITS-1:0] value = in_data[lane*BITS+:BITS];
-      wire signed [WIDE-1:0] sum = {{(WIDE - BITS) {SIGNED ? value[BITS-1] : 1'b0}}, value} + half;
+      wire signed [WIDE-1:0] sum = {{(WIDE - BITS) {SIGNED != 0 && value[BITS-1]}}, value} + half;
       alq_requantise #(
           .BITS(WIDE),
           .SHIFT(SHIFT),

@@ -8,6 +8,6 @@ module alq_add2 #(
     input wire [BITS-1:0] b,
     output wire [BITS:0] sum
 );
-  assign sum = {SIGNED ? a[BITS-1] : 1'b0, a} + {SIGNED ? b[BITS-1] : 1'b0, b};
+  assign sum = {SIGNED != 0 && a[BITS-1], a} + {SIGNED != 0 && b[BITS-1], b};
 endmodule
 `default_nettype wire

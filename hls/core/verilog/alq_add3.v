@@ -9,9 +9,9 @@ module alq_add3 #(
     input wire [BITS-1:0] c,
     output wire [BITS+1:0] sum
 );
-  wire [BITS+1:0] wide_a = {{2{SIGNED ? a[BITS-1] : 1'b0}}, a};
-  wire [BITS+1:0] wide_b = {{2{SIGNED ? b[BITS-1] : 1'b0}}, b};
-  wire [BITS+1:0] wide_c = {{2{SIGNED ? c[BITS-1] : 1'b0}}, c};
+  wire [BITS+1:0] wide_a = {{2{SIGNED != 0 && a[BITS-1]}}, a};
+  wire [BITS+1:0] wide_b = {{2{SIGNED != 0 && b[BITS-1]}}, b};
+  wire [BITS+1:0] wide_c = {{2{SIGNED != 0 && c[BITS-1]}}, c};
   assign sum = wide_a + wide_b + wide_c;
 endmodule
 `default_nettype wire

@@ -54,11 +54,11 @@ module alq_adder_tree #(
         for (place = 0; place < COUNT; place = place + 1) begin : node
           localparam FIRST = RADIX * place;
           localparam TERMS = PAST - FIRST < RADIX ? PAST - FIRST : RADIX;
-          wire [4*FROM-1:0] terms = stage[level-1].sums[FIRST*FROM+:TERMS*FROM];
+          wire [TERMS*FROM-1:0] terms = stage[level-1].sums[FIRST*FROM+:TERMS*FROM];
           wire [FROM-1:0] a = terms[0+:FROM];
           wire [FROM+1:0] sum;
           if (TERMS == 1) begin : one
-            assign sum = {{2{SIGNED ? a[FROM-1] : 1'b0}}, a};
+            assign sum = {{2{SIGNED != 0 && a[FROM-1]}}, a};
           end else if (TERMS == 3 && RADIX == 3) begin : three
             alq_add3 #(
                 .BITS  (FROM),
@@ -70,7 +70,7 @@ module alq_adder_tree #(
                 .sum(sum)
             );
           end else begin : several
-            wire [FROM:0] low, high;
+            wire [FROM:0] low;
             alq_add2 #(
                 .BITS  (FROM),
                 .SIGNED(SIGNED)
@@ -80,11 +80,11 @@ module alq_adder_tree #(
                 .sum(low)
             );
             if (TERMS == 2) begin : two
-              assign high = 0;
-              assign sum  = {SIGNED ? low[FROM] : 1'b0, low};
+              assign sum = {SIGNED != 0 && low[FROM], low};
             end else begin : more
+              wire [FROM:0] high;
               if (TERMS == 3) begin : third
-                assign high = {SIGNED ? terms[3*FROM-1] : 1'b0, terms[2*FROM+:FROM]};
+                assign high = {SIGNED != 0 && terms[3*FROM-1], terms[2*FROM+:FROM]};
               end else begin : pair
                 alq_add2 #(
                     .BITS  (FROM),
@@ -105,6 +105,7 @@ module alq_adder_tree #(
               );
             end
           end
+          wire unused = &{1'b0, sum};  // its highest bits, where few numbers are left
           assign added[place*WIDTH+:WIDTH] = sum[WIDTH-1:0];
         end
         always @(posedge clk) held <= added;
@@ -112,6 +113,7 @@ module alq_adder_tree #(
       end
     end
   endgenerate
+  wire unused = &{1'b0, clk};  // of a single number
   assign total = stage[LEVELS].sums;
 endmodule
 `default_nettype wire

@@ -24,9 +24,10 @@ module alq_collect #(
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
+  localparam integer LAST_BEAT = BEATS - 1;
   localparam WIDE = VALUE_BITS + BITS;
   reg [BEAT_BITS-1:0] beat;
-  wire last_beat = beat == BEATS - 1;
+  wire last_beat = beat == LAST_BEAT[BEAT_BITS-1:0];
   assign ready = !full || take;
   wire enter = valid && ready;
   always @(posedge clk)
@@ -44,10 +45,12 @@ module alq_collect #(
   generate
     for (place = 0; place < BEATS * LANES; place = place + 1) begin : slot
       if (ORDER[16*place+:16] != 16'hffff) begin : channel
+        localparam integer BEAT = place / LANES;
         reg [BITS-1:0] held;
-        always @(posedge clk) if (enter && beat == place / LANES) held <= data[(place%LANES)*BITS+:BITS];
-        wire [WIDE-1:0] wide = {{VALUE_BITS{SIGNED ? held[BITS-1] : 1'b0}}, held};
+        always @(posedge clk) if (enter && beat == BEAT[BEAT_BITS-1:0]) held <= data[(place%LANES)*BITS+:BITS];
+        wire [WIDE-1:0] wide = {{VALUE_BITS{SIGNED != 0 && held[BITS-1]}}, held};
         wire [WIDE-1:0] scaled = wide << APPEND;
+        wire unused = &{1'b0, scaled};  // copies of the sign
         assign values[ORDER[16*place+:16]*VALUE_BITS+:VALUE_BITS] = scaled[VALUE_BITS-1:0];
       end
     end

@@ -10,10 +10,16 @@ module alq_delay #(
 );
   generate
     if (CYCLES == 0) begin : none
+      wire unused = &{1'b0, clk};
       assign out = in;
     end else begin : line
       reg [WIDTH*CYCLES-1:0] held;
-      always @(posedge clk) held <= CYCLES == 1 ? in : {held, in};
+      wire [WIDTH*CYCLES-1:0] moved;
+      assign moved[WIDTH-1:0] = in;
+      if (CYCLES > 1) begin : older
+        assign moved[WIDTH*CYCLES-1:WIDTH] = held[WIDTH*(CYCLES-1)-1:0];
+      end
+      always @(posedge clk) held <= moved;
       assign out = held[WIDTH*(CYCLES-1)+:WIDTH];
     end
   endgenerate

@@ -60,9 +60,10 @@ module alq_engine #(
   // Signed on both sides, though the widths make it the same: yosys 0.70 moves this subtraction into the DSP block's
   // pre-adder, and there extends unsigned operands with zeros even when the difference is signed.
   wire signed [TERM_BITS-1:0] twice, once;
-  assign twice = {{(TERM_BITS) {SIGNED ? positive[TREE_BITS-1] : 1'b0}}, positive, 1'b0};
+  wire [TREE_BITS:0] unused_twice;
+  assign {unused_twice, twice} = {{TERM_BITS{SIGNED != 0 && positive[TREE_BITS-1]}}, positive, 1'b0};
   generate
-    if (OWN_SUM) begin : own
+    if (OWN_SUM != 0) begin : own
       reg [LANES*BITS-1:0] values;
       always @(posedge clk) values <= x;
       wire [TREE_BITS-1:0] both;
@@ -78,9 +79,14 @@ module alq_engine #(
           .values(values),
           .total(both)
       );
-      assign once = {{(TERM_BITS) {SIGNED ? both[TREE_BITS-1] : 1'b0}}, both};
+      wire [TREE_BITS-1:0] unused_once;
+      assign {unused_once, once} = {{TERM_BITS{SIGNED != 0 && both[TREE_BITS-1]}}, both};
+      wire unused = &{1'b0, all, subtract};
     end else begin : shared
-      assign once = {{(TERM_BITS) {SIGNED ? all[SUM_BITS-1] : 1'b0}}, all} & {TERM_BITS{subtract}};
+      wire [TERM_BITS-1:0] sum_of_all;
+      wire [SUM_BITS-1:0] unused_all;
+      assign {unused_all, sum_of_all} = {{TERM_BITS{SIGNED != 0 && all[SUM_BITS-1]}}, all};
+      assign once = sum_of_all & {TERM_BITS{subtract}};
     end
   endgenerate
   reg signed [TERM_BITS-1:0] term;
@@ -89,11 +95,14 @@ module alq_engine #(
   reg signed [ACCUMULATOR_BITS-1:0] accumulator;
   assign sum = accumulator;
   generate
-    if (MULTIPLIER) begin : block
+    if (MULTIPLIER != 0) begin : block
       reg signed [TERM_BITS+COORDINATE_BITS:0] product;
+      wire [ACCUMULATOR_BITS-1:0] added;
+      wire [TERM_BITS+COORDINATE_BITS:0] unused_product;
+      assign {unused_product, added} = {{ACCUMULATOR_BITS{product[TERM_BITS+COORDINATE_BITS]}}, product};
       always @(posedge clk) begin
         product <= term * $signed({1'b0, coordinate});
-        if (valid) accumulator <= (start ? $signed(bias) : accumulator) + product;
+        if (valid) accumulator <= (start ? $signed(bias) : accumulator) + $signed(added);
       end
     end else begin : adders
       // One register per bit of the coordinate holds the term or zero; then sums of three.
@@ -151,14 +160,17 @@ module alq_engine #(
             .sum(nines[place*BITS_9+:BITS_9])
         );
       end
-      reg signed [BITS_9+9*NINES-1:0] product;
+      reg [BITS_9+9*NINES-1:0] product;
       integer each;
       always @* begin
         product = 0;
         for (each = 0; each < NINES; each = each + 1)
-          product = product + ($signed(nines[each*BITS_9+:BITS_9]) <<< 9 * each);
+          product = product + ({{(9 * NINES) {nines[(each+1)*BITS_9-1]}}, nines[each*BITS_9+:BITS_9]} << 9 * each);
       end
-      always @(posedge clk) if (valid) accumulator <= (start ? $signed(bias) : accumulator) + product;
+      wire [ACCUMULATOR_BITS-1:0] added;
+      wire [BITS_9+9*NINES-1:0] unused_product;
+      assign {unused_product, added} = {{ACCUMULATOR_BITS{product[BITS_9+9*NINES-1]}}, product};
+      always @(posedge clk) if (valid) accumulator <= (start ? $signed(bias) : accumulator) + $signed(added);
     end
   endgenerate
 endmodule

@@ -17,6 +17,8 @@ module alq_fifo #(
 );
 `include "alq_functions.vh"
   localparam ADDRESS = width_of(DEPTH);
+  localparam integer ALL = DEPTH;
+  localparam integer ENOUGH = DEPTH - MARGIN;
   generate
     if (DEPTH < 2 || (DEPTH & (DEPTH - 1)) != 0) begin : refused_depth
       alq_fifo_DEPTH_must_be_a_power_of_two error ();
@@ -46,11 +48,11 @@ module alq_fifo #(
       if (write) tail <= tail + 1'b1;
       if (read) head <= head + 1'b1;
       if (write != read) used <= write ? used + 1'b1 : used - 1'b1;
-      room <= used < DEPTH - MARGIN;
+      room <= used < ENOUGH[ADDRESS:0];
     end
 `ifndef SYNTHESIS
     if (reset) armed <= 1'b1;
-    if (armed && !reset && write && used == DEPTH) begin
+    if (armed && !reset && write && used == ALL[ADDRESS:0]) begin
       $display("ASSERTION FAILED %m: FIFO overflow");
       $stop;
     end

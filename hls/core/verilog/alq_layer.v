@@ -70,8 +70,10 @@ module alq_layer #(
   localparam ADDRESS_BITS = width_of(VISITS * CHUNKS);
   localparam VISIT_BITS = width_of(VISITS);
   localparam WORD_BITS = width_of(WORDS);
-  localparam ENGINE_SIGNS = LANES + (GROUPED ? WORD_BITS : 0);
-  localparam SUM_DELAY = LEVELS > 0;  // of the line buffer: the sum is due when the tree's first result is
+  localparam ENGINE_SIGNS = LANES + (GROUPED != 0 ? WORD_BITS : 0);
+  localparam integer SUM_DELAY = LEVELS > 0 ? 1 : 0;  // of the line buffer: the sum is due when the tree's first result is
+  localparam integer LAST_VISIT = VISITS - 1;
+  localparam integer LAST_CHUNK = CHUNKS - 1;
   localparam ENGINE_PROGRAM = 1 + COORDINATE_BITS + ACCUMULATOR_BITS;
 
   wire complete, take;
@@ -85,9 +87,10 @@ module alq_layer #(
   reg [VISIT_BITS-1:0] visit;
   wire [WORD_BITS-1:0] chunk;
   wire first_chunk, last_chunk;
+  wire unused = &{1'b0, chunk};  // where the words come in turn, or the signs name them
   reg at_start;  // the address is zero: a register, since everything that moves in the line buffer hangs on it
   wire issue = room && (!at_start || complete);
-  wire last_visit = visit == VISITS - 1;
+  wire last_visit = visit == LAST_VISIT[VISIT_BITS-1:0];
   generate
     if (CHUNKS == 1) begin : whole
       assign chunk = 0;
@@ -97,7 +100,7 @@ module alq_layer #(
       reg [WORD_BITS-1:0] count;
       assign chunk = count;
       assign first_chunk = count == 0;
-      assign last_chunk = count == CHUNKS - 1;
+      assign last_chunk = count == LAST_CHUNK[WORD_BITS-1:0];
       always @(posedge clk)
         if (reset) count <= 0;
         else if (issue) count <= last_chunk ? {WORD_BITS{1'b0}} : count + 1'b1;
@@ -130,7 +133,7 @@ module alq_layer #(
   wire [ENGINES*LANES*BITS-1:0] x;
   genvar place, engine;
   generate
-    if (ROTATE) begin : turning
+    if (ROTATE != 0) begin : turning
       wire [LANES*BITS-1:0] oldest;
       reg [LANES*BITS-1:0] word;
       always @(posedge clk) word <= oldest;
@@ -170,6 +173,7 @@ module alq_layer #(
       reg [WORD_BITS-1:0] chunk_1;
       always @(posedge clk) chunk_1 <= chunk;
       always @(posedge clk) if (take) copy <= window;
+      wire unused_here = &{1'b0, copy, chunk_1};  // what no tap takes; where signs name the word
       assign take = issue && at_start;
       alq_window #(
           .BITS(BITS),
@@ -184,7 +188,7 @@ module alq_layer #(
           .TIMES(TIMES),
           .FIRST(FIRST),
           .LAST(LAST),
-          .SUM(!OWN_SUM),
+          .SUM(OWN_SUM == 0 ? 1 : 0),
           .SUM_DELAY(SUM_DELAY),
           .SUM_BITS(SUM_BITS)
 `ifdef FORMAL
@@ -215,7 +219,7 @@ module alq_layer #(
       end
       for (engine = 0; engine < ENGINES; engine = engine + 1) begin : choice
         wire [WORD_BITS-1:0] index;
-        if (GROUPED) begin : own_word
+        if (GROUPED != 0) begin : own_word
           assign index = signs[engine*ENGINE_SIGNS+LANES+:WORD_BITS];
         end else begin : same_word
           assign index = chunk_1;
@@ -328,7 +332,7 @@ module alq_layer #(
           .sum(sum)
       );
       wire [OUTPUT_BITS-1:0] value;
-      if (LOGITS) begin : logits
+      if (LOGITS != 0) begin : logits
         assign value = sum;
       end else begin : activation
         alq_requantise #(

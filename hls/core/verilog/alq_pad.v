@@ -24,11 +24,16 @@ module alq_pad #(
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
+  localparam integer LAST_BEAT = BEATS - 1;
   localparam TIME_BITS = width_of(LEFT + TIMES + RIGHT);
+  localparam integer BEGIN = LEFT;
+  localparam integer LENGTH = TIMES;
+  localparam integer LAST_TIME = LEFT + TIMES + RIGHT - 1;
   reg [BEAT_BITS-1:0] beat;
   reg [TIME_BITS-1:0] times;
-  wire last_beat = beat == BEATS - 1;
-  wire of_frame = times >= LEFT && times < LEFT + TIMES;
+  wire last_beat = beat == LAST_BEAT[BEAT_BITS-1:0];
+  wire [TIME_BITS:0] since = {1'b0, times} - BEGIN[TIME_BITS:0];  // the frame's first time step; before it very large
+  wire of_frame = since < LENGTH[TIME_BITS:0];
   assign ready = room && of_frame && !reset;
   assign out_valid = room && (valid || !of_frame) && !reset;
   assign out_data = of_frame ? data : {LANES{VALUE}};
@@ -38,7 +43,7 @@ module alq_pad #(
       times <= 0;
     end else if (out_valid) begin
       beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
-      if (last_beat) times <= times == LEFT + TIMES + RIGHT - 1 ? {TIME_BITS{1'b0}} : times + 1'b1;
+      if (last_beat) times <= times == LAST_TIME[TIME_BITS-1:0] ? {TIME_BITS{1'b0}} : times + 1'b1;
     end
 `ifdef FORMAL
   localparam PROOF_BITS = width_of(TAKES + GIVES + 2);

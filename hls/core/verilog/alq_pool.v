@@ -26,7 +26,9 @@ module alq_pool #(
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
+  localparam integer LAST_BEAT = BEATS - 1;
   localparam TIME_BITS = width_of(TIMES);
+  localparam integer LAST_TIME = TIMES - 1;
   localparam PERIOD = RINGS * STRIDE;
   generate
     if (PERIOD < SIZE || PERIOD - STRIDE >= SIZE) begin : refused
@@ -34,12 +36,14 @@ module alq_pool #(
     end
   endgenerate
   localparam PHASE_BITS = width_of(PERIOD > SIZE ? PERIOD : SIZE);
+  localparam integer CLOSES = SIZE - 1;  // phase in which a window closes
+  localparam integer LAST_PHASE = PERIOD - 1;
 
   reg [BEAT_BITS-1:0] beat;
   reg [TIME_BITS-1:0] times;
-  wire last_beat = beat == BEATS - 1;
+  wire last_beat = beat == LAST_BEAT[BEAT_BITS-1:0];
   wire next_time = in_valid && last_beat;
-  wire end_of_frame = times == TIMES - 1;
+  wire end_of_frame = times == LAST_TIME[TIME_BITS-1:0];
   always @(posedge clk)
     if (reset) begin
       beat  <= 0;
@@ -55,27 +59,34 @@ module alq_pool #(
   generate
     for (ring = 0; ring < RINGS; ring = ring + 1) begin : open
       // time steps since this ring's window began; the rings begin STRIDE steps apart, later ones wait for their turn
+      localparam integer BEGINS = ring == 0 ? 0 : PERIOD - ring * STRIDE;
       reg [PHASE_BITS-1:0] phase;
       reg waiting;
       wire begins = phase == 0;
-      assign closing[ring] = phase == SIZE - 1 && !waiting;
+      assign closing[ring] = phase == CLOSES[PHASE_BITS-1:0] && !waiting;
       always @(posedge clk)
         if (reset || (next_time && end_of_frame)) begin
-          phase   <= ring == 0 ? 0 : PERIOD - ring * STRIDE;
+          phase   <= BEGINS[PHASE_BITS-1:0];
           waiting <= ring != 0;
         end else if (next_time) begin
-          phase <= phase == PERIOD - 1 ? {PHASE_BITS{1'b0}} : phase + 1'b1;
-          if (phase == PERIOD - 1) waiting <= 1'b0;
+          phase <= phase == LAST_PHASE[PHASE_BITS-1:0] ? {PHASE_BITS{1'b0}} : phase + 1'b1;
+          if (phase == LAST_PHASE[PHASE_BITS-1:0]) waiting <= 1'b0;
         end
       for (lane = 0; lane < LANES; lane = lane + 1) begin : channel
         wire [BITS-1:0] entering = in_data[lane*BITS+:BITS];
-        wire [OUTPUT_BITS+BITS-1:0] extended = {{OUTPUT_BITS{SIGNED ? entering[BITS-1] : 1'b0}}, entering};
-        wire [OUTPUT_BITS-1:0] value = extended[OUTPUT_BITS-1:0];
+        wire [OUTPUT_BITS-1:0] value;
+        wire [BITS-1:0] unused;
+        assign {unused, value} = {{OUTPUT_BITS{SIGNED != 0 && entering[BITS-1]}}, entering};
         reg [BEATS*OUTPUT_BITS-1:0] held;
         wire [OUTPUT_BITS-1:0] oldest = held[(BEATS-1)*OUTPUT_BITS+:OUTPUT_BITS];
-        wire larger = SIGNED ? $signed(value) > $signed(oldest) : value > oldest;
-        wire [OUTPUT_BITS-1:0] result = begins ? value : SUM ? oldest + value : larger ? value : oldest;
-        always @(posedge clk) if (in_valid) held <= BEATS == 1 ? result : {held, result};
+        wire larger = SIGNED != 0 ? $signed(value) > $signed(oldest) : value > oldest;
+        wire [OUTPUT_BITS-1:0] result = begins ? value : SUM != 0 ? oldest + value : larger ? value : oldest;
+        wire [BEATS*OUTPUT_BITS-1:0] moved;
+        assign moved[OUTPUT_BITS-1:0] = result;
+        if (BEATS > 1) begin : older
+          assign moved[BEATS*OUTPUT_BITS-1:OUTPUT_BITS] = held[(BEATS-1)*OUTPUT_BITS-1:0];
+        end
+        always @(posedge clk) if (in_valid) held <= moved;
         assign results[(ring*LANES+lane)*OUTPUT_BITS+:OUTPUT_BITS] = result;
       end
     end

@@ -73,7 +73,7 @@ module alq_registers #(
       if (begun) tail <= tail + 1'b1;
       if (done) begin
         head   <= head + 1'b1;
-        cycles <= now - started[head] + 2'd2;  // the sample's own cycle, and the register behind the pins
+        cycles <= now - started[head] + 32'd2;  // the sample's own cycle, and the register behind the pins
         frames <= frames + 1'b1;
       end
     end
@@ -110,6 +110,8 @@ module alq_registers #(
     end
   end
 
+  // AXI has pins for what these registers do not tell apart: bytes of a word, protection.
+  wire unused = &{1'b0, s_axi_awprot, s_axi_arprot, s_axi_awaddr[1:0], s_axi_araddr[1:0], s_axi_wdata[31:2], s_axi_wstrb[3:1]};
   wire read_in = s_axi_arvalid && s_axi_arready;
   wire hold_read = read_in || (s_axi_rvalid && !s_axi_rready);
   assign s_axi_rresp = 2'b00;

@@ -24,12 +24,14 @@ module alq_requantise #(
       assign tie = scaled[DOWN-1:0] == 0;
     end
   endgenerate
-  wire [OUTPUT_BITS-1:0] even = floor[OUTPUT_BITS-1:0] & ~{{(OUTPUT_BITS) {1'b0}} | tie};
+  wire [OUTPUT_BITS-1:0] even = floor[OUTPUT_BITS-1:0] & ({OUTPUT_BITS{1'b1}} << tie);
   generate
-    if (SIGNED) begin : with_sign
+    if (SIGNED != 0) begin : with_sign
       wire [WIDE-DOWN-OUTPUT_BITS:0] above = floor[WIDE-DOWN-1:OUTPUT_BITS-1];  // all like the sign, or it is too large
       wire fits = &above || ~|above;
-      wire [OUTPUT_BITS-1:0] limit = {negative, {(OUTPUT_BITS) {!negative}}} >> 1;
+      wire [OUTPUT_BITS-1:0] limit;
+      wire unused;
+      assign {limit, unused} = {negative, {OUTPUT_BITS{!negative}}};
       assign value = fits ? even : limit;
     end else begin : without_sign
       wire too_large = |floor[WIDE-DOWN-1:OUTPUT_BITS];

@@ -38,12 +38,22 @@ module alq_ring #(
     if (CHANNELS % WORD != 0) begin : refused
       alq_ring_WORD_must_divide_CHANNELS error ();
     end
+    if (LAST < TIMES - 1 || FIRST > LAST) begin : refused_times
+      alq_ring_LAST_must_not_come_before_TIMES_or_FIRST error ();
+    end
   endgenerate
   localparam BEAT_BITS = width_of(CHANNELS);
+  localparam integer LAST_BEAT = CHANNELS - 1;
+  localparam integer LAST_FILL = WORD - 1;
+  localparam integer LAST_WORD = WORDS - 1;
   localparam FILL_BITS = width_of(WORD);
   localparam CLEAR_BITS = width_of(WORDS);
   localparam TIME_BITS = width_of(LAST + 2);
   localparam WAIT_BITS = width_of((FIRST > STRIDE ? FIRST : STRIDE) + 1);
+  localparam integer LAST_TIME = TIMES - 1;
+  localparam integer LAST_OF_ALL = LAST;
+  localparam integer BEFORE_FIRST = FIRST;
+  localparam integer BEFORE_NEXT = STRIDE - 1;
 
   reg [BEAT_BITS-1:0] beat;
   reg [FILL_BITS-1:0] fill;
@@ -52,8 +62,8 @@ module alq_ring #(
   reg [WAIT_BITS-1:0] waiting;
   reg clearing, padding, ended;
   wire enter = (valid || padding) && !complete && !ended && !clearing;
-  wire last_beat = beat == CHANNELS - 1;
-  wire last_of_word = fill == WORD - 1;
+  wire last_beat = beat == LAST_BEAT[BEAT_BITS-1:0];
+  wire last_of_word = fill == LAST_FILL[FILL_BITS-1:0];
   assign ready = !padding && !complete && !ended && !clearing;
 
   always @(posedge clk) begin
@@ -62,7 +72,7 @@ module alq_ring #(
       fill <= 0;
       cleared <= 0;
       times <= 0;
-      waiting <= FIRST;
+      waiting <= BEFORE_FIRST[WAIT_BITS-1:0];
       complete <= 1'b0;
       padding <= 1'b0;
       ended <= 1'b0;
@@ -71,16 +81,16 @@ module alq_ring #(
       if (take) complete <= 1'b0;
       if (clearing) begin
         cleared <= cleared + 1'b1;
-        if (cleared == WORDS - 1) clearing <= 1'b0;
+        if (cleared == LAST_WORD[CLEAR_BITS-1:0]) clearing <= 1'b0;
       end
       if (enter) begin
         fill <= last_of_word ? {FILL_BITS{1'b0}} : fill + 1'b1;
         beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
         if (last_beat) begin
           times <= times + 1'b1;
-          if (times == TIMES - 1 && LAST > TIMES - 1) padding <= 1'b1;
-          if (times == LAST) ended <= 1'b1;
-          waiting <= waiting == 0 ? STRIDE - 1 : waiting - 1'b1;
+          if (times == LAST_TIME[TIME_BITS-1:0] && LAST > TIMES - 1) padding <= 1'b1;
+          if (times == LAST_OF_ALL[TIME_BITS-1:0]) ended <= 1'b1;
+          waiting <= waiting == 0 ? BEFORE_NEXT[WAIT_BITS-1:0] : waiting - 1'b1;
           if (waiting == 0) complete <= 1'b1;
         end
       end
@@ -95,14 +105,21 @@ module alq_ring #(
       assign entering = value;
     end else begin : several
       reg [(WORD-1)*BITS-1:0] collected;
-      always @(posedge clk) if (enter) collected <= WORD == 2 ? value : {collected, value};
+      always @(posedge clk) if (enter) collected <= entering[(WORD-1)*BITS-1:0];
       assign entering = {collected, value};
     end
   endgenerate
   reg [WORDS*WORD*BITS-1:0] ring;
   assign oldest = ring[(WORDS-1)*WORD*BITS+:WORD*BITS];
   wire [WORD*BITS-1:0] next = clearing ? {WORD * BITS{1'b0}} : turn ? oldest : entering;
-  always @(posedge clk) if (clearing || turn || (enter && last_of_word)) ring <= WORDS == 1 ? next : {ring, next};
+  wire [WORDS*WORD*BITS-1:0] moved;
+  assign moved[WORD*BITS-1:0] = next;
+  generate
+    if (WORDS > 1) begin : older
+      assign moved[WORDS*WORD*BITS-1:WORD*BITS] = ring[(WORDS-1)*WORD*BITS-1:0];
+    end
+  endgenerate
+  always @(posedge clk) if (clearing || turn || (enter && last_of_word)) ring <= moved;
 `ifdef FORMAL
   // As in alq_window. Nothing enters while the ring turns.
   wire taking = valid && ready && !reset;

@@ -12,7 +12,7 @@ module alq_rom #(
     output reg [WIDTH-1:0] data
 );
   generate
-    if (BLOCK) begin : block
+    if (BLOCK != 0) begin : block
       (* rom_style = "block" *) reg [WIDTH-1:0] words[0:DEPTH-1];
       initial $readmemh(FILE, words);
       always @(posedge clk) data <= words[address];

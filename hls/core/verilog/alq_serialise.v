@@ -15,8 +15,9 @@ module alq_serialise #(
 );
 `include "alq_functions.vh"
   localparam COUNT_BITS = width_of(CHANNELS);
+  localparam integer LAST = CHANNELS - 1;
   reg [COUNT_BITS-1:0] channel;
-  wire last = channel == CHANNELS - 1;
+  wire last = channel == LAST[COUNT_BITS-1:0];
   assign valid = full;
   assign data = values[channel*BITS+:BITS];
   assign take = full && ready && last;

@@ -22,17 +22,18 @@ module alq_sink #(
 );
 `include "alq_functions.vh"
   localparam COUNT_BITS = width_of(VALUES);
+  localparam integer LAST = VALUES - 1;
   reg [COUNT_BITS-1:0] count;
   assign m_axis_tvalid = valid;
   assign ready = m_axis_tready;
-  assign m_axis_tlast = count == VALUES - 1;
+  assign m_axis_tlast = count == LAST[COUNT_BITS-1:0];
   assign ends = m_axis_tvalid && m_axis_tready && m_axis_tlast;
   generate
     if (TDATA_BITS < BITS) begin : refused
       alq_sink_TDATA_BITS_must_hold_BITS error ();
     end
     if (TDATA_BITS > BITS) begin : extended
-      assign m_axis_tdata = {{(TDATA_BITS - BITS) {SIGNED ? data[BITS-1] : 1'b0}}, data};
+      assign m_axis_tdata = {{(TDATA_BITS - BITS) {SIGNED != 0 && data[BITS-1]}}, data};
     end else begin : same
       assign m_axis_tdata = data;
     end

@@ -26,6 +26,15 @@ module alq_source #(
 );
 `include "alq_functions.vh"
   localparam COUNT_BITS = width_of(SAMPLES);
+  localparam integer LAST = SAMPLES - 1;
+  generate
+    if (TDATA_BITS < BITS) begin : refused
+      alq_source_TDATA_BITS_must_hold_BITS error ();
+    end
+    if (TDATA_BITS > BITS) begin : wide
+      wire unused = &{1'b0, s_axis_tdata[TDATA_BITS-1:BITS]};
+    end
+  endgenerate
   // Two registers between the pins and the core: TREADY is a register, so the core's timing ends here.
   reg [BITS-1:0] first, second;
   reg first_last, second_last, first_full, second_full;
@@ -53,7 +62,7 @@ module alq_source #(
 
   reg [COUNT_BITS-1:0] count;
   reg filling, dropping;
-  wire last = count == SAMPLES - 1;
+  wire last = count == LAST[COUNT_BITS-1:0];
   wire step = valid && ready;
   assign valid = filling || (have && !dropping);
   assign data = filling ? {BITS{1'b0}} : first;

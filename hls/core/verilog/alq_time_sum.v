@@ -21,14 +21,16 @@ module alq_time_sum #(
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
+  localparam integer LAST_BEAT = BEATS - 1;
   localparam TIME_BITS = width_of(TIMES);
+  localparam integer LAST_TIME = TIMES - 1;
   localparam MORE = OUTPUT_BITS - BITS;
 
   reg [BEAT_BITS-1:0] beat;
   reg [TIME_BITS-1:0] times;
-  wire last_beat = beat == BEATS - 1;
+  wire last_beat = beat == LAST_BEAT[BEAT_BITS-1:0];
   wire first_time = times == 0;
-  wire last_time = times == TIMES - 1;
+  wire last_time = times == LAST_TIME[TIME_BITS-1:0];
   wire [LANES*OUTPUT_BITS-1:0] sums;
   always @(posedge clk) begin
     if (reset) begin
@@ -44,18 +46,26 @@ module alq_time_sum #(
 
   genvar lane;
   generate
+    if (MORE < 0) begin : refused
+      alq_time_sum_OUTPUT_BITS_must_hold_BITS error ();
+    end
     for (lane = 0; lane < LANES; lane = lane + 1) begin : channel
       reg [BEATS*OUTPUT_BITS-1:0] held;
       wire [OUTPUT_BITS-1:0] past = held[(BEATS-1)*OUTPUT_BITS+:OUTPUT_BITS] & {OUTPUT_BITS{!first_time}};
       wire [BITS-1:0] value = in_data[lane*BITS+:BITS];
       wire [OUTPUT_BITS-1:0] wide;
       if (MORE > 0) begin : extended
-        assign wide = {{MORE{SIGNED ? value[BITS-1] : 1'b0}}, value};
+        assign wide = {{MORE{SIGNED != 0 && value[BITS-1]}}, value};
       end else begin : same
         assign wide = value;
       end
       wire [OUTPUT_BITS-1:0] sum = past + wide;
-      always @(posedge clk) if (in_valid) held <= BEATS == 1 ? sum : {held, sum};
+      wire [BEATS*OUTPUT_BITS-1:0] moved;
+      assign moved[OUTPUT_BITS-1:0] = sum;
+      if (BEATS > 1) begin : older
+        assign moved[BEATS*OUTPUT_BITS-1:OUTPUT_BITS] = held[(BEATS-1)*OUTPUT_BITS-1:0];
+      end
+      always @(posedge clk) if (in_valid) held <= moved;
       assign sums[lane*OUTPUT_BITS+:OUTPUT_BITS] = sum;
     end
   endgenerate

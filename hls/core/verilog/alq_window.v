@@ -42,8 +42,13 @@ module alq_window #(
 );
 `include "alq_functions.vh"
   localparam BEAT_BITS = width_of(BEATS);
+  localparam integer LAST_BEAT = BEATS - 1;
   localparam TIME_BITS = width_of(LAST + 2);
   localparam WAIT_BITS = width_of((FIRST > STRIDE ? FIRST : STRIDE) + 1);
+  localparam integer LAST_TIME = TIMES - 1;
+  localparam integer LAST_OF_ALL = LAST;
+  localparam integer BEFORE_FIRST = FIRST;
+  localparam integer BEFORE_NEXT = STRIDE - 1;
 
   reg [BEAT_BITS-1:0] beat;
   reg [TIME_BITS-1:0] times;
@@ -51,7 +56,7 @@ module alq_window #(
   reg padding, ended;
   wire held = ended || (complete && !take);
   wire shift = (valid || padding) && !held;
-  wire last_beat = beat == BEATS - 1;
+  wire last_beat = beat == LAST_BEAT[BEAT_BITS-1:0];
   wire clear = reset || (ended && (!complete || take));
   assign ready = !padding && !held;
 
@@ -59,7 +64,7 @@ module alq_window #(
     if (clear) begin
       beat <= 0;
       times <= 0;
-      waiting <= FIRST;
+      waiting <= BEFORE_FIRST[WAIT_BITS-1:0];
       complete <= 1'b0;
       padding <= 1'b0;
       ended <= 1'b0;
@@ -69,9 +74,9 @@ module alq_window #(
         beat <= last_beat ? {BEAT_BITS{1'b0}} : beat + 1'b1;
         if (last_beat) begin
           times <= times + 1'b1;
-          if (times == TIMES - 1 && LAST > TIMES - 1) padding <= 1'b1;
-          if (times == LAST) ended <= 1'b1;
-          waiting <= waiting == 0 ? STRIDE - 1 : waiting - 1'b1;
+          if (times == LAST_TIME[TIME_BITS-1:0] && LAST > TIMES - 1) padding <= 1'b1;
+          if (times == LAST_OF_ALL[TIME_BITS-1:0]) ended <= 1'b1;
+          waiting <= waiting == 0 ? BEFORE_NEXT[WAIT_BITS-1:0] : waiting - 1'b1;
           if (waiting == 0) complete <= 1'b1;
         end
       end
@@ -83,7 +88,7 @@ module alq_window #(
     integer index;
     begin
       first_slot = 0;
-      for (index = 0; index < lane; index = index + 1) first_slot = first_slot + SLOTS[16*index+:16];
+      for (index = 0; index < lane; index = index + 1) first_slot = first_slot + {16'd0, SLOTS[16*index+:16]};
     end
   endfunction
 
@@ -91,6 +96,12 @@ module alq_window #(
   wire [LANES*BEATS-1:0] mask = MASK;
   genvar lane, index;
   generate
+    if (first_slot(LANES) != CHANNELS) begin : refused_slots
+      alq_window_SLOTS_must_add_up_to_CHANNELS error ();
+    end
+    if (LAST < TIMES - 1 || FIRST > LAST) begin : refused_times
+      alq_window_LAST_must_not_come_before_TIMES_or_FIRST error ();
+    end
     for (lane = 0; lane < LANES; lane = lane + 1) begin : chain
       localparam LENGTH = TAPS * SLOTS[16*lane+:16];
       wire [BEATS-1:0] mine;
@@ -100,15 +111,20 @@ module alq_window #(
       wire enable = shift && mine[beat];
       wire [BITS-1:0] entering = padding ? {BITS{1'b0}} : data[lane*BITS+:BITS];
       reg [LENGTH*BITS-1:0] values;
+      wire [LENGTH*BITS-1:0] moved;
+      assign moved[BITS-1:0] = entering;
+      if (LENGTH > 1) begin : older
+        assign moved[LENGTH*BITS-1:BITS] = values[(LENGTH-1)*BITS-1:0];
+      end
       always @(posedge clk)
         if (clear) values <= 0;
-        else if (enable) values <= LENGTH == 1 ? entering : {values, entering};
+        else if (enable) values <= moved;
       assign window[first_slot(lane)*TAPS*BITS+:LENGTH*BITS] = values;
       wire [BITS-1:0] leaving = values[(LENGTH-1)*BITS+:BITS];
-      wire [BITS:0] difference = {SIGNED ? entering[BITS-1] : 1'b0, entering} - {SIGNED ? leaving[BITS-1] : 1'b0, leaving};
+      wire [BITS:0] difference = {SIGNED != 0 && entering[BITS-1], entering} - {SIGNED != 0 && leaving[BITS-1], leaving};
       assign change[lane*(BITS+1)+:BITS+1] = enable ? difference : {(BITS + 1) {1'b0}};
     end
-    if (SUM) begin : running
+    if (SUM != 0) begin : running
       wire [LANES*(BITS+1)-1:0] change_late;
       wire clear_late, take_late;
       alq_delay #(
@@ -137,6 +153,7 @@ module alq_window #(
       end
       assign total = sum_taken;
     end else begin : none
+      wire unused = &{1'b0, change};
       assign total = 0;
     end
   endgenerate

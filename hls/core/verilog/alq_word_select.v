@@ -32,6 +32,7 @@ module alq_word_select #(
       end
     end
   endgenerate
+  wire unused = &{1'b0, index};  // of a single word
   assign word = stage[INDEX].left[WIDTH-1:0];
 endmodule
 `default_nettype wire

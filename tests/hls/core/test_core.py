@@ -136,8 +136,8 @@ def test_a_fifo_that_asks_too_late_is_caught(ecg_core, ecg_inputs, tmp_path):
         shutil.copyfile(path, tmp_path / path.name)
     fifo = tmp_path / "alq_fifo.v"
     text = fifo.read_text()
-    assert "used < DEPTH - MARGIN" in text
-    fifo.write_text(text.replace("used < DEPTH - MARGIN", "used < DEPTH + 8"))
+    assert "ENOUGH = DEPTH - MARGIN" in text
+    fifo.write_text(text.replace("ENOUGH = DEPTH - MARGIN", "ENOUGH = DEPTH + 8"))
     sources = tuple(tmp_path / path.name for path in ecg_core.sources)
     core = dataclasses.replace(ecg_core, folder=tmp_path, sources=sources)
     with pytest.raises(SimulationError, match="FIFO overflow"):

@@ -6,10 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hls.core.generate import VERILOG
+from hls.area import DEVICES
+from hls.core.generate import VERILOG, generate
+from hls.folding import smallest
+from hls.plan import Plan
 from hls.process import ToolError, run
 from hls.tools.yosys import run_script
 from qmodel.fixed_point import Format, requantise
+from qmodel.frozen import INPUT, Activation, AveragePool, Concatenate, FrozenNetwork, MaxPool, TimeSum
+from tests.hls.core.many import random_folding
+from tests.strategies import random_plane_layer
 
 HERE = Path(__file__).parent
 BENCH_BITS = 11
@@ -86,14 +92,95 @@ def test_a_fifo_never_overflows(tmp_path, depth, latency):
         prove_fifo(tmp_path, depth, latency, latency)
 
 
-def test_the_core_keeps_to_verilog_2001(verilator, ecg_core):
+CELLS = {
+    "LUT6_2": """module LUT6_2 #(parameter [63:0] INIT = 0) (
+  input wire I0, input wire I1, input wire I2, input wire I3, input wire I4, input wire I5,
+  output wire O5, output wire O6);
+  assign {O6, O5} = {INIT[{I5, I4, I3, I2, I1, I0}], INIT[{1'b0, I4, I3, I2, I1, I0}]};
+endmodule
+""",
+    "CARRY4": """module CARRY4 (
+  input wire CI, input wire CYINIT, input wire [3:0] DI, input wire [3:0] S,
+  output wire [3:0] CO, output wire [3:0] O);
+  assign {CO, O} = {DI & {4{CI}}, S ^ {4{CYINIT}}};
+endmodule
+""",
+}  # stand-ins for the cells that a technology's modules name: pins and widths alone
+TECHNOLOGY = {"xc7z020": "xc7", "ecp5-85k": "ecp5"}
+
+
+@pytest.fixture(scope="module")
+def linted(ecg_network, ecg_folding, tmp_path_factory):
+    """Cores in which every module stands: name of the top, folder, files, with the modules of either technology."""
+    rng, folder = np.random.default_rng(3), tmp_path_factory.mktemp("linted")
+    form, output = Format(5, 2, True), Format(4, 1, False)
+    one, other = (random_plane_layer(rng, 1, 2, 3, output=output) for _ in range(2))
+    last = random_plane_layer(rng, 3, 2, 1, grouping="kernelwise", output=None)
+    pools = MaxPool(3, 2, (1, 0)), AveragePool(3, 2, (0, 1))
+    parts = (one, Activation(output), AveragePool(3, 1), *pools, Concatenate(), TimeSum(), last)
+    sources = ((INPUT,), (INPUT,), (1,), (0,), (2,), (3, 4), (5,), (6,))
+    graphs = [
+        FrozenNetwork(10, form, parts, sources=sources),
+        FrozenNetwork(8, form, (one, other, Concatenate()), sources=((INPUT,), (INPUT,), (0, 1))),
+    ]
+    plans = [Plan.of(graph, random_folding(graph, rng), list(DEVICES)[at % 2]) for at, graph in enumerate(graphs)]
+    plans += [Plan.of(ecg_network, one, part) for one, part in zip((ecg_folding, smallest(ecg_network)), DEVICES)]
+    cells = [folder / f"{name}.v" for name in CELLS]
+    for path in cells:
+        path.write_text(CELLS[path.stem])
+    designs = []
+    for number, plan in enumerate(plans):
+        core = generate(plan, folder / str(number), input_bits=16)
+        own = {path.name: path for path in (VERILOG / TECHNOLOGY[plan.part]).glob("alq_[am]*.v")}
+        files = [own.get(path.name, path) for path in core.sources]
+        designs.append((core.top, core.folder, [*files, *(cells if "alq_add3.v" in own else [])]))
+    serial = generate(Plan.of(ecg_network, ecg_folding), folder / "serial")
+    return [*designs, ("alq_serial", serial.folder, [*serial.sources, *sorted((VERILOG / "serial").glob("*.v"))])]
+
+
+def slang(top, folder, files):
+    """Errors and warnings of slang, conversions of width among them; of sign alone, a bit pattern stays what it is."""
+    driver = pytest.importorskip("pyslang.driver")
+    run = driver.Driver()
+    run.addStandardArgs()
+    options = ["-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Werror", "--single-unit", "-I", folder]
+    line = " ".join(map(str, ["slang", "--top", top, *options, *files]))
+    read = run.parseCommandLine(line, driver.CommandLineOptions()) and run.processOptions() and run.parseAllSources()
+    run.reportCompilation(run.createCompilation(), True)
+    return read and run.reportDiagnostics(True)
+
+
+def test_two_linters_find_nothing(verilator, linted):
+    """Verilator with -Wall, as Verilog-2001, and slang: no exceptions but the one that `slang` names."""
     program, environment = verilator
-    argv = [program, "--lint-only", "--language", "1364-2001", "-Wall", "--top-module", ecg_core.top]
-    # Widths are adjusted by assignment all over, as the language defines it; a parameter may leave a pin unused.
-    argv += ["-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-UNUSEDSIGNAL", "-Wno-UNUSEDPARAM", "-Wno-DECLFILENAME"]
-    argv += [*map(str, ecg_core.sources)]
-    log = run(argv, ecg_core.folder, "lint.log", 600, environment)
-    assert "%Warning" not in log.read_text()
+    tops = ""
+    for top, folder, files in linted:
+        taps = [] if top == "alq_serial" else ["-DALQ_TAPS"]
+        argv = [program, "--lint-only", "--language", "1364-2001", "-Wall", "--top-module", top, *taps]
+        log = run([*argv, *map(str, files)], folder, "lint.log", 600, environment).read_text()
+        assert "%Warning" not in log, log
+        assert slang(top, folder, files), [top, *files]
+        tops += (folder / "ecg_alq.v").read_text()
+    used = set(re.findall(r"^  (alq_\w+) #", tops, re.MULTILINE))
+    parts = ("pad", "layer", "pool", "time_sum", "activation", "collect", "join", "fifo", "serialise", "registers")
+    assert used >= {f"alq_{part}" for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("{BITS{1'b0}} : first;", "{(BITS + 1) {1'b0}} : first;"), ("assign take = have", "assign take = halve")],
+)
+def test_either_linter_sees_a_fault(verilator, linted, tmp_path, right, wrong):
+    program, environment = verilator
+    top, folder, files = linted[-2]
+    text = next(path for path in files if path.name == "alq_source.v").read_text()
+    assert right in text
+    (tmp_path / "alq_source.v").write_text(text.replace(right, wrong))
+    files = [tmp_path / path.name if path.name == "alq_source.v" else path for path in files]
+    assert not slang(top, folder, files)
+    argv = [program, "--lint-only", "--language", "1364-2001", "-Wall", "--top-module", top, f"-I{folder}"]
+    with pytest.raises(ToolError):
+        run([*argv, *map(str, files)], tmp_path, "lint.log", 600, environment)
 
 
 ILLEGAL = {
@@ -105,6 +192,11 @@ ILLEGAL = {
     "alq_pool_RINGS_must_be_SIZE_by_STRIDE_rounded_up": ("alq_pool", {"SIZE": 5, "STRIDE": 2, "RINGS": 2}),
     "alq_word_select_INDEX_must_count_WORDS": ("alq_word_select", {"WORDS": 5, "INDEX": 2}),
     "alq_sink_TDATA_BITS_must_hold_BITS": ("alq_sink", {"BITS": 40, "TDATA_BITS": 32}),
+    "alq_source_TDATA_BITS_must_hold_BITS": ("alq_source", {"BITS": 12, "TDATA_BITS": 8}),
+    "alq_time_sum_OUTPUT_BITS_must_hold_BITS": ("alq_time_sum", {"BITS": 9, "OUTPUT_BITS": 8}),
+    "alq_window_SLOTS_must_add_up_to_CHANNELS": ("alq_window", {"CHANNELS": 2}),
+    "alq_window_LAST_must_not_come_before_TIMES_or_FIRST": ("alq_window", {"TIMES": 20}),
+    "alq_ring_LAST_must_not_come_before_TIMES_or_FIRST": ("alq_ring", {"FIRST": 16}),
 }
 
 

@@ -11,8 +11,8 @@ module alq_add2 #(
     output wire [BITS:0] sum
 );
   localparam WIDEST = 8;  // without a chain
-  wire [BITS:0] wide_a = {SIGNED ? a[BITS-1] : 1'b0, a};
-  wire [BITS:0] wide_b = {SIGNED ? b[BITS-1] : 1'b0, b};
+  wire [BITS:0] wide_a = {SIGNED != 0 && a[BITS-1], a};
+  wire [BITS:0] wide_b = {SIGNED != 0 && b[BITS-1], b};
   genvar place;
   generate
     if (BITS > WIDEST) begin : chain

@@ -29,21 +29,22 @@ module alq_frame_in #(
   localparam [7:0] LENGTH = 8'd1, SUM = 8'd2, SILENCE = 8'd3, OVERRUN = 8'd4;  // reasons
   localparam [3:0] HUNT = 0, WORD = 1, KIND = 2, NUMBER = 3, LOW = 4, HIGH = 5, SAMPLE = 6, CRC = 7, CHECK = 8;
   localparam COUNT_BITS = width_of(SAMPLES);
-  localparam [15:0] BYTES = SAMPLES;
-  localparam [COUNT_BITS-1:0] FINAL = SAMPLES - 1;
+  localparam integer BYTES = SAMPLES;
+  localparam integer FINAL = SAMPLES - 1;
   reg [3:0] state;
   reg [COUNT_BITS-1:0] count;
   reg [1:0] place;  // in the CRC
   reg [IDLE_BITS-1:0] idle;
   reg fits;
   wire sum_busy, sum_good;
+  wire [31:0] unused_sum;
   alq_crc32 crc (
       .clk(clk),
       .clear(state == HUNT || state == WORD),
       .data(byte_data),
       .valid(byte_valid),
       .busy(sum_busy),
-      .sum(),
+      .sum(unused_sum),
       .good(sum_good)
   );
   always @(posedge clk) begin
@@ -94,11 +95,11 @@ module alq_frame_in #(
           state   <= HUNT;
         end else begin
           data  <= byte_data;
-          last  <= count == FINAL;
+          last  <= count == FINAL[COUNT_BITS-1:0];
           valid <= 1'b1;
           count <= count + 1'b1;
           place <= 0;
-          if (count == FINAL) state <= CRC;
+          if (count == FINAL[COUNT_BITS-1:0]) state <= CRC;
         end
         CRC: begin
           place <= place + 1'b1;

@@ -25,14 +25,15 @@ module alq_frame_out #(
 `include "alq_functions.vh"
   localparam [1:0] IDLE = 0, HEAD = 1, BODY = 2, CRC = 3;
   localparam COUNT_BITS = width_of(VALUES);
-  localparam [COUNT_BITS-1:0] FINAL = VALUES - 1;
-  localparam [15:0] BYTES = 4 * VALUES;
+  localparam integer FINAL = VALUES - 1;
+  localparam integer BYTES = 4 * VALUES;
   reg [1:0] state;
   reg [2:0] place;  // of a byte in the head, in a logit, in the CRC
   reg [COUNT_BITS-1:0] count;
   reg answer, waiting;  // logits are being sent; a refusal is to be sent
   reg [7:0] begun_number, refused_number, refused_reason, out_number, out_reason;
   wire [31:0] sum;
+  wire unused_busy, unused_good;
   wire hand = byte_valid && byte_ready;
   wire [1:0] of_four = place[1:0];
   assign byte_valid  = state != IDLE && !(state == BODY && answer && !logit_valid);
@@ -42,9 +43,9 @@ module alq_frame_out #(
       .clear(state == IDLE),
       .data(byte_data),
       .valid(hand && (state == BODY || (state == HEAD && place >= 2))),
-      .busy(),
+      .busy(unused_busy),
       .sum(sum),
-      .good()
+      .good(unused_good)
   );
   always @(*)
     case (state)
@@ -87,7 +88,7 @@ module alq_frame_out #(
           if (hand) begin
             place <= !answer || of_four == 3 ? 3'd0 : place + 1'b1;
             if (of_four == 3) count <= count + 1'b1;
-            if (!answer || (of_four == 3 && count == FINAL)) state <= CRC;
+            if (!answer || (of_four == 3 && count == FINAL[COUNT_BITS-1:0])) state <= CRC;
           end
           default:
           if (hand) begin

@@ -60,6 +60,9 @@ module alq_serial #(
   wire [31:0] logit;
   wire core_valid, logit_last, logit_ready;
   wire logit_valid = core_valid && accepted;
+  wire unused_awready, unused_wready, unused_bvalid, unused_arready, unused_rvalid;
+  wire [1:0] unused_bresp, unused_rresp;
+  wire [31:0] unused_rdata;
   ecg_alq core (
       .aclk(clk),
       .aresetn(core_resetn),
@@ -74,21 +77,21 @@ module alq_serial #(
       .s_axi_awaddr(12'd0),
       .s_axi_awprot(3'd0),
       .s_axi_awvalid(1'b0),
-      .s_axi_awready(),
+      .s_axi_awready(unused_awready),
       .s_axi_wdata(32'd0),
       .s_axi_wstrb(4'd0),
       .s_axi_wvalid(1'b0),
-      .s_axi_wready(),
-      .s_axi_bresp(),
-      .s_axi_bvalid(),
+      .s_axi_wready(unused_wready),
+      .s_axi_bresp(unused_bresp),
+      .s_axi_bvalid(unused_bvalid),
       .s_axi_bready(1'b1),
       .s_axi_araddr(12'd0),
       .s_axi_arprot(3'd0),
       .s_axi_arvalid(1'b0),
-      .s_axi_arready(),
-      .s_axi_rdata(),
-      .s_axi_rresp(),
-      .s_axi_rvalid(),
+      .s_axi_arready(unused_arready),
+      .s_axi_rdata(unused_rdata),
+      .s_axi_rresp(unused_rresp),
+      .s_axi_rvalid(unused_rvalid),
       .s_axi_rready(1'b1)
   );
 

@@ -13,7 +13,8 @@ module alq_uart_in #(
 );
 `include "alq_functions.vh"
   localparam TIMER_BITS = width_of(CYCLES_PER_BIT + 1);
-  localparam [TIMER_BITS-1:0] BIT = CYCLES_PER_BIT - 1, HALF = CYCLES_PER_BIT / 2;
+  localparam integer BIT = CYCLES_PER_BIT - 1;
+  localparam integer HALF = CYCLES_PER_BIT / 2;
   reg [2:0] seen;  // the line, brought into this clock
   reg [TIMER_BITS-1:0] timer;
   reg [3:0] place;
@@ -26,11 +27,11 @@ module alq_uart_in #(
       place <= 0;
     end else if (!busy) begin
       busy  <= !seen[2];
-      timer <= HALF;
+      timer <= HALF[TIMER_BITS-1:0];
       place <= 0;
     end else if (timer != 0) timer <= timer - 1'b1;
     else begin  // the middle of a bit
-      timer <= BIT;
+      timer <= BIT[TIMER_BITS-1:0];
       place <= place + 1'b1;
       if (place == 0) busy <= !seen[2];  // else a glitch, not a start bit
       else if (place <= 8) data <= {seen[2], data[7:1]};

@@ -12,7 +12,7 @@ module alq_uart_out #(
 );
 `include "alq_functions.vh"
   localparam TIMER_BITS = width_of(CYCLES_PER_BIT + 1);
-  localparam [TIMER_BITS-1:0] BIT = CYCLES_PER_BIT - 1;
+  localparam integer BIT = CYCLES_PER_BIT - 1;
   reg [8:0] rest;  // what follows the start bit
   reg [3:0] left;
   reg [TIMER_BITS-1:0] timer;
@@ -27,12 +27,12 @@ module alq_uart_out #(
       line  <= rest[0];
       rest  <= {1'b1, rest[8:1]};
       left  <= left - 1'b1;
-      timer <= BIT;
+      timer <= BIT[TIMER_BITS-1:0];
     end else if (valid) begin
       line  <= 1'b0;
       rest  <= {1'b1, data};
       left  <= 9;
-      timer <= BIT;
+      timer <= BIT[TIMER_BITS-1:0];
     end
 endmodule
 `default_nettype wire

@@ -12,9 +12,9 @@ module alq_add3 #(
 );
   localparam WIDTH = BITS + 2;
   localparam BLOCKS = (WIDTH + 3) / 4;
-  wire [WIDTH-1:0] wide_a = {{2{SIGNED ? a[BITS-1] : 1'b0}}, a};
-  wire [WIDTH-1:0] wide_b = {{2{SIGNED ? b[BITS-1] : 1'b0}}, b};
-  wire [WIDTH-1:0] wide_c = {{2{SIGNED ? c[BITS-1] : 1'b0}}, c};
+  wire [WIDTH-1:0] wide_a = {{2{SIGNED != 0 && a[BITS-1]}}, a};
+  wire [WIDTH-1:0] wide_b = {{2{SIGNED != 0 && b[BITS-1]}}, b};
+  wire [WIDTH-1:0] wide_c = {{2{SIGNED != 0 && c[BITS-1]}}, c};
   wire [WIDTH-1:0] majority;
   wire [4*BLOCKS-1:0] below, select, total;
   wire [4*BLOCKS:0] carry;
@@ -57,6 +57,7 @@ module alq_add3 #(
       );
     end
   endgenerate
+  wire unused = &{1'b0, majority[WIDTH-1], carry, total};
   assign sum = total[WIDTH-1:0];
 endmodule
 `default_nettype wire
