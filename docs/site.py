@@ -218,7 +218,11 @@ def command_page(name: str, parser: argparse.ArgumentParser, example: str) -> st
     blocks = [f"---\ntitle: {name}\n---\n# ecg-alq {name}", parser.description or "", f"    {parser.usage}"]
     blocks += ["For example:", f"    {example}"]
     for group in parser._action_groups:
-        rows = [_option_row(parser, action) for action in group._group_actions if action.dest != "help"]
+        rows = [
+            _option_row(parser, action)
+            for action in group._group_actions
+            if action.dest != "help" and action.help != argparse.SUPPRESS
+        ]
         if rows:
             title = {"positional arguments": "Arguments", "options": "Options"}.get(group.title, group.title)
             intro = [group.description, ""] if group.description else []

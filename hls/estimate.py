@@ -19,12 +19,10 @@ Every number here is *estimated* by these formulas; simulation and synthesis mea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from hls.area import DEVICES, Area, after_area, buffer_area, frame_area, layer_area
 from hls.plan import Plan
 from qmodel.errors import InputError
-from qmodel.files import written_beside
 
 ENGINE_REGISTERS = 9  # window complete to FIFO read, adder tree and pools not counted
 
@@ -157,39 +155,3 @@ def check_budget(estimated: Estimate, budget: Budget = PYNQ_BUDGET) -> None:
             "relax the target (`fold(network, target_cycles)`), give a LUT budget (`fold(network, lut_budget=...)`), "
             "or freeze the network with fewer planes"
         )
-
-
-def plot_pipeline(estimated: Estimate, path: str | Path, title: str = "") -> Path:
-    """Draw the pipeline layer by layer: lanes, busy cycles and memory; writes `path` (the suffix gives the format)."""
-    from matplotlib.figure import Figure
-
-    layers = estimated.layers
-    names = [layer.name for layer in layers]
-    figure = Figure(figsize=(1.6 + 1.1 * len(layers), 7.5), layout="constrained")
-    lanes, cycles, area, memory = figure.subplots(4, 1, sharex=True)
-    lanes.bar(names, [layer.engines * layer.lanes for layer in layers], color="tab:blue")
-    for index, layer in enumerate(layers):
-        label = f"{layer.engines} x {layer.lanes}"
-        lanes.annotate(label, (index, layer.engines * layer.lanes), ha="center", va="bottom", fontsize=8)
-    lanes.set_ylabel("lanes\n(engines x lanes)")
-    lanes.margins(y=0.2)
-    cycles.bar(names, [layer.cycles for layer in layers], color="tab:orange")
-    cycles.axhline(estimated.cycles_between_frames, color="black", linewidth=0.8, linestyle="--")
-    cycles.set_ylabel("busy cycles\nper frame")
-    area.bar(names, [layer.area.luts for layer in layers], color="tab:green")
-    area.set_ylabel("LUTs")
-    memory.bar(names, [layer.sign_bits for layer in layers], color="tab:red", label="signs")
-    bottom = [layer.sign_bits for layer in layers]
-    memory.bar(names, [layer.fifo_bits for layer in layers], bottom=bottom, color="tab:purple", label="FIFO")
-    memory.set_ylabel("memory bits")
-    memory.legend()
-    row = estimated.row
-    figure.suptitle(
-        f"{title + ': ' if title else ''}estimated for {estimated.part}: {row['cycles_per_frame']} cycles per frame, "
-        f"one every {row['cycles_between_frames']},\n{row['luts']} LUT, {row['ffs']} FF, {row['bram36']:g} BRAM36, "
-        f"{row['dsp']} DSP"
-    )
-    path = Path(path)
-    with written_beside(path) as beside:
-        figure.savefig(beside, format=path.suffix.lstrip(".") or "png", dpi=110)
-    return path

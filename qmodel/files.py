@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qmodel.errors import InputError
+
+if TYPE_CHECKING:
+    import hashlib
+    import tempfile
+
+
+def _folder(path: Path) -> tempfile.TemporaryDirectory:
+    """An empty folder beside `path`, until the end of the block."""
+    import tempfile  # here, as what hashes and removes: a command line that asks for help needs none of them
+
+    return tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+
+
+def _digest() -> hashlib._Hash:
+    """A SHA-256 to be updated."""
+    import hashlib
+
+    return hashlib.sha256()
 
 
 @contextmanager
@@ -42,7 +58,7 @@ def folder_beside(path: str | os.PathLike, ours: Callable[[Path], bool], kind: s
     if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or (any(path.iterdir()) and not ours(path))):
         raise InputError(f"{path} is not {kind}: choose another folder or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+    with _folder(path) as beside:
         made = Path(beside) / path.name
         made.mkdir()
         yield made
@@ -97,6 +113,8 @@ def swap_folder(made: Path, path: Path, sums: Mapping[str, str] | None = None) -
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         print(f"kept      {old}: {left[0]}{more} was changed or added there", file=sys.stderr, flush=True)
         return old
+    import shutil
+
     shutil.rmtree(old, ignore_errors=True)
     return None
 
@@ -125,7 +143,9 @@ def sealed(content: Mapping[str, object]) -> dict[str, object]:
 
 
 def _seal(content: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = _digest()
+    digest.update(json.dumps(content, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def read_sealed(path: str | os.PathLike, again: str) -> dict:
@@ -159,7 +179,7 @@ def write_json(path: str | os.PathLike, content: object) -> None:
 
 def sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
+    digest = _digest()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
@@ -168,7 +188,7 @@ def sha256(path: str | os.PathLike) -> str:
 
 def content_hash(*parts: object) -> str:
     """SHA-256, hexadecimal, of values by what they print as, and of files (every `Path`) by name and content."""
-    digest = hashlib.sha256()
+    digest = _digest()
     for part in parts:
         text = f"{part.name}\0{sha256(part)}" if isinstance(part, Path) else repr(part)
         digest.update(f"{len(text)}\0{text}".encode())
@@ -213,7 +233,7 @@ def kept(path: str | os.PathLike, key: str, make: Callable[[Path], object]) -> b
     with alone(path.with_name(f".{path.name}.lock")):
         if _stamped(path, stamp) == key:
             return False
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+        with _folder(path) as beside:
             made = Path(beside) / path.name
             make(made)
             content = {"key": key, "sums": _sums(made)}

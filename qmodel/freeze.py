@@ -311,8 +311,7 @@ class _Freezer:
         coordinates = ops.convert_to_numpy(layer.coordinates)
         if not np.array_equal(kernel, ops.convert_to_numpy(layer.quantized_kernel())):
             raise InputError(
-                "the kernel is not on the grid of its coordinates: call qmodel.normalisation.settle(model) first; a "
-                "kernel that was assigned wants layer.sketch() before training"
+                "the kernel is not on the grid of its coordinates: call qmodel.normalisation.settle(model) first"
             )
         integers = _integers(coordinates, quantizer.coordinate_fraction, "coordinates")
         signs = ops.convert_to_numpy(quantizer.signs(kernel, coordinates)) > 0  # (filter, group, plane, weight)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import warnings
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -51,7 +49,9 @@ def check_qkeras() -> None:
     Warns where hgq2 is installed and the module is ours all the same.
     Raises: InputError: another package's files, or none, where qkeras-v3 put its own.
     """
+    import base64
     import csv
+    import hashlib
     from importlib import metadata  # slow to import, and `import flow` needs none of it
 
     try:

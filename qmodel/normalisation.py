@@ -267,8 +267,10 @@ def settle(model: keras.Model, input_format: Format = INPUT_FORMAT) -> None:
 
     A bias without a quantizer goes onto its accumulator's grid, which follows from the layers before it.
     Args: input_format: of the windows, as for `freeze`.
+    Raises: InputError: a kernel assigned by hand that the coordinates do not give.
     """
     for layer in alq_layers(model):
+        layer.check_planes()
         layer.coordinates.assign(layer.quantizer.round_coordinates(layer.coordinates.value))
         layer.kernel.assign(layer.quantized_kernel())
         if layer.use_bias:

@@ -22,6 +22,14 @@ def test_the_picture_is_of_the_stored_rows(benchmark):
     assert (RESULTS / f"{name}.svg").read_text("utf-8") == benchmark.draw(_stored(name)["rows"])
 
 
+def test_the_page_of_the_file_format_has_the_stored_figures():
+    found, page = _stored("fuzz_files"), (RESULTS.parent / "docs" / "file-format.md").read_text("utf-8")
+    assert found["refused"] + found["read"] == found["files"] >= 200_000
+    for figure in (f"{found['files']:,} files", f"{found['refused']:,} were refused", f"{found['read']:,} read",
+                   f"{1000 * found['slowest_s']:.0f} ms", f"{found['megabytes']} MB"):  # fmt: skip
+        assert figure in page
+
+
 def test_another_row_is_another_picture():
     rows = _stored("ablation")["rows"]
     drawn = ablation.draw(rows)

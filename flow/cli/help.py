@@ -66,6 +66,22 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
 
+class Refused(argparse.Action):
+    """An option of other commands that this one cannot honour. Args: const: why, and the way out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs | {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(f"{option_string} does not go with this command: {self.const}")
+
+
 class Version(argparse.Action):
     """`--version`: looked up only when it is asked for."""
 
@@ -82,10 +98,11 @@ class Version(argparse.Action):
 
 def version() -> str:
     """Version of the package and of Python, in one line."""
-    import platform
-    from importlib import metadata
+    import sys
 
-    return f"ecg-alq {metadata.version('ecg-alq')} (Python {platform.python_version()})"
+    from qmodel import __version__
+
+    return f"ecg-alq {__version__} (Python {'.'.join(map(str, sys.version_info[:3]))})"
 
 
 def guessed(given: str, known: Sequence[str]) -> str:

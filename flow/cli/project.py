@@ -30,6 +30,12 @@ def _notebook_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="with --html: use all records and train fully (hours)")
     parser.add_argument("--check", action="store_true", help="exit code 1 if a notebook contains outputs")
     parser.add_argument("--clean", action="store_true", help="remove outputs from the notebooks")
+    parser.add_argument(
+        "--dataset",
+        action=help.Refused,
+        const="the notebooks teach with MIT-BIH. For your own recordings run `ecg-alq flow --dataset FOLDER` and open "
+        "build/flow/report.html",
+    )
 
 
 def _completion_options(parser: argparse.ArgumentParser) -> None:

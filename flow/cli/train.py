@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flow.build.settings import FOLDS, Settings
+from flow.cli import help
 from flow.cli.command import Command, Result
 from flow.cli.steps import flow_options, frozen_options, step
 from qmodel.errors import InputError
@@ -68,6 +69,12 @@ def _cross_validation_options(parser: argparse.ArgumentParser, validate: str, pe
         "--results", default="results", metavar="FOLDER", help="folder of the result files (default: %(default)s)"
     )
     parser.add_argument("--validate", action="store_true", help=validate)
+    parser.add_argument(
+        "--dataset",
+        action=help.Refused,
+        const="it cross-validates the windows of MIT-BIH. For your own recordings run `ecg-alq flow --dataset FOLDER "
+        "--fold N --build build/fold_N` for every fold; each report has the figures of its test windows",
+    )
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +108,12 @@ def _final_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--models", type=Path, metavar="FOLDER", help="folder for the network (default: inside the package)"
+    )
+    parser.add_argument(
+        "--dataset",
+        action=help.Refused,
+        const="it trains the networks that ship, on MIT-BIH. For your own recordings run `ecg-alq flow --dataset "
+        "FOLDER`: its network is build/flow/freeze/network.alq",
     )
 
 

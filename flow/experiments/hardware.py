@@ -58,7 +58,8 @@ def planned(network: FrozenNetwork, target: str, cycles: int | None, luts: int |
 
 def estimated(file: Path, target: str, picture: Path | None, **wish: Any) -> dict:
     """Estimates of a folded core, layer by layer; draws the pipeline into `picture`. Args: wish: of `planned`."""
-    from hls.estimate import estimate, plot_pipeline
+    from hls.estimate import estimate
+    from hls.tools.pictures import plot_pipeline
 
     network = FrozenNetwork.load(file)
     guess = estimate(planned(network, target, **wish))

@@ -18,10 +18,11 @@ from flow.look.pictures import ACCENT, GRID, figure
 from flow.steps.work.names import FROZEN
 from hls.area import DEVICES, device_of
 from hls.cpp.graph import default_folding
-from hls.estimate import estimate, plot_pipeline
+from hls.estimate import estimate
 from hls.folding import Folding, chunks, fold, legal_lanes
 from hls.plan import Plan
 from hls.tools.measure import BOARD_CLOCK_MHZ, FABRIC_CLOCK_MHZ, sweep_foldings
+from hls.tools.pictures import plot_pipeline
 from qmodel.frozen import FrozenNetwork
 
 ECP5, XC7 = "ecp5-85k", "xc7z020"

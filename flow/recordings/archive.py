@@ -78,7 +78,7 @@ class Task:
     @property
     def shown(self) -> str:
         """The recording's name in tables: letters that a file system holds and text does not are replaced."""
-        name = self.label or str(Path(self.name).with_suffix(""))
+        name = self.label or _bare(self.name)
         return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -220,8 +220,12 @@ def _run(tasks: list[Task], scheduler: str | None, workers: int, before: int) ->
 
 def _labels(names: list[str]) -> dict[str, str | None]:
     """Names in the table of recordings that would share one without their suffix: with it. None for all others."""
-    stems = Counter(str(Path(name).with_suffix("")) for name in names)
-    return {name: name if stems[str(Path(name).with_suffix(""))] > 1 else None for name in names}
+    bare = Counter(map(_bare, names))
+    return {name: name if bare[_bare(name)] > 1 else None for name in names}
+
+
+def _bare(name: str) -> str:
+    return str(Path(name).with_name(recording.stem(Path(name))))
 
 
 def classify_archive(

@@ -6,7 +6,6 @@ All are `hls.engines.engine.Engine`s and give the same integers. What an engine 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ def golden(network: FrozenNetwork, deploy: Path | None = None) -> Engine:
 
 def csim(network: FrozenNetwork, deploy: Path | None = None) -> Engine:
     """The C simulation of the network's HLS project, compiled once per machine."""
+    import tempfile
+
     from hls.cpp.convert import convert
     from hls.engines.csim import CSimulation
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras.saving import register_keras_serializable
 from qkeras import QConv1D, QDense
 from qkeras.quantizers import get_quantizer
@@ -22,8 +24,25 @@ else:
     _Mixed = object
 
 
+class _Told(keras.Variable):
+    """A variable whose layer is told when it is assigned by hand, not by a compiled training step."""
+
+    tell: Callable[[], None]
+
+    def assign(self, value: Any) -> Any:
+        """Assign and tell."""
+        assigned = super().assign(value)
+        if tf.executing_eagerly():
+            self.tell()
+        return assigned
+
+
 class ALQLayer(_Mixed):
-    """Keeps `coordinates`, shape (filter, group, plane), non-negative; a pruned plane has coordinate 0."""
+    """Keeps `coordinates`, shape (filter, group, plane), non-negative; a pruned plane has coordinate 0.
+
+    A kernel that is assigned by hand gets coordinates of its own, as at build, unless these were trained or pruned
+    since they were fitted: then the layer refuses to compute until it is said what to keep (`check_planes`).
+    """
 
     def __init__(
         self,
@@ -46,6 +65,9 @@ class ALQLayer(_Mixed):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         # Set by a trainer that itself keeps the kernel on the grid: the forward pass then takes it as it is.
         self.kernel_on_grid = False
+        self._fitted = np.empty(0)  # coordinates as last fitted to the kernel
+        self._left: np.ndarray | None = None  # trained coordinates whose kernel was then assigned by hand
+        self._setting = False  # kernel and coordinates are being set together
 
     @property
     def quantizer(self) -> alq:
@@ -61,23 +83,80 @@ class ALQLayer(_Mixed):
             initializer=lambda shape, dtype=None: self.quantizer.sketch(keras.ops.convert_to_tensor(self.kernel)),
             constraint=keras.constraints.NonNeg(),
         )
+        self._remember()
+        for variable, tell in ((self.kernel, self._follow), (self.coordinates, self._keep)):
+            variable.__class__ = _Told
+            variable.tell = tell
 
     def sketch(self) -> None:
         """Fit the coordinates to the present kernel and move the kernel onto their grid."""
         coordinates = self.quantizer.round_coordinates(self.quantizer.sketch(self.kernel.value))
         self.set_planes(self.quantizer.signs(self.kernel.value, coordinates), coordinates)
+        if tf.executing_eagerly():
+            self._remember()
 
     def set_planes(self, signs: Array, coordinates: Array) -> None:
         """Set the coordinates (filter, group, plane), rounded, and the kernel to what they and the signs give."""
         rounded = self.quantizer.round_coordinates(coordinates)
-        self.coordinates.assign(rounded)
         weights = basis.reconstruct(signs, rounded)
-        self.kernel.assign(basis.from_groups(weights, tuple(self.kernel.shape), self.quantizer.grouping))
+        with self._together():
+            self.coordinates.assign(rounded)
+            self.kernel.assign(basis.from_groups(weights, tuple(self.kernel.shape), self.quantizer.grouping))
+
+    def _remember(self) -> None:
+        """Hold the coordinates as those that were fitted to the kernel."""
+        self._fitted = keras.ops.convert_to_numpy(self.coordinates)
+
+    def _follow(self) -> None:
+        """The kernel was assigned by hand: fit the coordinates anew, or hold against them that they were trained."""
+        if self._setting or self._given():
+            return
+        coordinates = keras.ops.convert_to_numpy(self.coordinates)
+        if np.array_equal(coordinates, self._fitted):
+            self.coordinates.assign(self.quantizer.sketch(self.kernel.value))
+            self._remember()
+        else:
+            self._left = coordinates
+
+    def _keep(self) -> None:
+        """The coordinates were assigned by hand: they are meant for the kernel as it is."""
+        self._left = None
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Inside, kernel and coordinates are set together, so neither follows the other."""
+        self._setting, before = True, self._setting
+        try:
+            yield
+        finally:
+            self._setting, self._left = before, None
+
+    def _given(self) -> bool:
+        """Whether the kernel is one that the coordinates give."""
+        kernel = keras.ops.convert_to_numpy(self.kernel)
+        return np.array_equal(kernel, keras.ops.convert_to_numpy(self.quantizer(kernel, self.coordinates.value)))
+
+    def check_planes(self) -> None:
+        """Nothing, if the planes are those of the kernel.
+
+        Raises: InputError: the kernel was assigned by hand behind trained or pruned coordinates, which do not give it.
+        """
+        if self._left is None:
+            return
+        with tf.init_scope():  # what the variables hold, also while a model is being compiled
+            coordinates = keras.ops.convert_to_numpy(self.coordinates)
+            if np.array_equal(coordinates, self._left) and not self._given():
+                raise InputError(
+                    f"{self.name}: its kernel was assigned by hand after its coordinates were trained or pruned: call "
+                    "its sketch() to fit new ones, or layer.coordinates.assign(layer.coordinates) to keep these"
+                )
+        self._left = None
 
     def quantized_kernel(self) -> Array:
-        """The kernel that the forward pass uses, on the grid of the coordinates."""
+        """The kernel that the forward pass uses, on the grid of the coordinates. Raises: as `check_planes`."""
         if self.kernel_on_grid:
             return keras.ops.convert_to_tensor(self.kernel)
+        self.check_planes()
         return self.quantizer(self.kernel, self.coordinates)
 
     def quantized_bias(self) -> Array | None:
@@ -93,23 +172,26 @@ class ALQLayer(_Mixed):
         keras.layers.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store: Any) -> None:
-        if len(store.keys()) == len(self.weights) - 1:  # of a layer in floating point: its kernel has no planes yet
+        with self._together():
+            if len(store.keys()) != len(self.weights) - 1:
+                keras.layers.Layer.load_own_variables(self, store)
+                return
+            # Of a layer in floating point: its kernel has no planes yet.
             self.kernel.assign(store["0"])
             if self.use_bias:
                 self.bias.assign(store["1"])
             self.sketch()
-        else:
-            keras.layers.Layer.load_own_variables(self, store)
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Kernel, bias, coordinates; without the coordinates (of a layer in floating point) they are sketched."""
-        if len(weights) != len(self.weights) - 1:
-            super().set_weights(weights)
-            return
-        self.kernel.assign(weights[0])
-        if self.use_bias:
-            self.bias.assign(weights[1])
-        self.sketch()
+        with self._together():
+            if len(weights) != len(self.weights) - 1:
+                super().set_weights(weights)
+                return
+            self.kernel.assign(weights[0])
+            if self.use_bias:
+                self.bias.assign(weights[1])
+            self.sketch()
 
     def call(self, inputs: Array) -> Array:
         outputs = self._product(inputs, keras.ops.cast(self.quantized_kernel(), inputs.dtype))

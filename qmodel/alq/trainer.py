@@ -205,6 +205,8 @@ class ALQTrainer:
             for layer in layers:
                 if layer.trainable:
                     layer.sketch()
+        for layer in layers:
+            layer.check_planes()
         self.states = [LayerState(layer) for layer in layers]
         self.trained = [state for state in self.states if state.layer.trainable]
         if not self.trained:

@@ -491,7 +491,7 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
         if len(channels) > 1:
             notes.append(f"{chosen.name} of {path.name} is used as the ECG, but {how}")
     return Recording(
-        path.stem if source.kind == "WFDB" else _stem(path),
+        path.stem if source.kind == "WFDB" else stem(path),
         np.stack([signal for _, signal in kept], axis=1),
         tuple(names[i] for i, _ in kept),
         float(rate),
@@ -505,13 +505,11 @@ def _chosen(source: Source, asked_hz: float | None, units: str | None, lead: str
     )
 
 
-def _stem(path: Path) -> str:
-    """A file's name without its suffixes of a format."""
-    stem = path.stem
-    inner = Path(stem).suffix.lower()
-    return (
-        Path(stem).stem if path.suffix.lower() in readers.tables.PACKED and inner in readers.tables.SUFFIXES else stem
-    )
+def stem(path: Path) -> str:
+    """A file's name without the suffixes of its format: two of a packed table, like .csv.gz."""
+    inner = Path(path.stem)
+    packed = path.suffix.lower() in readers.tables.PACKED and inner.suffix.lower() in readers.tables.SUFFIXES
+    return inner.stem if packed else path.stem
 
 
 def _understood(channel: Channel, mv_assumed: bool) -> bool:

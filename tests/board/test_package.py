@@ -11,6 +11,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import board
@@ -23,7 +24,10 @@ from flow.cli.main import main
 from flow.ship import bitstream, package
 from qmodel import models
 from qmodel.errors import InputError
+from qmodel.fixed_point import INPUT_FORMAT, Format
+from qmodel.frozen import FrozenNetwork, TimeSum
 from tests.board.folders import deploy_folder, ecg_network, manifest_of
+from tests.strategies import random_plane_layer
 
 NOTEBOOK = Path(board.__file__).parent / "notebooks" / package.NOTEBOOK
 HEAVY = ("tensorflow", "keras", "qkeras", "hls4ml", "wfdb", "sklearn", "matplotlib", "pynq", "serial", "hls", "flow")
@@ -88,6 +92,34 @@ def test_the_deploy_folder(wheel, tmp_path, capsys):
     assert main(["package", *options]) == 2
     assert "is not of this design: axi_dma_0 has c_m_axis_mm2s_tdata_width = 32" in capsys.readouterr().err
     assert manifest.damaged(output) == []
+
+
+def test_a_network_of_ones_own_comes_through(tmp_path, capsys):
+    """Two leads, 125 Hz, two classes of its own: packaged, checked, and run by the driver."""
+    random = np.random.default_rng(5)
+    layers = (
+        random_plane_layer(random, 2, 4, 8, stride=4, output=Format(4, 1, False)),
+        TimeSum(),
+        random_plane_layer(random, 4, 2, 1, output=None),
+    )
+    told = {"classes": ["calm", "racing"], "rate_hz": 125, "leads": ["II", "V1"], "window_samples": 500}
+    network = FrozenNetwork(500, INPUT_FORMAT, layers, 2, metadata=told)
+    design, output, wheel = built_design(network, tmp_path / "bitstream"), tmp_path / "deploy", tmp_path / "a.whl"
+    wheel.write_bytes(b"stands for the wheel")
+    options = ["--bitstream", str(design), "--output", str(output), "--wheel", str(wheel)]
+    assert main(["package", *options]) == 0
+    capsys.readouterr()
+    manifest = Manifest.load(output)
+    assert manifest.damaged(output) == []
+    assert (manifest.identity, manifest.classes) == (network.identity, ("calm", "racing"))
+    assert FrozenNetwork.load(output / manifest.network).metadata == told
+    with installed(stand_in(Board(network, Codec.of(network)))), ArrhythmiaOverlay(output) as overlay:
+        window = json.loads((output / manifest.window).read_text())
+        result = overlay.classify(window["samples"])
+        assert result.logits.tolist() == window["logits"]
+        assert result.label == manifest.classes[int(np.argmax(window["logits"]))]
+        with pytest.raises(ValueError, match=r"\(500, 2\)"):
+            overlay.classify(np.zeros(500, np.int16))
 
 
 def test_what_cannot_be_packaged(tmp_path, capsys):

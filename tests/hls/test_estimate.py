@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from hls.area import DEVICES, adder_tree, table, tree_levels, word_select
-from hls.estimate import PYNQ_BUDGET, Budget, BudgetError, check_budget, estimate, plot_pipeline
+from hls.estimate import PYNQ_BUDGET, Budget, BudgetError, check_budget, estimate
 from hls.folding import fold, step_cycles
 from hls.plan import Plan
+from hls.tools.pictures import plot_pipeline
 from qmodel.fixed_point import INPUT_FORMAT, Format
 from qmodel.frozen import FrozenNetwork, MaxPool, TimeSum
 from tests.strategies import random_plane_layer

@@ -17,6 +17,11 @@ TRAINED_LEADS = ("MLII", "II")
 LIMB_LEADS = ("I", "III", "AVL", "AVF", "ML1", "MLI", "MLIII")
 _LEAD_ORDER = (*TRAINED_LEADS, "ECG", "EKG", "ECG1", "EKG1", "ECG2", "EKG2", *LIMB_LEADS)
 
+LONGEST_SAMPLES = 500_000_000  # of one signal, gaps filled
+# Gaps become missing samples, which cost memory and time as others do: so few bytes must not ask for so many of them.
+ALWAYS_FILLED = 3_000_000  # samples: more than three hours at 250 Hz
+FILLED_PER_SAMPLE = 200  # an event recorder that stores 20 s an hour misses 179 samples for each that it has
+
 ECG, OTHER, UNKNOWN = "ecg", "other", "unknown"  # what a name says
 VOLTAGE, PHYSICAL, COUNTS, UNCLEAR, NO_UNIT = "voltage", "physical", "counts", "unclear", "none"  # what a unit says
 
@@ -45,6 +50,24 @@ class Channel:
         rate = None if self.rate_hz is None else f"{self.rate_hz:g} Hz"
         facts = ", ".join(fact for fact in (f"number {self.number}", self.unit or "no unit", rate) if fact)
         return f"{self.name} ({facts})"
+
+
+def check_gaps(what: str, recorded: int, whole: int, rate_hz: float) -> None:
+    """Refuse a signal whose gaps are out of proportion, before they are filled: a slip in a clock or in a header.
+
+    Args: what: of which file or column, begins the message; recorded: samples that are there; whole: with its gaps.
+    Raises: DataError: more missing than are filled, or too long altogether.
+    """
+    missing = whole - recorded
+    if whole <= LONGEST_SAMPLES and missing <= max(ALWAYS_FILLED, FILLED_PER_SAMPLE * recorded):
+        return
+    if not missing:
+        raise DataError(f"{what}: {whole:,} samples are more than can be read ({LONGEST_SAMPLES:,}): cut it into parts")
+    raise DataError(
+        f"{what}: gaps of {missing / rate_hz / 3600:.6g} hours in all, and {recorded / rate_hz:.6g} s of samples. Gaps "
+        f"are filled up to {FILLED_PER_SAMPLE} times the samples or {ALWAYS_FILLED / rate_hz / 3600:.3g} hours, and "
+        f"{LONGEST_SAMPLES / rate_hz / 3600:.4g} hours altogether: cut it into parts, or mend its times"
+    )
 
 
 @dataclass(frozen=True)

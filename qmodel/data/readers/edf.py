@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from qmodel.data.mitdb import DataError
-from qmodel.data.readers.channels import Channel, Source
+from qmodel.data.readers.channels import Channel, Source, check_gaps
 
 MAGIC = {b"0       ": "EDF", b"\xffBIOSEMI": "BDF"}
 # Bytes of a signal's fields, in order: label, transducer, unit, physical and digital range, filters, samples, reserved.
 _FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 _ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 MOST_SIGNALS = 4096
-LONGEST_SAMPLES = 500_000_000  # of one signal, gaps filled
 _ONSET = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15[\d.]*)?\x14\x14")
 
 
@@ -202,8 +201,7 @@ def _places(path: Path, onsets: np.ndarray | None, rate: float, samples: int, re
     if onsets is None:
         return None
     places = np.rint(onsets * rate)
-    if places[-1] + samples > LONGEST_SAMPLES:
-        raise DataError(f"{path}: with its gaps it lasts {onsets[-1] / 3600:.6g} hours, too long to read: cut it")
+    check_gaps(str(path), samples * records, int(places[-1]) + samples, rate)
     # Rounding must not let a record overlap the one before.
     return np.maximum.accumulate(places.astype(np.int64) - samples * np.arange(records)) + samples * np.arange(records)
 

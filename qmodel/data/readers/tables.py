@@ -42,6 +42,7 @@ from qmodel.data.readers.channels import (
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc", ".tab")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 LARGEST_BYTES = 4_000_000_000
+ALWAYS_UNPACKED, UNPACKED_PER_BYTE = 64_000_000, 200  # bytes: numbers of an ECG pack to a fifth, never to a thousandth
 MOST_LEADS = 20  # columns without names of ECG leads
 HEAD_LINES = 400  # that the dialect is found in
 RUN = 20  # rows one after the other that make the beginning of the numbers
@@ -112,8 +113,14 @@ def text_of(path: Path) -> str:
             data = file.read(LARGEST_BYTES + 1)
     else:
         try:
+            most = min(LARGEST_BYTES, max(ALWAYS_UNPACKED, UNPACKED_PER_BYTE * path.stat().st_size))
             with packed(path) as stream:
-                data = stream.read(LARGEST_BYTES + 1)
+                data = stream.read(most + 1)
+            if len(data) > most:
+                raise DataError(
+                    f"{path} unpacks to more than {most:,} bytes, {UNPACKED_PER_BYTE} times its size: unpack it "
+                    "yourself if that is right"
+                )
         except (DataError, MemoryError):
             raise
         except Exception as error:  # zlib, lzma, zipfile and their kin meet damage each in its own way
@@ -876,7 +883,14 @@ def _time_base(
         raise DataError(
             f"{path}: a CSV file that has no column of times does not tell its sampling rate: give --fs, in Hz"
         )
-    places = next((p for i in counters if (p := times.counter_places(columns[i].to_numpy())) is not None), None)
+    places = None
+    for i in counters:
+        try:
+            places = times.counter_places(columns[i].to_numpy(), names[i] or f"column {i + 1}", wanted)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        if places is not None:
+            break
     if places is not None:
         notes.append(f"{path.name}: its counter skips {places[-1] + 1 - rows} numbers, marked as missing")
     return wanted, places, notes

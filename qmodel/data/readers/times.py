@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qmodel.data.mitdb import DataError
+from qmodel.data.readers.channels import check_gaps
 from qmodel.data.readers.channels import word_set as words
 
 LOWEST_HZ, HIGHEST_HZ = 50.0, 20_000.0  # in which the unit of a time column without one is told from its steps
@@ -19,7 +20,6 @@ SECONDS_PER = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3
 TOLERANCE = 0.005  # between the rate that is asked for and the one that times tell
 TOO_COARSE = 0.01  # of the rate: times that tell it less well do not tell it
 WANDER_S = 0.02  # that even times may differ from an even grid
-MOST_MISSING = 200_000_000  # samples: a gap that is longer is a slip in a clock
 
 # A column is named as time where every word of its name is one of these, and one of them says time.
 _TIME_WORDS = words(
@@ -332,8 +332,7 @@ def base(seconds: np.ndarray, asked_hz: float | None, name: str, first_row: int 
             f"the times of {name!r} are not even: row {first_row + worst} is {off.max():.3g} s from a grid of "
             f"{rate:.6g} Hz; resample the table first"
         )
-    if late[-1] > MOST_MISSING:
-        raise DataError(f"the times of {name!r} have gaps of {late[-1] / rate / 3600:.6g} hours in all: cut the table")
+    check_gaps(f"the times of {name!r}", len(seconds), len(seconds) + int(late[-1]), rate)
     if asked_hz is not None:
         rate = asked_hz
     elif round(rate) and abs(rate / round(rate) - 1) <= max(uncertain, 2e-5):
@@ -369,10 +368,10 @@ def _lost(at: np.ndarray, starts: np.ndarray, waits: np.ndarray, rate: float, us
     return late
 
 
-def counter_places(values: np.ndarray) -> np.ndarray | None:
+def counter_places(values: np.ndarray, name: str, rate_hz: float) -> np.ndarray | None:
     """Places of rows by a column that counts samples; None where none is missing, or the column does not tell.
 
-    A column that counts in whole steps and skips some has lost them.
+    A column that counts in whole steps and skips some has lost them. Raises: DataError: as check_gaps.
     """
     if not climbs(values) or not (values % 1 == 0).all():
         return None
@@ -380,8 +379,9 @@ def counter_places(values: np.ndarray) -> np.ndarray | None:
     step = float(np.median(steps))
     if not step > 0 or (steps == step).mean() < 0.9 or (steps % step != 0).any() or not (steps > 0).all():
         return None
+    check_gaps(f"the numbers of {name!r}", len(values), round(float(values[-1] - values[0]) / step) + 1, rate_hz)
     places = np.rint((values - values[0]) / step).astype(np.int64)
-    return None if places[-1] == len(values) - 1 or places[-1] > MOST_MISSING else places
+    return None if places[-1] == len(values) - 1 else places
 
 
 def _resolution(waits: np.ndarray) -> float:

@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from qmodel.data.mitdb import DataError
-from qmodel.data.readers.channels import Channel, Source
+from qmodel.data.readers.channels import LONGEST_SAMPLES, Channel, Source, check_gaps
 
 DEFAULT_RATE_HZ, DEFAULT_GAIN = 250.0, 200.0  # header(5)
-LONGEST_SAMPLES = 4_000_000_000  # of all signals: more is a slip in a header, or needs another machine
 # Value that stands for no sample: signal(5); wfdb has the same.
 _INVALID = {
     "8": -(2**7), "16": -(2**15), "24": -(2**23), "32": -(2**31), "61": -(2**15), "80": -(2**7), "160": -(2**15),
@@ -258,7 +257,9 @@ def _digital(header: Header, notes: list[str]) -> list[np.ndarray]:
         raise DataError(f"{path}: its signals have no file")
     frames = len(found[min(found)]) // header.signals[min(found)].per_frame
     for i in absent:
-        found[i] = np.full(frames * max(header.signals[i].per_frame, 1), _NO_SAMPLE)
+        each = max(header.signals[i].per_frame, 1)
+        check_gaps(str(header.path), frames, frames * each, header.rate_hz)
+        found[i] = np.full(frames * each, _NO_SAMPLE)
     return [found[i] for i in range(len(header.signals))]
 
 
@@ -274,7 +275,7 @@ def _decode(
     if frames is None:
         frames = max(int(size / bytes_per[form] / per_frame + 1e-9), 0)
     number = frames * per_frame
-    if number > LONGEST_SAMPLES:
+    if number > LONGEST_SAMPLES * len(lines):
         raise DataError(f"{header} describes {number} samples: more than can be read")
     needed = {"212": -(-number * 3 // 2), "310": -(-number // 3) * 4, "311": -(-number // 3) * 4}.get(form)
     needed = int(number * bytes_per[form]) if needed is None else needed
@@ -359,7 +360,7 @@ def _of_segments(header: Header) -> Source:
     path, notes = header.path, list[str]()
     layout: Header | None = None
     parts: list[tuple[int, Header, list[np.ndarray]]] = []
-    at = 0
+    at = recorded = 0
     for name, frames in header.segments:
         if name != "~":
             segment = path.with_name(f"{name}.hea")
@@ -377,11 +378,11 @@ def _of_segments(header: Header) -> Source:
                 raise DataError(f"{path} takes {frames} samples of {name}, which has {described.frames}: truncated")
             parts.append((at, described, [v[: frames * s.per_frame] for s, v in
                                           zip(described.signals, _digital(described, notes))]))  # fmt: skip
+            recorded += frames
         at += frames
     if header.frames and header.frames != at:
         notes.append(f"{path.name} announces {header.frames} samples, its segments have {at}: these are read")
-    if at > LONGEST_SAMPLES:
-        raise DataError(f"{path} describes {at} samples: more than can be read")
+    check_gaps(str(path), recorded, at, header.rate_hz)
     lines = layout.signals if layout is not None else parts[0][1].signals if parts else ()
     if not lines:
         raise DataError(f"{path} describes no signal")

@@ -62,6 +62,35 @@ def test_help_and_data_are_light(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "final", "abstain", "notebook"])
+def test_a_data_set_is_refused_by_name_where_it_cannot_be_taken(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--dataset", "my_data"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"ecg-alq {command}: --dataset does not go with this command: ")
+    assert "ecg-alq flow --dataset FOLDER" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--help"]], ids=" ".join)
+def test_starts_with_few_modules(arguments):
+    """Imports take the time of a start, and can be counted on a busy machine too: 99 modules on Python 3.11."""
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from flow.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(*sorted(set(sys.modules) - before), file=sys.stderr)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-S", "-c", code, *arguments]
+    found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stderr.split()
+    assert "flow.cli.main" in found
+    assert len(found) <= 110, found
+    assert not {"numpy", "tempfile", "hashlib", "email", "socket", "importlib.metadata", "subprocess"} & set(found)
+
+
 def test_later_steps_take_the_settings_of_the_build(tmp_path):
     settings = Settings(build=str(tmp_path), network="tiny", quick=True, fold=4)
     record(settings)

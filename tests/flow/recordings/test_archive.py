@@ -1,6 +1,7 @@
 """Archives: one table, resumed where it stopped, bad recordings named."""
 
 import csv
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -42,6 +43,19 @@ def write(folder: Path, name: str, signal: np.ndarray) -> None:
                 write_dir=str(folder))  # fmt: skip
 
 
+@pytest.fixture
+def in_this_process(monkeypatch) -> list[str]:
+    """Tasks run here, one after the other; the list receives their names."""
+    asked = []
+
+    def run(tasks, scheduler, workers, before):
+        asked.extend(task.name for task in tasks)
+        return {task.name: run_task(task) for task in tasks}
+
+    monkeypatch.setattr(archive, "_run", run)
+    return asked
+
+
 def test_segments_are_no_recordings(originals):
     names = [str(path.relative_to(originals)) for path in recording.find(originals)]
     assert names == ["a.hea", "b.hea", "below/a.hea", "c.hea", "m.hea"]
@@ -81,22 +95,60 @@ def test_one_table_and_what_was_refused(originals, untrained, frozen_file, tmp_p
     assert parquet.read_table(tmp_path / "o u t" / TABLE).equals(table)
 
 
+@pytest.mark.parametrize("name", [TABLE, SUMMARY, archive.RECORDINGS])
+def test_never_replaces_a_table_it_did_not_write(originals, frozen_file, tmp_path, capsys, name):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / name).write_text("mine")
+    arguments = ["classify", str(originals), "--frozen", str(frozen_file), "--output", str(output)]
+    assert main(arguments) == 2
+    assert f"{name} was not written by this command" in capsys.readouterr().err
+    assert [(p.name, p.read_text()) for p in output.iterdir()] == [(name, "mine")]
+
+
+def _table(path: Path, signal: np.ndarray) -> None:
+    content = "".join(["time,II\n", *(f"{i / 360:.5f},{value:.4f}\n" for i, value in enumerate(signal))]).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+class TestNames:
+    """What a folder may hold beside plain recordings, and how their rows are told apart."""
+
+    @pytest.mark.parametrize("others", [("e.csv",), ("e.csv.gz",), ("e.csv", "e.csv.gz"), ("below/e.csv", "e.tsv")])
+    def test_recordings_of_one_stem(self, originals, untrained, in_this_process, tmp_path, others):
+        folder = tmp_path / "in"
+        (folder / "below").mkdir(parents=True)
+        signal = wfdb.rdrecord(str(originals / "a")).p_signal[:3600, 0]
+        write(folder, "e", signal)
+        for name in others:
+            _table(folder / name, signal)
+        classify_archive(folder, untrained, tmp_path / "out")
+        rows = parquet.read_table(tmp_path / "out" / TABLE)["recording"].to_pylist()
+        alike = {"e.hea", *(name for name in others if "/" not in name)}
+        assert sorted(rows) == sorted(alike | {name.removesuffix(".csv") for name in others if "/" in name})
+
+    @pytest.mark.parametrize("first", ["udb/100z 1 360 3600", "../a 1 360 3600", "/b 1 360 3600", "b/x/2 1 360 3600"])
+    def test_a_header_that_names_a_folder_ends_no_archive(self, originals, untrained, in_this_process, tmp_path, first):
+        folder = tmp_path / "in"
+        write(folder, "good", wfdb.rdrecord(str(originals / "a")).p_signal[:3600, 0])
+        (folder / "b.hea").write_text(f"{first}\ngood.dat 16 200/mV 16 0 0 0 0 II\n")
+        summary = classify_archive(folder, untrained, tmp_path / "out")
+        assert (list(summary["refused"]), summary["windows"]) == (["b.hea"], 1)
+        assert "folder" in summary["refused"]["b.hea"]
+
+    @pytest.mark.parametrize("name", [".", "./", "below/..", "../in"])
+    def test_folders_by_any_name(self, originals, untrained, in_this_process, tmp_path, monkeypatch, name):
+        (tmp_path / "in" / "below").mkdir(parents=True)
+        write(tmp_path / "in", "good", wfdb.rdrecord(str(originals / "a")).p_signal[:3600, 0])
+        monkeypatch.chdir(tmp_path / "in")
+        summary = classify_archive(name, untrained, tmp_path / "out")
+        assert (summary["folder"], summary["windows"]) == (str(tmp_path / "in"), 1)
+
+
 class TestResuming:
     @pytest.fixture
     def folder(self, originals, tmp_path) -> Path:
         return Path(shutil.copytree(originals, tmp_path / "archive"))
-
-    @pytest.fixture
-    def in_this_process(self, monkeypatch) -> list[str]:
-        """Tasks run here, one after the other; the list receives their names."""
-        asked = []
-
-        def run(tasks, scheduler, workers, before):
-            asked.extend(task.name for task in tasks)
-            return {task.name: run_task(task) for task in tasks}
-
-        monkeypatch.setattr(archive, "_run", run)
-        return asked
 
     def test_goes_on_where_it_stopped(self, folder, untrained, in_this_process, tmp_path):
         classify_archive(folder, untrained, tmp_path / "whole")

@@ -291,6 +291,75 @@ class TestFiles:
         assert (tmp_path / "e.csv").read_bytes() == before
         assert not (tmp_path / "e.json").exists()
 
+    @pytest.fixture
+    def good(self, ecg, tmp_path) -> Path:
+        """A WFDB record of 12 s in a folder where other files of its name may lie."""
+        wfdb.wrsamp("good", fs=360, p_signal=ecg[:4320, None].astype(float), units=["mV"], sig_name=["II"], fmt=["16"],
+                    write_dir=str(tmp_path))  # fmt: skip
+        return tmp_path / "good.hea"
+
+    @pytest.mark.parametrize("form", FORMATS)
+    @pytest.mark.parametrize("what", ["file", "link", "dangling link", "folder"])
+    def test_never_replaces_what_it_did_not_write(self, good, frozen_file, capsys, form, what):
+        """Another recording good.csv, notes good.json, a picture, annotations of a person: no file of any kind."""
+        folder = good.parent
+        theirs, behind = folder / f"good.{form}", folder / "behind"
+        if what == "folder":
+            theirs.mkdir()
+        elif what == "file":
+            theirs.write_text("mine")
+        else:
+            theirs.symlink_to(behind)
+            if what == "link":
+                behind.write_text("mine")
+        before = sorted(folder.iterdir())
+        arguments = ["--frozen", str(frozen_file), "--output", str(folder), "--formats", *FORMATS[:2], form]
+        assert main(["classify", str(good), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert f"good.{form} was not written by this command, or was changed since: choose another --output" in error
+        assert sorted(folder.iterdir()) == before  # nothing of the other formats either
+        assert theirs.is_symlink() == ("link" in what)
+        if what in ("file", "link"):
+            assert theirs.read_text() == "mine"
+
+    def test_a_network_of_the_recordings_name_stays(self, good, frozen_file):
+        network = good.with_suffix(".alq")
+        network.write_bytes(frozen_file.read_bytes())
+        arguments = ["classify", str(good), "--frozen", str(network), "--output", str(good.parent)]
+        for _ in range(2):  # and what was written here before is written again
+            assert main([*arguments, "--formats", "csv", "alqa", "json"]) == 0
+            assert network.read_bytes() == frozen_file.read_bytes()
+        assert wfdb.rdann(str(good.with_suffix("")), "alqa").symbol
+
+    def test_what_was_changed_since_is_the_users(self, good, frozen_file, tmp_path, capsys):
+        output = tmp_path / "out"
+        arguments = ["classify", str(good), "--frozen", str(frozen_file), "--output", str(output), "--formats", "csv"]
+        assert main(arguments) == 0
+        table = output / "good.csv"
+        table.write_text(table.read_text() + "my remark\n")
+        assert main(arguments) == 2
+        assert "was changed since" in capsys.readouterr().err
+        assert table.read_text().endswith("my remark\n")
+
+    def test_recordings_of_one_name_keep_their_files_apart(self, good, frozen_file, ecg, tmp_path):
+        (tmp_path / "other").mkdir()
+        np.savetxt(tmp_path / "other" / "good.csv", ecg[:4320])
+        arguments = [
+            "--fs",
+            "360",
+            "--frozen",
+            str(frozen_file),
+            "--output",
+            str(tmp_path / "out"),
+            "--formats",
+            "json",
+        ]
+        for path in (good, tmp_path / "other" / "good.csv", good):
+            assert main(["classify", str(path), *arguments]) == 0
+        assert sorted(p.name for p in (tmp_path / "out").glob("*.json")) == [
+            outputs.LEDGER, "good-csv.json", "good.json",
+        ]  # fmt: skip
+
     def test_needs_no_more_than_it_says(self, wfdb_record, frozen_file, tmp_path):
         """The golden engine starts without TensorFlow, and tables without matplotlib."""
         blocked = (

@@ -12,10 +12,11 @@ from qkeras import QActivation, QConv1D, QConv2D, QDense, QSeparableConv1D, quan
 
 from qmodel.alq.layers import ALQConv1D, ALQDense, alq_layers
 from qmodel.alq.quantizer import alq
+from qmodel.alq.trainer import ALQTrainer
 from qmodel.errors import InputError
 from qmodel.fixed_point import Format
 from qmodel.freeze import freeze, keras_trace
-from qmodel.normalisation import settle
+from qmodel.normalisation import absorb, settle
 
 
 def small_model(grouping="channelwise", bits=2, coordinate_bits=8, seed=0):
@@ -144,3 +145,84 @@ def test_layers_of_two_dimensions_are_refused_by_name():
     for layer, shape in ((QConv2D(2, 3, kernel_quantizer=alq(1)), (8, 8, 1)), (separable, (8, 2))):
         with pytest.raises(InputError, match=r"alq takes kernels .*use ALQConv1D and ALQDense"):
             layer(np.zeros((1, *shape), np.float32))
+
+
+def _pretrained(layer, seed=0):
+    """A kernel of another size than a new layer's."""
+    return 10 * np.random.default_rng(seed).normal(size=layer.kernel.shape).astype(np.float32)
+
+
+def _off(layer, kernel):
+    held = ops.convert_to_numpy(layer.quantized_kernel())
+    return np.abs(held - kernel).mean() / np.abs(kernel).mean()
+
+
+@pytest.mark.parametrize("assigned", ["assign", "assign_add", "set_weights", "whole model", "compiled before"])
+def test_a_kernel_assigned_by_hand_gets_its_planes(assigned):
+    layer = ALQConv1D(4, 3, use_bias=False)
+    model = keras.Sequential([keras.layers.Input((9, 2)), layer])
+    x, kernel = np.ones((1, 9, 2), np.float32), _pretrained(layer)
+    if assigned == "compiled before":
+        model.predict(x, verbose=0)
+    if assigned == "assign_add":
+        kernel += ops.convert_to_numpy(layer.kernel)
+        layer.kernel.assign_add(kernel - ops.convert_to_numpy(layer.kernel))
+        kernel = ops.convert_to_numpy(layer.kernel)
+    elif assigned == "set_weights":
+        layer.set_weights([kernel])
+    elif assigned == "whole model":  # kernel and coordinates, as they were: the coordinates are the caller's
+        coordinates = ops.convert_to_numpy(layer.coordinates)
+        model.set_weights([kernel, coordinates])
+        assert np.array_equal(layer.coordinates, coordinates)
+        return
+    else:
+        layer.kernel.assign(kernel)
+    assert _off(layer, kernel) < 0.3  # two planes of normal weights; 0.87 with the coordinates of the first kernel
+    given = ops.convert_to_numpy(keras.ops.conv(x, layer.quantized_kernel()))
+    assert model.predict(x, verbose=0) == pytest.approx(given, abs=1e-4)
+
+
+def test_a_kernel_assigned_behind_trained_planes_is_refused():
+    model = small_model()
+    layer = model.get_layer("conv2")
+    layer.kernel.assign(_pretrained(layer))
+    x, y = np.ones((4, 24, 1), np.float32), np.eye(5)[:4]
+    model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    for use in (
+        lambda: model(x),
+        lambda: model.predict(x, verbose=0),
+        lambda: model.fit(x, y, verbose=0),
+        lambda: settle(model),
+        lambda: absorb(model),
+        lambda: freeze(model),
+        lambda: ALQTrainer(model, sketch=False),
+    ):
+        with pytest.raises(InputError, match=r"conv2: its kernel was assigned by hand .* call its sketch\(\)"):
+            use()
+    layer.sketch()
+    settle(model)
+    freeze(model)
+
+
+def test_trained_planes_can_be_kept_behind_a_new_kernel():
+    model = small_model()
+    layer = model.get_layer("conv2")
+    coordinates = ops.convert_to_numpy(layer.coordinates)
+    layer.kernel.assign(_pretrained(layer))
+    layer.coordinates.assign(layer.coordinates)
+    settle(model)
+    assert np.array_equal(layer.coordinates, coordinates)
+    layer.kernel.assign(ops.convert_to_numpy(layer.kernel))  # on the grid of its coordinates
+    freeze(model)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_training_with_constraints_and_averages_assigns_nothing_by_hand(eager):
+    keras.utils.set_random_seed(2)
+    layer = ALQConv1D(3, 3, kernel_constraint=keras.constraints.MaxNorm(1.0))
+    model = keras.Sequential([keras.layers.Input((8, 2)), layer, keras.layers.Flatten(), ALQDense(2)])
+    model.compile(keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=3), "mse", run_eagerly=eager)
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(16, 8, 2)), random.normal(size=(16, 2))
+    model.fit(x, y, batch_size=4, verbose=0)
+    settle(model)
