@@ -54,16 +54,19 @@ def kind_sums(logits: np.ndarray, step: np.ndarray) -> np.ndarray:
     return around[step] + around[step + 1] + around[step + 2]
 
 
-def by_timing(beats: Beats, sums: np.ndarray, at: np.ndarray, gain: int) -> Beats:
+def by_timing(beats: Beats, sums: np.ndarray, at: np.ndarray, gain: int, fibrillating: np.ndarray) -> Beats:
     """Beats whose kind, N or S, is told by their timing too; ventricular ones stay. Integers throughout.
 
-    A beat is supraventricular where its sum for S, and what its being early is worth, exceed its sum for N, and where
-    the rhythm around it is regular: in atrial fibrillation no beat is early. Early is a beat whose interval is below
-    95 % of the median of the eight before it, or below 98 % of the mean of 120 around it; each tenth below is worth
-    `gain`, up to three. Regular is a rhythm whose intervals change by less than 12 % in the median over 21 beats.
-    Args: sums: `kind_sums`, int64; at: R waves (`refine`); gain: in the unit of the logits, 0: as they are.
-    Sources: intervals as de Chazal et al., IEEE Trans. Biomed. Eng. 51:1196, 2004; limits: chosen on MIT-BIH's DS1 by a
-    network that had not met MIT-BIH.
+    A beat is supraventricular where its sum for S less that for N, within four gains either way, and what its timing is
+    worth are above nothing together, and where its rhythm is calm: intervals that change by less than 12 % in the
+    median over 21 beats, or no atrial fibrillation around it, in which no beat is early. Timing: its interval against
+    the median of the eight before it, the mean of 120 around it, and the mean of all; each tenth below, after the
+    first, is worth `gain`, up to three. Where it is early by the first of them, the pause behind it counts alike, each
+    tenth above.
+    Args: sums: `kind_sums`, int64; at: R waves (`refine`); gain: in the unit of the logits, 0: kinds as they are;
+        fibrillating: bool (beat,).
+    Sources: intervals as de Chazal et al., IEEE Trans. Biomed. Eng. 51:1196, 2004; limits: chosen on MIT-BIH's DS1 and
+    on svdb, each by a network that had met neither its persons nor MIT-BIH's.
     """
     number = len(beats.step)
     if not gain or number < 3:
@@ -72,23 +75,31 @@ def by_timing(beats: Beats, sums: np.ndarray, at: np.ndarray, gain: int) -> Beat
     changes = np.abs(np.diff(gaps))  # changes[i - 2]: of the gap that ends at beat i against the one before
     ends = np.concatenate([[0], np.cumsum(gaps)])
     early = beats.kind == KINDS.index("S")
+
+    def tenths(percent: int, interval: int) -> int:
+        """What per cent of an interval are worth, both times the same number of intervals."""
+        return min(max(percent * gain // (10 * interval), 0), MOST_TENTHS * gain) if interval else 0
+
     for i in np.flatnonzero(beats.kind != KINDS.index("V")):
         worth = 0
         usual = _twice_median(gaps[max(0, i - 9) : i - 1]) if i >= 2 else _twice_median(gaps)
         if i >= 2:
             first, last = max(0, i - LOCAL_BEATS // 2), min(len(gaps), i + LOCAL_BEATS // 2)
-            whole = int(ends[last] - ends[first])
-            own = int(gaps[i - 1])
-            for least, mean, count in ((95, usual, 2), (98, whole, last - first)):
-                below = least * mean - 100 * own * count  # per cent of `count` usual intervals
-                worth += min(max(below * gain // (10 * mean), 0), 3 * gain) if mean else 0
+            own, around, whole = int(gaps[i - 1]), int(ends[last] - ends[first]), int(ends[-1])
+            for mean, count in ((usual, 2), (around, last - first), (whole, len(gaps))):
+                worth += tenths(EARLY_PERCENT * mean - 100 * own * count, mean)
+            if 200 * own < EARLY_PERCENT * usual and i < len(gaps):
+                worth += tenths(200 * int(gaps[i]) - 100 * usual, usual)
         restless = _twice_median(changes[max(0, i - 12) : i + 9])
-        regular = 25 * restless < 3 * usual
-        early[i] = regular and int(sums[i, 1]) + worth > int(sums[i, 0])
+        calm = 25 * restless < 3 * usual or not fibrillating[i]
+        leaning = min(max(int(sums[i, 1]) - int(sums[i, 0]), -MOST_LEANING * gain), MOST_LEANING * gain)
+        early[i] = calm and leaning + worth > 0
     kind = np.where(beats.kind == KINDS.index("V"), beats.kind, early.astype(np.int64))
     return beats._replace(kind=kind)
 
 
+EARLY_PERCENT = 90  # of a usual interval: what is shorter is early
+MOST_TENTHS, MOST_LEANING = 3, 4  # gains: what one measure of timing, and the network's own opinion, are worth at most
 LOCAL_BEATS = 120
 
 

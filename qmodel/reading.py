@@ -139,7 +139,7 @@ class Constants:
 
     step: float
     threshold: float = 0.0
-    early: float = 2.0
+    early: float = 3.0
     offsets: tuple[float, float, float] = (0.0, 0.0, 0.0)
     temperature: float = 1.0
     out: np.ndarray | None = None
@@ -201,7 +201,24 @@ def beats_of(logits: np.ndarray, signal: np.ndarray, constants: Constants) -> Be
     """Beats of consecutive steps. Args: logits: int64 (step, output); signal: whole numbers (sample,), 360 Hz."""
     beats = decode_beats(logits, constants)
     sums = kind_sums(logits, beats.step)
-    return by_timing(beats, sums, refine(signal, beats.sample), round(constants.early / constants.step))
+    gain, margin = round(constants.early / constants.step), round(FIBRILLATION_MARGIN / constants.step)
+    fibrillating = _fibrillating(logits, beats.step, margin)
+    return by_timing(beats, sums, refine(signal, beats.sample), gain, fibrillating)
+
+
+FIBRILLATION_MARGIN = 1.0  # logits by which sinus rhythm must lead over ten seconds so that a beat can be early
+_FIBRILLATION, _CALM = (
+    [len(BEAT_OUTPUTS) + CLASSES.index(name) for name in names] for names in (("AFIB",), ("NSR", "APB"))
+)
+
+
+def _fibrillating(logits: np.ndarray, step: np.ndarray, margin: int) -> np.ndarray:
+    """Whether atrial fibrillation may be around beats, in integers: bool (beat,)."""
+    reach = WINDOW_SAMPLES // STEP_SAMPLES // 2
+    sums = np.concatenate([np.zeros((1, logits.shape[1]), logits.dtype), np.cumsum(logits, axis=0)])
+    first, last = np.maximum(step - reach, 0), np.minimum(step + reach, len(logits))
+    around = sums[last] - sums[first]
+    return around[:, _FIBRILLATION].max(1) - around[:, _CALM].max(1) > -margin * (last - first)
 
 
 def read(logits: np.ndarray, windows: np.ndarray, constants: Constants) -> Reading:

@@ -16,8 +16,8 @@ from qmodel.reading import BEAT_OUTPUTS, FEATURES, OUTPUTS, VENTRICULAR, Constan
 
 CLASSES = len(OUTPUTS) - len(BEAT_OUTPUTS)  # and not an ECG
 PARTS = 5  # of the persons, for a temperature on persons that the correction was not fitted on
-# Of the correction, to its square; windows' weights sum to one. Least loss on persons apart, of 1e-2 to 2e-5.
-DECAY = 1e-4
+# Of the correction, to its square; windows' weights sum to one. Least loss on persons apart, of 1e-2 to 1e-5.
+DECAY = 5e-4
 FOREIGN_WEIGHT = 0.1  # of windows that are no ECG, all together
 REFUSED = 0.003  # share of windows of an ECG that may be refused as none
 UNLIKE = 0.003  # share that may be called unlike the training data

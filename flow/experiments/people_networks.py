@@ -34,7 +34,7 @@ from qmodel.hyperparameters import Schedule
 from qmodel.people_tasks import Task
 
 MADE_WINDOWS = 9000
-BASE_EPOCHS, ALQ_EPOCHS, ABSORBED_EPOCHS = 14, 8, 2
+BASE_EPOCHS, ALQ_EPOCHS, ABSORBED_EPOCHS = 24, 8, 2
 STEPS = 250  # batches of an epoch
 BASE_RATE, ALQ_RATE, ABSORBED_RATE = 3e-3, 4e-3, 3e-4
 DISTILLATION = 0.3  # share of the loss that follows the base, which has not met MIT-BIH
