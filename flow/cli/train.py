@@ -284,7 +284,12 @@ def _final(arguments: argparse.Namespace) -> Result:
 
         network = people_protocols.train_final(Path(arguments.build), folder, arguments.seed)
         figures = {"network": PEOPLE_NETWORK, "bytes": network.size_bytes, "identity": network.identity}
-        return Result(figures, [f"{folder / f'{PEOPLE_NETWORK}.alq'}: {network.size_bytes:,} bytes"])
+        file = folder / f"{PEOPLE_NETWORK}.alq"
+        # Which recordings it was trained on is read from a list that names the network it is of.
+        lines = [f"{file}: {network.size_bytes:,} bytes"]
+        if folder == models.FOLDER:
+            lines.append("next: `python -m benchmarks.people keys` lists its recordings")
+        return Result(figures, lines)
     from flow.experiments.evaluate import train_final
 
     figures = train_final(
